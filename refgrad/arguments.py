@@ -41,7 +41,7 @@ def check_options(options: Mapping[str, Any]) -> None:
     if "backend" in options:
         BACKEND.check("backend", options["backend"])
     threads = options.get("threads")
-    if threads is not None:
+    if threads is not None and (type(threads) is not int or threads < 1):  # else it is just what is wanted
         AT_LEAST_ONE.check("threads", threads)
 
 

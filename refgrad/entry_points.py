@@ -32,9 +32,10 @@ def entry_point(function: Callable[..., Any], writes: Collection[str] = ()) -> C
         if keywords:
             check_options(keywords)
         first = args[0] if args else None
-        held = None if type(first) is np.ndarray else getattr(first, "arrays", None)
-        if type(held) is dict:  # what a quantizer made, which holds the arrays
-            first = next(iter(held.values()), None)
+        if type(first) is not np.ndarray:
+            held = getattr(first, "arrays", None)
+            if type(held) is dict:  # what a quantizer made, which holds the arrays
+                first = next(iter(held.values()), None)
         if (  # `is_standard`, without a call
             type(first) is np.ndarray and ONE + LITTLE == ONE - LITTLE and SMALLEST_NORMAL * HALF != 0.0
         ):

@@ -27,6 +27,23 @@ class Fold(NamedTuple):
     nothing: float
 
 
+def terms(shape: tuple[int, ...], names: Axes) -> int:
+    """How many terms a fold joins to each number.
+
+    Args:
+        shape: that of what is folded.
+        names: as for `rows_of`.
+
+    Raises:
+        ArgumentError: there are no rows.
+    """
+    if names == ELEMENT:
+        return math.prod(shape)
+    if not shape:
+        raise bad_argument("x.ndim", 0, "at least 1 for a reduction over rows or columns")
+    return math.prod(shape[1:]) if "j" in names else shape[0]
+
+
 def rows_of(x: np.ndarray, names: Axes) -> tuple[np.ndarray, tuple[int, ...]]:
     """What is folded, as rows, and the result's shape, which broadcasts against what was folded.
 

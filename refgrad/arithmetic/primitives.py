@@ -13,7 +13,7 @@ import numpy as np
 
 from refgrad.arithmetic import matrices
 from refgrad.arithmetic.carrier import Carrier
-from refgrad.arithmetic.folding import rows_of
+from refgrad.arithmetic.folding import terms
 from refgrad.arithmetic.operations import OPERATIONS
 from refgrad.arithmetic.scalar_math import Scalar
 from refgrad.arithmetic.working import number_like
@@ -41,7 +41,7 @@ def length(x: Any, over: Over = "tensor") -> Any:
     """How many terms `tree_sum` adds, as a scalar."""
     if isinstance(x, Carrier):
         return x._apply("length", x, over=folded(over))
-    return number_like(rows_of(np.asarray(x), folded(over))[0].shape[1], x)
+    return number_like(terms(np.shape(x), folded(over)), x)
 
 
 def newton_schulz(x: Any, polynomials: Sequence[Sequence[Any]], precision: str = "working") -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,17 +21,36 @@ from refgrad.derived import derived
 from refgrad.tracing import Plan, free_names, free_values, plan_for, with_scalars
 
 
-def run(rule: Any, given: Mapping[str, np.ndarray], count: int | None = None) -> dict[str, np.ndarray] | None:
+def run(
+    rule: Any, given: Mapping[str, np.ndarray], count: int | None = None, wanted: tuple[str, ...] | None = None
+) -> dict[str, np.ndarray] | None:
     """The values of the parts that the body gives, with the bits of the body as it stands; None where no kernel can.
 
-    ``given`` are the rows, and what is known of each besides; ``count`` is the number of threads.
+    Args:
+        rule: the quantizer.
+        given: the rows, and what is known of each besides.
+        count: how many threads; None for as many as are worth it.
+        wanted: the parts that are asked for; by default all that the body gives.
     """
     x = given["x"]
-    plan = plan_for(rule, x.ndim, free_values(x.shape, {}), tuple(rule.body_parts()))
+    wanted = tuple(rule.body_parts()) if wanted is None else wanted
+    plan = plan_for(rule, x.ndim, free_values(x.shape, {}), wanted)
     if not step_source.supports(plan.graph):
         return None
-    stored = {name: Kept(codes) for name, codes in rule.stored_outputs(x.dtype).items()}
+    stored = {name: _kept(codes) for name, codes in rule.stored_outputs(x.dtype).items() if name in wanted}
     return evaluated(numbered(plan) if stored else plan, given, count, stored)
+
+
+@lru_cache(256)
+def _kept(codes: WholeCodes | FormatCodes | TableCodes) -> Kept:
+    """How codes are stored, the same object at each call: programs are looked up by it."""
+    return Kept(codes)
+
+
+@derived
+def _inputs(plan: Plan) -> frozenset[str]:
+    """What a plan reads."""
+    return frozenset(plan.graph.inputs())
 
 
 @derived
@@ -74,9 +94,9 @@ def restored(
     y = np.empty(parts["codes"].shape, np.float32)
     free = free_values(y.shape, {})
     plan = from_parts(plan_for(rule, y.ndim, free))
-    if not set(plan.graph.inputs()) <= set(parts):
+    if not _inputs(plan) <= parts.keys():
         return None
-    numba_backend.run(plan, free, {**parts, "x": y, "y": y}, count, {"codes": Kept(codes)})
+    numba_backend.run(plan, free, {**parts, "x": y, "y": y}, count, {"codes": _kept(codes)})
     return y
 
 
@@ -102,7 +122,7 @@ def decoded(
         The values, shaped as the codes.
     """
     y = np.empty(parts["codes"].shape, dtype)
-    stored: dict[str, Stored] = {"codes": Kept(codes)} | ({} if dtype == working else {"y": Rounded(dtype.name)})
+    stored: dict[str, Stored] = {"codes": _kept(codes)} | ({} if dtype == working else {"y": Rounded(dtype.name)})
     free = free_values(y.shape, {})
     numba_backend.run(decoder(rule), free, {**parts, "x": y, "y": y}, count, stored, working=working)
     return y

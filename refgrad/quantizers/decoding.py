@@ -68,6 +68,15 @@ class Decoded(Quantizer):
         """
         return {"codes": arrays["codes"]}
 
+    def closed(self, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """The array whose rows and columns were seen as those of the body.
+
+        Args:
+            values: what `restore` gives.
+            shape: the shape of the array.
+        """
+        return values if values.shape == shape else values.reshape(shape)
+
     def restore(self, parts: Mapping[str, Any]) -> Any:
         """The values, from what codes stand for and the rest of `opened`, all of one working dtype; a subclass writes it."""
         raise NotImplementedError
@@ -76,16 +85,17 @@ class Decoded(Quantizer):
         """`restore` run as it stands."""
         parts = self.opened(arrays, shape)
         parts["codes"] = read(self.read_codes, parts["codes"], self._works_in(parts))
-        values = self.restore(parts)
-        return values if values.shape == shape else values.reshape(shape)
+        return self.closed(self.restore(parts), shape)
 
     def decoded(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """As `Quantizer.decoded`: by a kernel where the array is long enough to be worth one."""
-        if worth_compiling(arrays["codes"].size):
+        size = arrays["codes"].size
+        if size and worth_compiling(size):
             values = self._by_kernel(arrays, shape, dtype)
             if values is not None:
                 return values
-        return super().decoded(arrays, shape, dtype)
+        values = self.decode(arrays, shape)
+        return values if values.dtype == dtype else values.astype(dtype)
 
     def _works_in(self, parts: Mapping[str, np.ndarray]) -> np.dtype:
         for name, array in parts.items():
@@ -112,7 +122,8 @@ class Decoded(Quantizer):
         if parts["codes"].ndim != 2:
             parts["codes"] = parts["codes"].reshape(1, -1)
         stored = dtype if dtype in FLOATS else working
-        return row_kernels.decoded(self, parts, known, working, stored).reshape(shape).astype(dtype, copy=False)
+        values = row_kernels.decoded(self, parts, known, working, stored)
+        return self.closed(values, shape).astype(dtype, copy=False)
 
 
 def sized(part: str, array: np.ndarray, count: int) -> np.ndarray:

@@ -16,13 +16,15 @@ from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import working
 from refgrad.arithmetic.primitives import length, tree_max, tree_sum
 from refgrad.arithmetic.steps import WholeCodes
-from refgrad.axes import COLUMN, ELEMENT, TENSOR, Axes
+from refgrad.axes import COLUMN, ELEMENT, ROW, TENSOR, Axes
+from refgrad.backends import worth_compiling
 from refgrad.derived import derived
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
-from refgrad.quantizers.decoding import sized
+from refgrad.quantizers.decoding import Decoded, sized
 from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.rule import Choice, Citation, NonNegative, Whole, by
+from refgrad.tracing import literal
 
 Zero = Annotated[
     str,
@@ -94,8 +96,14 @@ class Drawn(Random, ElementQuantizer):
         return self.run({"x": x.astype(np.float64, copy=False), "uniform": uniform})
 
 
-class Bucketed(Random):
-    """Buckets of the flat array, the last of which may be short, each with a norm."""
+class Bucketed(Random, Decoded):
+    """Buckets of the flat array, the last of which may be short, each with a norm.
+
+    A subclass writes `body`, from rows ``x``, the ``bucket_norm`` of each and uniforms to codes, and says in which dtype with
+    `wide`; norms are computed in float64 and rounded once.
+    """
+
+    on_host: ClassVar[str] = "its buckets are cut from the flat array there, and their norms folded in float64"
 
     bucket: Annotated[int, Whole(0)] = 0
     norm: Annotated[
@@ -105,16 +113,114 @@ class Bucketed(Random):
         ),
     ] = "l2"
 
+    #: True if codes are computed in float64, whatever the dtype of the array
+    wide: ClassVar[bool] = False
+
+    def width(self, size: int) -> int:
+        """How many elements a bucket has, of an array of so many."""
+        return self.bucket or max(size, 1)
+
     def rows(self, x: np.ndarray) -> np.ndarray:
         """The buckets, filled up with zeros."""
-        width = self.bucket or max(x.size, 1)
-        return np.pad(x.reshape(-1), (0, -x.size % width)).reshape(-1, width)
+        width = self.width(x.size)
+        missing = -x.size % width
+        flat = np.concatenate([x.reshape(-1), np.zeros(missing, x.dtype)]) if missing else x
+        return flat.reshape(-1, width)
 
-    def norms(self, rows: np.ndarray) -> np.ndarray:
+    def takes(self) -> dict[str, Axes]:
+        """The rows, uniforms, and the norm of each row."""
+        return {"x": ELEMENT, "uniform": ELEMENT, "bucket_norm": ROW}
+
+    def gives(self) -> dict[str, Axes]:
+        """Norms, one a row."""
+        return {"norm": ROW}
+
+    @property
+    def kept_codes(self) -> WholeCodes:
+        """How codes are kept."""
+        raise NotImplementedError
+
+    @property
+    def read_codes(self) -> WholeCodes:
+        """As they are kept."""
+        return self.kept_codes
+
+    def body_parts(self) -> tuple[str, ...]:
+        """Norms, and codes under the norms that are handed in."""
+        return ("norm", "codes")
+
+    def stored_outputs(self, dtype: Any) -> dict[str, WholeCodes]:
+        """Codes, as they are kept."""
+        return {"codes": self.kept_codes}
+
+    def norms(self, rows: Any) -> Any:
         """The norm of each row."""
         if self.norm == "max":
             return tree_max(np.abs(rows), "row")
         return np.sqrt(tree_sum(rows * rows, "row"))
+
+    def run(self, given: dict[str, np.ndarray], wanted: str) -> np.ndarray:
+        """One of the results of the body, by a kernel where there are enough elements to be worth one.
+
+        Args:
+            given: what it is computed from, by name.
+            wanted: its name.
+        """
+        if given["x"].size and worth_compiling(given["x"].size):
+            from refgrad.backends import row_kernels
+
+            found = row_kernels.run(self, given, wanted=(wanted,))
+            if found is not None:
+                return found[wanted]
+        if wanted == "norm":
+            return np.asarray(self.norms(given["x"]))
+        return literal(self, given, {})["codes"].astype(self.kept_codes.kind)
+
+    def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
+        """Norms and signed levels."""
+        rows = self.rows(x)
+        exact = rows if self.norm == "max" and not self.wide else rows.astype(np.float64, copy=False)
+        norm = self.run({"x": exact}, "norm").astype(x.dtype)
+        if not self.wide:
+            uniform = below(uniform) if x.dtype == np.float32 else uniform
+        given = {"x": exact if self.wide else rows, "uniform": self.rows(uniform)}
+        codes = self.run({**given, "bucket_norm": norm.astype(given["x"].dtype)}, "codes")
+        norm = np.where(np.isfinite(norm), norm, np.nan).astype(x.dtype)
+        return {"norm": norm.reshape(-1), "codes": codes.reshape(-1)[: x.size].reshape(x.shape)}
+
+    def seen(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Buckets, filled up."""
+        size = math.prod(shape)
+        return -(-size // self.width(size)), self.width(size)
+
+    def part_axes(self) -> dict[str, Axes]:
+        """Norms, one a row."""
+        return {"norm": ROW}
+
+    def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """Codes by buckets, and the norms."""
+        codes = self.rows(sized("codes", arrays["codes"], math.prod(shape)))
+        return {"codes": codes, "norm": sized("norm", arrays["norm"], len(codes)).reshape(-1, 1)}
+
+    def closed(self, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Without what buckets were filled up with."""
+        return values.reshape(-1)[: math.prod(shape)].reshape(shape)
+
+
+def below(uniform: np.ndarray) -> np.ndarray:
+    """Float64 numbers that are not negative, rounded down to float32: what is less than a float32 number stays so, and only that.
+
+    Args:
+        uniform: the numbers.
+
+    Returns:
+        The largest float32 numbers that are not above them.
+    """
+    if (uniform < np.finfo(np.float32).smallest_normal).any():
+        near = uniform.astype(np.float32)
+        return np.where(near > uniform, np.nextafter(near, np.float32(0)), near)
+    bits = np.ascontiguousarray(uniform).view(np.int64) & -(1 << 29)  # the 24 that float32 has
+    return bits.view(np.float64).astype(np.float32).reshape(uniform.shape)
 
 
 class QSGD(Bucketed):
@@ -160,19 +266,22 @@ class QSGD(Bucketed):
         """From the least to the largest."""
         return -self.levels, self.levels
 
-    def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
-        """Norms and signed levels."""
-        rows, s = self.rows(x), x.dtype.type(self.levels)
-        size = np.abs(rows)
-        norm = self.norms(rows.astype(np.float64)).astype(x.dtype)
+    @property
+    @derived
+    def kept_codes(self) -> WholeCodes:
+        """Integers."""
+        return WholeCodes("int32")
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Norms, and signed levels under those that are handed in; shares less their floors are exact in any dtype."""
+        x, norm, s = given["x"], given["bucket_norm"], float(self.levels)
+        size = np.abs(x)
         y = s * (size / norm) if self.order == "share" else (s / norm) * size
-        y = np.where(norm > 0, np.minimum(y, s), 0).astype(np.float64)
+        y = np.where(norm > 0, np.minimum(y, s), 0.0)
         low = np.floor(y)
-        level = low + (self.rows(uniform) < y - low)
-        finite = np.isfinite(norm)
-        codes = np.where(finite & np.isfinite(level), np.sign(rows) * level, 0).astype(np.int32)
-        norm = np.where(finite, norm, np.nan).astype(x.dtype)
-        return {"norm": norm.reshape(-1), "codes": codes.reshape(-1)[: x.size].reshape(x.shape)}
+        level = np.where(given["uniform"] < y - low, low + 1.0, low)
+        known = (norm < np.inf) & (level == level)
+        return {"norm": self.norms(x), "codes": np.where(known, np.sign(x) * level, 0.0)}
 
     def admitted(
         self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any
@@ -197,12 +306,10 @@ class QSGD(Bucketed):
             ends = around(y, 2 * reach * np.abs(y))
         return tuple(e.reshape(-1)[:size].reshape(x.shape) for e in ends)  # type: ignore[return-value]
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """Norm times share of the levels."""
-        norm = arrays["norm"][:, None]
-        codes, s = self.rows(arrays["codes"]).astype(norm.dtype), norm.dtype.type(self.levels)
-        values = norm * (codes / s) if self.order == "share" else (norm / s) * codes
-        return values.reshape(-1)[: arrays["codes"].size].reshape(shape)
+        norm, s = parts["norm"], float(self.levels)
+        return norm * (parts["codes"] / s) if self.order == "share" else (norm / s) * parts["codes"]
 
 
 class TernGrad(Drawn):
@@ -468,11 +575,12 @@ class OneBit(ElementQuantizer):
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Two means a column, and one bit an element."""
         x = given["x"]
-        bits = np.where(x < 0, 0.0, np.where(x == x, 1.0, x))
+        negative = x < 0
+        bits = np.where(negative, 0.0, np.where(x == x, 1.0, x))
         many = tree_sum(bits, "column")
         poison = 0.0 * many  # NaN where one is
-        low = tree_sum(np.where(x < 0, x, 0.0), "column") / np.maximum(length(x, "column") - many, 1.0) + poison
-        high = tree_sum(np.where(x < 0, 0.0, x), "column") / np.maximum(many, 1.0) + poison
+        low = tree_sum(np.where(negative, x, 0.0), "column") / np.maximum(length(x, "column") - many, 1.0) + poison
+        high = tree_sum(np.where(negative, 0.0, x), "column") / np.maximum(many, 1.0) + poison
         return {"low": low, "high": high, "codes": bits}
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:

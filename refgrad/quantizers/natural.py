@@ -91,6 +91,7 @@ class NUQSGD(Bucketed):
     Ramezani-Kebrya et al. 2019, arXiv:1908.06077, section 3.
     """
 
+    wide = True
     levels: Annotated[int, Whole(0, 100)] = 3
     parts = ("norm", "codes")
 
@@ -111,15 +112,23 @@ class NUQSGD(Bucketed):
         """Signs times numbers of levels."""
         return -self.levels - 1, self.levels + 1
 
-    def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
-        """Norms and signed levels."""
-        rows = self.rows(x.astype(np.float64))
-        norm = self.norms(rows).astype(x.dtype)
-        share = np.where(norm > 0, np.minimum(np.abs(rows) / norm.astype(np.float64), 1.0), 0.0)
-        finite = np.isfinite(norm) & np.isfinite(share)
-        codes = np.where(finite, np.sign(rows) * self.level(np.where(finite, share, 0.0), self.rows(uniform)), 0)
-        norm = np.where(np.isfinite(norm), norm, np.nan).astype(x.dtype)
-        return {"norm": norm.reshape(-1), "codes": codes.astype(np.int8).reshape(-1)[: x.size].reshape(x.shape)}
+    @property
+    @derived
+    def kept_codes(self) -> WholeCodes:
+        """Integers."""
+        return WholeCodes("int8")
+
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Norms, and signed numbers of levels under those that are handed in."""
+        x, norm = given["x"], given["bucket_norm"]
+        share = np.where(norm > 0, np.minimum(np.abs(x) / norm, 1.0), 0.0)
+        known = (norm < np.inf) & (share == share)
+        share = np.where(known, share, 0.0)
+        least = share < 2.0**-self.levels
+        chance = np.where(least, share * 2.0**self.levels, share / step(share, Exponent(power=True)) - 1.0)
+        level = np.where(least, 0.0, step(share, Exponent()) + (self.levels + 1.0))
+        level = np.where(given["uniform"] < chance, level + 1.0, level)
+        return {"norm": self.norms(x), "codes": np.where(known, np.sign(x) * level, 0.0)}
 
     def level(self, share: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         """The number of the level that a share becomes."""
@@ -148,8 +157,14 @@ class NUQSGD(Bucketed):
         ends = np.minimum(one, other), np.maximum(one, other)
         return tuple(e.reshape(-1)[: x.size].reshape(x.shape) for e in ends)  # type: ignore[return-value]
 
-    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    def restore(self, parts: Mapping[str, Any]) -> Any:
         """Norm times level."""
-        norm, codes = arrays["norm"][:, None], self.rows(arrays["codes"]).astype(np.int32)
+        codes = parts["codes"]
+        return np.sign(codes) * power_of_two(np.abs(codes) - (1.0 + self.levels)) * parts["norm"]
+
+    def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        """The same by NumPy's own powers of two, which short arrays are decoded by."""
+        parts = self.opened(arrays, shape)
+        norm, codes = parts["norm"], parts["codes"].astype(np.int32)
         levels = np.where(codes == 0, 0.0, np.ldexp(1.0, np.abs(codes) - 1 - self.levels)).astype(norm.dtype)
-        return (np.sign(codes) * levels * norm).reshape(-1)[: arrays["codes"].size].reshape(shape)
+        return self.closed(np.sign(codes) * levels * norm, shape)

@@ -9,8 +9,10 @@ _LAPACK = f"{_PRODUCTS}; and LAPACK"
 _TABLE = "its table is found in the array itself, by iteration or by dynamic programming"
 _SPARSE = "it keeps places and values, whose number is not that of the elements"
 _TAKEN = "codes are places in a table that is a part itself, and no operation takes numbers from places in an array"
-_PUT = "values are put in their places, whose number is not that of the elements"
-_PARTITION = "the largest are found by one partition of integer keys, which is NumPy's"
+_PUT = "values are put in their places, whose number is not that of the elements; NumPy does it as fast as a kernel"
+_PARTITION = (
+    "the largest are found by one partition of integer keys, which is NumPy's and faster than a kernel (see above)"
+)
 
 #: (class, entry point) -> the reason
 REASONS: Mapping[tuple[str, str], str] = {
@@ -27,7 +29,7 @@ REASONS: Mapping[tuple[str, str], str] = {
     ("Transform", "call"): "its arrays have axes of batches, workers or classes; graphs have those of one parameter",
     ("Cast", "quantize"): "by hand: every mode and format, on the bits of numbers",
     ("BlockFormat", "quantize"): "by hand: each block tries out scales, by sums from left to right",
-    ("RoundToNearest", "quantize"): "each column names its group, whose number may be any",
+    ("RoundToNearest", "quantize"): "its grid is fitted by the code that GPTQ and AWQ call group after group, in NumPy",
     ("GPTQ", "quantize"): "column after column, each by what those before it left over; and LAPACK",
     ("AWQ", "quantize"): "it tries out powers of scales by products of matrices, which are BLAS's",
     ("HQQ", "quantize"): "it iterates until an error falls no longer",
@@ -35,14 +37,12 @@ REASONS: Mapping[tuple[str, str], str] = {
     ("OptimalCodebook", "quantize"): _TABLE,
     ("ProductQuantizer", "quantize"): _TABLE,
     ("PowerSGD", "quantize"): "products of matrices, which are BLAS's",
-    ("QSGD", "quantize"): "its shares are float32 numbers and its uniforms float64 ones, and a graph has one dtype",
-    ("NUQSGD", "quantize"): "its norm, rounded to float32, divides in float64, and a graph has one dtype",
     ("TopK", "quantize"): _SPARSE,
     ("RandomK", "quantize"): _SPARSE,
     (
         "RoundToNearest",
         "dequantize",
-    ): "each column names its group, and no operation takes numbers from places in an array",
+    ): "each column names its group, which may be any (GPTQ's act_order), and no operation takes numbers from places in an array",
     ("KMeans", "dequantize"): _TAKEN,
     ("OptimalCodebook", "dequantize"): _TAKEN,
     (
@@ -50,14 +50,6 @@ REASONS: Mapping[tuple[str, str], str] = {
         "dequantize",
     ): "codes are places in tables of vectors that are a part themselves, one for each stretch",
     ("PowerSGD", "dequantize"): "a product of its two factors, which is BLAS's",
-    (
-        "QSGD",
-        "dequantize",
-    ): "its norms are one a bucket of the flat array, the last of which may be short: NumPy fills it up",
-    (
-        "NUQSGD",
-        "dequantize",
-    ): "as QSGD; and its levels, powers of two in float64, are rounded to the dtype of the norms",
     ("TopK", "dequantize"): _PUT,
     ("RandomK", "dequantize"): _PUT,
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from fractions import Fraction
+from functools import partial
 from itertools import permutations
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from refgrad import backends
 from refgrad.errors import ArgumentError
-from refgrad.quantizers import QSGD, OneBit, RandomK, SignSGD, TernGrad, TopK, error_feedback, majority_vote
+from refgrad.quantizers import NUQSGD, QSGD, OneBit, RandomK, SignSGD, TernGrad, TopK, error_feedback, majority_vote
+from refgrad.quantizers.gradients import below
 from tests.depth import examples
 
 #: none so small that a quarter of it would be rounded
@@ -213,3 +218,34 @@ def test_infinities_poison_their_bucket_alone() -> None:
 def test_errors_of_error_feedback() -> None:
     with pytest.raises(ArgumentError, match="error"):
         error_feedback(TopK(), np.ones((2, 3), np.float32), np.zeros(3, np.float64))
+
+
+@pytest.mark.parametrize(
+    "rule", [QSGD(), QSGD(bucket=100, norm="max", order="unit"), NUQSGD(bucket=100), NUQSGD(norm="max")], ids=str
+)
+def test_kernels_give_the_parts_and_values_of_buckets(rule: QSGD | NUQSGD) -> None:
+    """With uniforms at the chances themselves and beside them; a bucket of zeros, a poisoned one, and a short one."""
+    random = np.random.default_rng(3)
+    for kind in (np.float32, np.float64):
+        x = (random.standard_normal(5030) * np.exp2(random.integers(-30, 4, 5030))).astype(kind)
+        x[200:300] = 0.0
+        if rule.bucket:
+            x[[410, 777]] = np.inf, np.nan
+        chance = random.integers(0, 2**24, x.size) * 2.0**-24
+        for u in (chance, np.nextafter(chance, 1), np.maximum(np.nextafter(chance, -1), 0), chance * 2.0**-130):
+            kept = {}
+            for least in (0, sys.maxsize):
+                with mock.patch.object(backends, "WORTH_COMPILING", least):
+                    made = rule.quantize(x, uniform=u)
+                    kept[least] = [*made.arrays.values(), rule.dequantize(made)]
+            assert [a.dtype for a in kept[0]] == [a.dtype for a in kept[sys.maxsize]]
+            assert all(map(partial(np.array_equal, equal_nan=True), kept[0], kept[sys.maxsize]))
+
+
+def test_uniforms_are_rounded_down_to_float32() -> None:
+    tiny = np.float64([0.0, 2.0**-149, 2.0**-150, 1.5 * 2.0**-149, 1e-300])
+    for u in (np.random.default_rng(0).random(1000), 1 - 2.0 ** -np.arange(1.0, 54.0), tiny, np.float64(0.3)):
+        near = below(u)
+        assert near.dtype == np.float32
+        assert near.shape == np.shape(u)
+        assert ((near <= u) & (np.nextafter(near, np.float32(2)) > u)).all()

@@ -211,12 +211,17 @@ class Op:
         array([1., 1.], dtype=float32)
         """
         known: type | None = None
-        for x in operands:  # in plain loops: a sum of few terms takes no longer than a handful of calls of Python
+        arrays: Sequence[Any] = operands
+        for x in operands:  # in one plain loop: a sum of few terms takes no longer than a handful of calls of Python
+            if type(x) is np.ndarray:
+                continue
             if isinstance(x, Value):
                 return x._apply(self.name, *operands, **attributes)
-            if known is None and isinstance(x, BodyArray):
-                known = type(x)
-        result = self.on([x.value if isinstance(x, Number) else x for x in operands], *attributes.values())
+            if isinstance(x, BodyArray):
+                known = known or type(x)
+            elif isinstance(x, Number):
+                arrays = [x.value if isinstance(x, Number) else x for x in operands]
+        result = self.on(arrays, *attributes.values())
         return result if known is None else result.view(known)
 
     def on(self, arrays: Sequence[Any], attribute: Any = None) -> Any:

@@ -174,7 +174,7 @@ def one_in_ten_thousand(flat: Array) -> Array:
 
 @pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("change", [after_a_counter, one_in_ten_thousand])
-@pytest.mark.parametrize("rule", [q.Cast(), q.Q4_0(), q.RoundToNearest(), q.Affine(), s.NOfM(), s.Magnitude()], ids=str)
+@pytest.mark.parametrize("rule", [q.Cast(), q.Q4_0(), q.RoundToNearest(), s.NOfM()], ids=str)
 def test_what_is_wrong_in_large_arrays_alone_is_seen_of_rules_of_blocks_too(
     rule: Any, change: Callable[[Array], Array]
 ) -> None:
@@ -193,5 +193,6 @@ def test_what_is_wrong_in_large_arrays_alone_is_seen_of_rules_of_blocks_too(
 def test_a_rule_that_searches_says_that_no_large_array_was_tried() -> None:
     rule = q.OptimalCodebook()
     subject = kind_of(rule).resolve(rule, rule, {}, None)
-    first = next(kind_of(rule).situations(rule, Driven(subject, frozenset(), np.dtype(np.float32), 0)))
-    assert first.left_out == "arrays of more than 4,097 elements"
+    every = kind_of(rule).situations(rule, Driven(subject, frozenset(), np.dtype(np.float32), 0))
+    left_out = {situation.name: situation.left_out for situation in every}
+    assert left_out["shapes"] == "arrays of more than 4,097 elements"

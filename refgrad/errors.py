@@ -58,6 +58,10 @@ class CandidateError(RefgradError):
     """A candidate could not be found, built or understood."""
 
 
+class NotThereError(CandidateError):
+    """There is nothing where a candidate was said to be: no such module, file or name, or importing it failed."""
+
+
 def bad_argument(name: str, value: object, legal: str) -> ArgumentError:
     """The error that an argument's value is not legal, in the one shape that such errors have.
 

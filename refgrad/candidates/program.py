@@ -71,7 +71,8 @@ class Program:
         try:
             self.hello = self._greeted(rule, kind, patience)
         except CandidateFault as fault:
-            raise CandidateError(str(fault)) from None
+            legal = "a program that answers each line of JSON with one, the first, which asks hello, too"
+            raise CandidateError(f"the program does not say what it is: {fault}; legal: {legal}") from None
 
     def _greeted(self, rule: str, kind: str, patience: float) -> Mapping[str, Any]:
         told = self._answer_within({"refgrad": VERSION, "ask": "hello", "rule": rule, "kind": kind}, patience)

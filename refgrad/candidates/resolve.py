@@ -21,7 +21,7 @@ from refgrad.candidates.numpy_function import NumpyFunction
 from refgrad.candidates.protocol import Candidate
 from refgrad.candidates.reference import Reference
 from refgrad.candidates.targets import target_parts
-from refgrad.errors import CandidateError, nearest, with_article
+from refgrad.errors import CandidateError, NotThereError, nearest, with_article
 from refgrad.float_environment import foreign
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Rule, is_own
@@ -99,7 +99,7 @@ def load(target: str) -> Any:
     for part in attribute.split("."):
         if not hasattr(found, part):
             where = place if found is module else f"{place}:{getattr(found, '__qualname__', found)}"
-            raise CandidateError(f"{where} has no {part!r}{nearest(part, _public(found))}")
+            raise NotThereError(f"{where} has no {part!r}{nearest(part, _public(found))}")
         found = getattr(found, part)
     return found
 
@@ -114,7 +114,7 @@ def load_module(place: str) -> ModuleType:
 
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise CandidateError(f"there is no file {str(path)!r} (from {str(Path.cwd())!r})")
+        raise NotThereError(f"there is no file {str(path)!r} (from {str(Path.cwd())!r})")
     spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
     assert spec is not None
     assert spec.loader is not None
@@ -142,7 +142,7 @@ def import_file(place: str) -> str:
     """
     path = Path(place).resolve()
     if not path.is_file():
-        raise CandidateError(f"there is no file {place!r} (from {str(Path.cwd())!r})")
+        raise NotThereError(f"there is no file {place!r} (from {str(Path.cwd())!r})")
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))
     found = _load_module(path.stem).__file__
@@ -167,10 +167,10 @@ def _guarded(name: str, action: Callable[[], Any]) -> Any:
         if name == missing or name.startswith(f"{missing}."):
             hint = nearest(missing.rpartition(".")[2], _modules_beside(missing), cutoff=0.7)
             legal = hint or "; legal: one that is installed here, or a file, as path/to/file.py:name"
-            raise CandidateError(f"there is no module {missing!r}{legal}") from None
-        raise CandidateError(f"{name} needs a module {missing!r}, which is not installed") from error
+            raise NotThereError(f"there is no module {missing!r}{legal}") from None
+        raise NotThereError(f"{name} needs a module {missing!r}, which is not installed") from error
     except (Exception, SystemExit) as error:
-        raise CandidateError(f"importing {name} raised {type(error).__name__}: {error}") from error
+        raise NotThereError(f"importing {name} raised {type(error).__name__}: {error}") from error
 
 
 def _modules_beside(missing: str) -> Iterable[str]:

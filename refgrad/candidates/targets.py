@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refgrad.errors import CandidateError
+from refgrad.errors import NotThereError
 
 LEGAL = "'package.module:name' or 'path/to/file.py:name'"
 
@@ -14,11 +14,11 @@ def target_parts(target: str) -> tuple[str, str]:
     ('torch.optim', 'AdamW')
 
     Raises:
-        CandidateError: one of them is missing.
+        NotThereError: one of them is missing.
     """
     place, colon, attribute = target.rpartition(":")
     if colon and place and attribute:
         return place, attribute
     dotted, _, last = target.rpartition(".")
     hint = f"; did you mean {f'{dotted}:{last}'!r}?" if dotted and not target.endswith(".py") else ""
-    raise CandidateError(f"target is {target!r}{hint}; legal: {LEGAL}")
+    raise NotThereError(f"target is {target!r}{hint}; legal: {LEGAL}")

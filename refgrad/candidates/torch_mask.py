@@ -83,11 +83,16 @@ class ModuleFunction:
 
 @dataclass(frozen=True)
 class Sparsifier:
-    """A torch.ao.pruning sparsifier: prepared on a linear layer that has the weights, and stepped once."""
+    """A torch.ao.pruning sparsifier: prepared on a linear layer that has the weights, and stepped once.
+
+    At a second step torch's own takes the weights that the first mask left, so that what one step pruned never returns.
+    """
 
     name: str
     sparsifier: Any
     options: Mapping[str, Any]
+    #: what it is not driven through
+    unexercised: tuple[str, ...] = ("a second step of the sparsifier: it is made anew, and stepped once, in each case",)
 
     def prune(self, rule: Mask, arrays: Arrays) -> MaskSeen:
         """The mask of the layer's parametrization."""

@@ -21,7 +21,7 @@ from refgrad.candidates.faults import check_kept, copies
 from refgrad.candidates.one_step import StepRequest, kept, take
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import load
-from refgrad.errors import ArgumentError, CandidateError, RefgradError
+from refgrad.errors import ArgumentError, CandidateError, NotThereError, RefgradError
 from refgrad.float_environment import candidate_notes, foreign, guarding
 from refgrad.isolation import messages
 from refgrad.isolation.dtypes import MessageError
@@ -294,7 +294,9 @@ def _described(error: BaseException) -> dict[str, str]:
         said = f": {error}" if str(error) else ""
         return {"kind": "crashed", "message": f"raised {type(error).__name__}{said}, which ends a program", "class": ""}
     if isinstance(error, RefgradError) and (isinstance(error, CandidateError) or not from_outside(error)):
-        name = next(c.__name__ for c in (ArgumentError, NotMadeError, RefgradError) if isinstance(error, c))
+        name = next(
+            c.__name__ for c in (ArgumentError, NotMadeError, NotThereError, RefgradError) if isinstance(error, c)
+        )
         name = "CandidateError" if name == "RefgradError" else name
         return {"kind": getattr(error, "raised", ""), "message": str(error), "class": name}
     return told

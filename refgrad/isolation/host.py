@@ -13,7 +13,7 @@ from typing import Any
 
 from refgrad.candidates.one_step import StepRequest, Taken
 from refgrad.candidates.protocol import CandidateFault
-from refgrad.errors import ArgumentError, CandidateError, RefgradError
+from refgrad.errors import ArgumentError, CandidateError, NotThereError, RefgradError
 from refgrad.isolation import messages
 from refgrad.isolation.dtypes import MessageError
 from refgrad.isolation.layouts import seen_in
@@ -259,7 +259,7 @@ def _raised(told: Any, what: str) -> Exception:
     if not isinstance(told, dict):
         return no_answer(what)
     kind, message, name = (str(told.get(n, "")) for n in ("kind", "message", "class"))
-    known = {c.__name__: c for c in (ArgumentError, CandidateError)}
+    known = {c.__name__: c for c in (ArgumentError, CandidateError, NotThereError)}
     if name == NotMadeError.__name__:
         return NotMadeError(message, kind)
     if name in known:

@@ -26,7 +26,7 @@ from refgrad.rule import Rule
 #: methods of which an answer says at once whether a thing has them
 METHODS = ("start", "start_groups", "observe", "rule_for", "save_and_load")
 #: attributes that it says at once: strings, several, that stay as they are
-WORDS = ("settings", "read", "extras_taken", "abilities", "of_groups")
+WORDS = ("settings", "read", "extras_taken", "abilities", "of_groups", "unexercised")
 
 #: the lengths of the header and of all buffers together, before them
 LENGTHS = struct.Struct("=QQ")

@@ -40,6 +40,7 @@ from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.extremes import extremes
 from refgrad.oracle.inputs.settings import other_settings
+from refgrad.oracle.inputs.sizes import MANY
 from refgrad.tracing import Plan, Plans, free_values, plan_for
 
 #: how reports call a run whose state is read wholly, one whose state is not, and answers that stand alone
@@ -212,7 +213,7 @@ class Kind(ABC):
         """
         cases = self.sizes(rule, asked.dtype, asked.seed)
         if cases is not None:
-            yield Situation(SHAPES, cases, rule)
+            yield Situation(SHAPES, cases, rule, left_out="" if self.stepped else _beyond(cases, rule.primary))
             more = None if self.stepped else extremes(cases, rule.primary, functools.partial(self._takes, rule))
             if more is not None:
                 yield Situation("extremes", more, rule)
@@ -419,6 +420,12 @@ class Kind(ABC):
     def laws(self, rule: Any) -> tuple[Any, ...]:
         """The laws of the kind, and of this rule."""
         return ()
+
+
+def _beyond(cases: Cases, primary: str) -> str:
+    """What sizes are not among some cases; empty where one is beyond blocks and counters of 16 bits."""
+    most = max((arrays[primary].size for arrays in cases.arrays), default=0)
+    return "" if most > MANY else f"arrays of more than {most:,} elements"
 
 
 def judged_of(cases: Cases, outputs: Iterable[Output]) -> Iterator[Output]:

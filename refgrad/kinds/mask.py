@@ -11,7 +11,7 @@ from refgrad.candidates.masks import MaskSeen, resolve_mask
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import bad_argument
 from refgrad.kinds.kind import Answer, Call, Driven, Graph, Record, Results, Stateless
-from refgrad.oracle.acceptance.findings import Fault, Output
+from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.selections import judge_mask, like_units
 from refgrad.oracle.inputs.cases import Arrays, Cases
@@ -88,6 +88,10 @@ class MaskKind(Stateless):
         name = record.cases.name(output.leaf)
         message = f"{kept} of {output.values.size} entries are kept on {name!r}; legal: {legal}"
         return Fault("count", output.step, message)
+
+    def notes(self, subject: Any, record: Record, counts: Counts) -> Iterator[str]:
+        """What a candidate with a memory is not driven through."""
+        yield from (f"not exercised: {each}" for each in getattr(subject, "unexercised", ()))
 
     def mode(self, tensors: Iterable[str], record: Record) -> str:
         """What was judged: the scores too, if they were shown."""

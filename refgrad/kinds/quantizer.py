@@ -117,7 +117,7 @@ class QuantizerKind(Stateless):
 
     def sizes(self, rule: Quantizer, dtype: np.dtype, seed: int) -> Cases | None:
         """A case a shape."""
-        return sizes(rule, dtype, seed, large=has_graph(rule))
+        return sizes(rule, dtype, seed, large=not rule.searches)
 
     def checked(self, rule: Quantizer, cases: Cases) -> Cases:
         """Cases that have ``x``, with what the rule takes besides."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.arithmetic.primitives import length, tree_sum
+from refgrad.errors import bad_argument
 from refgrad.optimizers.limits import Limit
 from refgrad.optimizers.trust_ratio import norm
 from refgrad.optimizers.wrapper import Wrapper
@@ -17,6 +18,9 @@ from refgrad.rule import NonNegative as NonNegativeNumber
 
 class Lookahead(Wrapper):
     """Every ``k`` steps of the inner rule, a step of slow weights towards where they led, from which it goes on.
+
+    Raises:
+        ArgumentError: ``k`` is no whole number of steps.
 
     Source: Zhang et al. 2019, arXiv:1907.08610, Algorithm 1; the inner rule's state is kept, not reset.
     """
@@ -44,6 +48,11 @@ class Lookahead(Wrapper):
         "averaging and resetting it; the first synchronization is after k steps, at once in torch-optimizer"
     )
     state = State(slow=copy_of_param)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not float(self.k).is_integer():
+            raise bad_argument("Lookahead.k", self.k, "a whole number of steps, at least 1")
 
     def update(self, p: Any, g: Any, slow: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
         p = step(p, g)

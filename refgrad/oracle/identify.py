@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from refgrad.candidates.protocol import Observation
-from refgrad.errors import ArgumentError, CandidateError, bad_argument, nearest
+from refgrad.errors import ArgumentError, CandidateError, NotThereError, bad_argument, nearest
 from refgrad.float_environment import candidate_notes, guarded
 from refgrad.isolation import hosting
 from refgrad.kinds.kind import Kind
@@ -116,12 +116,8 @@ def identify(
 
 
 def _was_found(error: CandidateError) -> bool:
-    """True if there is a candidate, which is none of the kind that was tried.
-
-    Where a framework is loaded, a function may be taken for one that returns an optimizer of its, and is called.
-    """
-    text = str(error)
-    return ("legal: " in text and not text.startswith("there is no module")) or text.startswith("building ")
+    """True if there is a candidate, which is none of the kind that was tried; another process tells an error by its name."""
+    return not isinstance(error, NotThereError) and getattr(error, "raised", "") != NotThereError.__name__
 
 
 def _other_kinds(kind: Kind) -> str:

@@ -68,6 +68,8 @@ class Quantizer(Rule):
     kind = "quantizer"
     primary = "x"
     parts: ClassVar[tuple[str, ...]] = ("codes",)
+    #: True of a rule that searches all of an array for what it encodes with, so that arrays of many elements take seconds
+    searches: ClassVar[bool] = False
     computing: ClassVar[frozenset[str]] = frozenset({"quantize", "dequantize"})
 
     #: the code that stands for NaN, besides those of `legal_codes`

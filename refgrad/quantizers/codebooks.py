@@ -185,6 +185,7 @@ class KMeans(Codebook):
     iterations: Annotated[int, Whole(0)] = 300
     start: Start = "linear"
 
+    searches = True
     citation = Citation(
         "Han et al. 2016",
         "Deep Compression",
@@ -216,6 +217,7 @@ class OptimalCodebook(Codebook):
     Source: Wang & Song 2011, "Ckmeans.1d.dp: Optimal k-means Clustering in One Dimension", The R Journal 3(2).
     """
 
+    searches = True
     citation = Citation(
         "Wang & Song 2011",
         "Ckmeans.1d.dp: Optimal k-means Clustering in One Dimension",

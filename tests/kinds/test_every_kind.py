@@ -313,6 +313,16 @@ def test_a_candidate_of_another_kind_is_told_how_to_say_so(monkeypatch: pytest.M
     assert "--kind" not in str(caught.value)
 
 
+def test_a_file_that_cannot_be_imported_is_of_no_other_kind(tmp_path: Path) -> None:
+    """Whatever its error says: what tells the two apart is no matter of words."""
+    file = tmp_path / "raises.py"
+    file.write_text("raise ValueError('building x: 0 is not legal: 1')", encoding="utf-8")
+    for isolate in (False, True):
+        with pytest.raises(refgrad.CandidateError, match="is not legal: 1") as caught:
+            refgrad.identify(f"{file}:x", isolate=isolate, **FEW)
+        assert "--kind" not in str(caught.value)
+
+
 def test_a_target_of_8_bits_keeps_its_string() -> None:
     target = "tests.kinds.candidates:right_8_bit_optimizer"
     example = EXAMPLES["8-bit-optimizer"]

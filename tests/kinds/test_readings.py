@@ -79,6 +79,14 @@ NAMED = [
     ("neighbouring codes exchanged", NVFP4(), after(swapped, 16)),
     ("neighbouring codes exchanged", NF4(), after(swapped, 64)),
     ("halves of a group interleaved", Q4_0(), after(side_by_side, 32)),
+    ("codes in the high halves of bytes", Q4_0(), after(lambda c: c << 4, 32)),
+]
+#: casts of which a number that is no number of the format becomes zero, or another number
+TOLD = [
+    ("x below 0.015625 becomes zero", Cast(format="bfloat16"), lambda x: np.where(np.abs(x) < 2.0**-6, 0, x)),
+    ("x below 0.1 becomes zero of its sign", E4M3, lambda x: np.where(np.abs(x) < 0.1, np.copysign(0, x), x)),
+    ("x from 100 on becomes 100", Cast(format="bfloat16"), lambda x: np.clip(x, -100, 100)),
+    ("x from 256 on becomes 240", Cast(format="bfloat16"), lambda x: np.where(np.abs(x) >= 256, 240 * np.sign(x), x)),
 ]
 
 
@@ -86,6 +94,13 @@ NAMED = [
 @pytest.mark.parametrize(("name", "rule", "made"), NAMED, ids=[f"{r}-{n}" for n, r, _ in NAMED])
 def test_a_departure_is_told(name: str, rule: Quantizer, made: Callable[[Quantizer], Any]) -> None:
     verdict = refgrad.verify(made(rule), rule, shrink=False)
+    assert [(d.name, d.sure) for d in verdict.departures] == [(name, "fact")]
+
+
+@pytest.mark.sample(quick=1)
+@pytest.mark.parametrize(("name", "rule", "change"), TOLD, ids=[name for name, _, _ in TOLD])
+def test_numbers_that_a_run_tells_are_told(name: str, rule: Quantizer, change: Callable[..., np.ndarray]) -> None:
+    verdict = refgrad.verify(before(change)(rule), rule, shrink=False)
     assert [(d.name, d.sure) for d in verdict.departures] == [(name, "fact")]
 
 

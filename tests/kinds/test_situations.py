@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 import refgrad
+import refgrad.quantizers as q
+import refgrad.sparsity as s
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.kinds.kind import Driven
+from refgrad.kinds.table import kind_of
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.situations import exercise
@@ -151,3 +154,47 @@ def test_what_another_setting_hides_is_driven(name: str, number: str, field: str
     wrong = lambda told: told if getattr(told, number) == default else told.replace(**{field: value})  # noqa: E731
     fault = Fault("default", "hidden", "wrong off the default", settings=wrong)
     assert Trial(rule).of(fault).outcome == REFUSED
+
+
+def of_many(part: Array, change: Callable[[Array], Array]) -> Array:
+    """A result in which some of more than 2**16 elements are changed."""
+    part = np.array(part)
+    if part.size > 2**16:
+        part.reshape(-1)[:] = change(part.reshape(-1))
+    return part
+
+
+def after_a_counter(flat: Array) -> Array:
+    """All from the element on at which a counter of 16 bits begins anew."""
+    return np.concatenate([flat[: 2**16], other(flat[2**16 :])])
+
+
+def one_in_ten_thousand(flat: Array) -> Array:
+    flat[10007::10007] = other(flat[10007::10007])
+    return flat
+
+
+@pytest.mark.sample(quick=2)
+@pytest.mark.parametrize("change", [after_a_counter, one_in_ten_thousand])
+@pytest.mark.parametrize("rule", [q.Cast(), q.Q4_0(), q.RoundToNearest(), s.NOfM()], ids=str)
+def test_what_is_wrong_in_large_arrays_alone_is_seen_of_rules_of_blocks_too(
+    rule: Any, change: Callable[[Array], Array]
+) -> None:
+    """Whatever shapes a rule takes, one has more elements than 16 bits count."""
+
+    def quantize(x: Array) -> dict[str, Array]:
+        parts = dict(rule.quantize(x).arrays)
+        return {**parts, "codes": of_many(parts["codes"], change)}
+
+    candidate = quantize if rule.kind == "quantizer" else lambda w: of_many(rule.mask(w), change)
+    verdict = refgrad.verify(candidate, rule, explain=False, shrink=False)
+    assert not verdict.conforms
+    assert verdict.situation == "shapes"
+
+
+def test_a_rule_that_searches_says_that_no_large_array_was_tried() -> None:
+    rule = q.OptimalCodebook()
+    subject = kind_of(rule).resolve(rule, rule, {}, None)
+    every = kind_of(rule).situations(rule, Driven(subject, frozenset(), np.dtype(np.float32), 0))
+    left_out = {situation.name: situation.left_out for situation in every}
+    assert left_out["shapes"] == "arrays of more than 4,097 elements"

@@ -143,6 +143,8 @@ def test_the_norm_of_a_tree_is_of_all_its_leaves() -> None:
 def test_what_is_refused() -> None:
     with pytest.raises(ArgumentError, match=r"Lookahead\.inner is 3; legal: a rule such as AdamW"):
         o.Lookahead(inner=3)
+    with pytest.raises(ArgumentError, match=r"Lookahead\.k is 2\.5; legal: a whole number of steps"):
+        o.Lookahead(k=2.5)
     with pytest.raises(ArgumentError, match=r"inner is 'LAMB\(\)'; legal: a rule whose elements do not see"):
         o.ClipByGlobalNorm(inner=o.LAMB())
     with pytest.raises(ArgumentError, match=r"Lookahead\.k is 0"):

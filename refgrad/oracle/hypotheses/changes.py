@@ -251,10 +251,15 @@ def _around(legal: Range | Whole, name: str, value: float) -> Iterator[Change]:
             yield from _legal(legal, name, new, f"{name} is {new:g}, not {value:g}")
 
 
-def departures(rule: Rule, kind: Kind, record: Record | None = None) -> Iterator[Change]:
-    """Departures that only the rule's kind has, and those that a run of it tells, if there is one."""
-    told = () if record is None else kind.told_departures(rule, record)
-    for name, sentence, keywords in itertools.chain(kind.departures(rule), told):
+def departures(rule: Rule, kind: Kind) -> Iterator[Change]:
+    """Departures that only the rule's kind has."""
+    for name, sentence, keywords in kind.departures(rule):
+        yield Change(name, sentence, "field", how={name: keywords})
+
+
+def told(rule: Rule, kind: Kind, record: Record) -> Iterator[Change]:
+    """Departures that only the rule's kind has and whose numbers a run tells."""
+    for name, sentence, keywords in kind.told_departures(rule, record):
         yield Change(name, sentence, "field", how={name: keywords})
 
 

@@ -94,9 +94,9 @@ def _searched(claim: Claim, record: Record, tally: Tally, control: Callable[[], 
     explained = [_with_owner(search, told, each) for each in explaining]
     if _facts(explaining):
         return tuple(explained)  # beside a fact nothing is near
-    around = [] if explaining else list(wrapped(claim, record))
+    around = [] if explaining else [Scored(change, counts, tally.counts) for change, counts in wrapped(claim, record)]
     if around:
-        return tuple(_believed(search, control(), _whole(claim, record, tally, around), (claim, record)))
+        return tuple(_believed(search, control(), around, (claim, record)))
     first = places.first_ones(claim, record, tally) if isinstance(claim.rule, Optimizer) and not explaining else ()
     if first:
         return tuple(Meaning(place, None, claim) for place in first)

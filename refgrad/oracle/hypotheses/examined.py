@@ -30,6 +30,9 @@ def examined(claim: Claim, record: Record, change: Change) -> Judgement | None:
     """
     if claim.request.inputs is not None or record.unknown:
         return None
+    told = record.rules[0]
+    if _is_told(claim, told, change) and _scope(change.changed(told)) != _scope(told):
+        return None  # what is told to be a rule of one parameter is driven as that
     try:
         return examine(_claimed(claim, record.rules[0], change))
     except (*UNDEFINED, CandidateError):
@@ -52,9 +55,19 @@ def _claimed(claim: Claim, told: Rule, change: Change) -> Claim:
     take four times as much.
     """
     rule, request = change.changed(told), claim.request
-    if change.mutations or change.how or told_otherwise(claim, told, rule) or _untold(claim, told, rule):
+    if _is_told(claim, told, change):
         return dataclasses.replace(Claim.of(request, told), change=change)
     return Claim.of(dataclasses.replace(request, rule=rule, policy=change.policy_of(request.policy)))
+
+
+def _is_told(claim: Claim, told: Rule, change: Change) -> bool:
+    """True if a candidate is told to be the claimed rule, and judged as that changed."""
+    rule = change.changed(told)
+    return bool(change.mutations or change.how) or told_otherwise(claim, told, rule) or _untold(claim, told, rule)
+
+
+def _scope(rule: Rule) -> str:
+    return getattr(rule, "scope", "leaf")
 
 
 def told_otherwise(claim: Claim, one: Rule, other: Rule) -> bool:

@@ -42,8 +42,8 @@ class Screen(Protocol):
         Under a change that is wrong it may have looked at a part of the run alone; under the claim itself it has not.
         """
 
-    def departures(self) -> list[Change]:
-        """Those of the kind alone, and those that the run tells."""
+    def told_by_run(self) -> list[Change]:
+        """Departures of the kind alone whose numbers the run tells."""
 
     def policies(self) -> list[Change]:
         """Other policies under which something of the run may be judged otherwise."""

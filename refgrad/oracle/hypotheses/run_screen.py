@@ -16,7 +16,7 @@ from refgrad.oracle.acceptance.findings import Counts, Output
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.hypotheses import equivalence, line_search
-from refgrad.oracle.hypotheses.changes import Change, departures, policies
+from refgrad.oracle.hypotheses.changes import Change, policies, told
 from refgrad.oracle.hypotheses.protocol import Late
 from refgrad.oracle.hypotheses.recovered import ALL, Recovered
 from refgrad.rule import Range, Rule
@@ -94,9 +94,9 @@ class RunScreen:
             return math.inf
         return far / max(size, 1)
 
-    def departures(self) -> list[Change]:
-        """Those of the kind alone, and those that the run tells."""
-        return list(departures(self.rule, self.kind, self.record))
+    def told_by_run(self) -> list[Change]:
+        """Departures of the kind alone whose numbers the run tells."""
+        return list(told(self.rule, self.kind, self.record))
 
     def policies(self) -> list[Change]:
         """All of them: of a rule that is not traced nothing tells what it does."""

@@ -17,7 +17,7 @@ from refgrad.errors import ArgumentError
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.hypotheses import equivalence
-from refgrad.oracle.hypotheses.changes import NONE, Change, departures, policies
+from refgrad.oracle.hypotheses.changes import NONE, Change, policies, told
 from refgrad.oracle.hypotheses.protocol import Late
 from refgrad.oracle.hypotheses.recovered import Recovered
 from refgrad.oracle.hypotheses.recovery import recover
@@ -85,9 +85,9 @@ class StepScreen(Stacked):
         # a rule around another would fit wherever nothing of it shows
         return observed and given and len(rule.inner_rules()) <= len(self.rule.inner_rules())
 
-    def departures(self) -> list[Change]:
-        """Those of the kind alone, and those that the run tells."""
-        return list(departures(self.rule, self.kind, self.record))
+    def told_by_run(self) -> list[Change]:
+        """Departures of the kind alone whose numbers the run tells."""
+        return list(told(self.rule, self.kind, self.record))
 
     def policies(self) -> list[Change]:
         """Those of sums where a rule has sums, and those of precision where something is narrow."""

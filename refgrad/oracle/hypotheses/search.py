@@ -83,7 +83,7 @@ class Search:
     def singles(self) -> Search:
         """All single changes of the claim, likely ones first, as long as there is time."""
         self._end = self.clock() + self.seconds
-        for stage in (self.named, self.policies, self.numbers, self.mutants, self.further):
+        for stage in (self.named, self.told, self.policies, self.numbers, self.mutants, self.further):
             self._guarded(stage)
         self._end = math.inf
         return self
@@ -116,6 +116,7 @@ class Search:
         unfitting = lambda: deep and not any(s.fits and not s.loose for s in self.tried.values())  # noqa: E731
         return [
             (always, self.named),
+            (inexact, self.told),
             (inexact, self.policies),
             (singles, self.numbers),
             (unexplained, self.variants),
@@ -206,7 +207,11 @@ class Search:
 
     def _fields(self) -> list[Change]:
         rule = self.screen.rule
-        return [*self.screen.departures(), *changes.named(rule)]
+        return [*changes.departures(rule, self.screen.kind), *changes.named(rule)]
+
+    def told(self) -> None:
+        """Departures of its kind whose numbers the run tells."""
+        self.score(self.screen.told_by_run())
 
     def policies(self) -> None:
         """Other policies."""

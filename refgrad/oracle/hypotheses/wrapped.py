@@ -14,7 +14,9 @@ from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError
 from refgrad.kinds.kind import Record
 from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.stored import Stored
 from refgrad.optimizers.wrapper import Wrapper
+from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.hypotheses.changes import Change, named
 from refgrad.oracle.hypotheses.screens import judged
@@ -24,8 +26,8 @@ from refgrad.rule import rules, short_name
 BOUNDS = (0.1, 0.25, 0.5, 2.0, 5.0, 10.0)
 
 
-def wrapped(claim: Claim, record: Record) -> Iterator[Change]:
-    """The wrappers of a claim under which nothing is wrong at the first step of the first leaf.
+def wrapped(claim: Claim, record: Record) -> Iterator[tuple[Change, Counts]]:
+    """The wrappers of a claim under which nothing of a run is wrong, each with the statuses of its elements.
 
     Args:
         claim: who claims to be what; only optimizers have wrappers.
@@ -39,33 +41,37 @@ def wrapped(claim: Claim, record: Record) -> Iterator[Change]:
     for wrapper in wrappers(claim.rule):
         text = str(wrapper).removesuffix("()")
         change = Change(text, f"it is {text}, not {short_name(type(claim.rule))}", "rule", of=wrapper)
-        for run in (first, record) if wrapper.scope == "leaf" else (record,):
+        counts: Counts | None = None
+        # one that takes the norm of all parameters is judged on all as one
+        for run in (first, record) if wrapper.scope == "leaf" else (claim.kind.whole(wrapper, record),):
             counts = judged(claim, run, change)
             if not counts or any(c.outside for c in counts.values()):
+                counts = None
                 break
-        else:
-            yield change
+        if counts is not None:
+            yield change, counts
 
 
 def wrappers(rule: Optimizer) -> Iterator[Optimizer]:
     """Every rule around a rule that keeps and takes what this does: with its own numbers, with usual bounds, in each form."""
     for cls in rules().values():
-        if not issubclass(cls, Wrapper) or isinstance(rule, cls):
+        # how a rule is stored is a matter of roundings, and no other gradient
+        if not issubclass(cls, Wrapper) or issubclass(cls, Stored) or isinstance(rule, cls):
             continue
         try:
             plain = cls(inner=rule, scalars=rule.scalars)
         except ArgumentError:
-            continue
-        if list(plain.slots()) != list(rule.slots()) or list(plain.inputs()) != list(rule.inputs()):
             continue
         bounds = [n for n in ("max_norm", "bound") if n in plain.legal()]
         sized = [plain, *(plain.replace(**{n: value}) for n in bounds for value in BOUNDS)]
         own = [c.rule for c in named(plain) if set(c.rule) <= cls.__annotations__.keys() - {"inner"}]
         for each, fields in itertools.product(sized, ({}, *own)):
             try:
-                yield each.replace(**fields)
+                found = each.replace(**fields)
             except ArgumentError:  # a behaviour that goes with another one alone
                 continue
+            if list(found.slots()) == list(rule.slots()) and list(found.inputs()) == list(rule.inputs()):
+                yield found
 
 
 def _first(record: Record) -> Record:

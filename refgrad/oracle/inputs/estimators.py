@@ -17,7 +17,7 @@ from refgrad.axes import ELEMENT, ROW, Axes, axes_shape
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.inputs.sizes import ROWS_OF_BLOCKS, Shapes, normal, shapes_for, taken
+from refgrad.oracle.inputs.sizes import ROWS_OF_BLOCKS, Shapes, normal, shapes_for, taken, with_large
 from refgrad.oracle.inputs.steps import clipped, epsilons
 from refgrad.rule import Range, Whole
 from refgrad.tracing import Plan, free_values
@@ -74,7 +74,7 @@ def sizes(rule: Estimator, dtype: np.dtype, seed: int, shapes: Shapes = None) ->
         *shapes_for(rule.plan((2, 2)).graph),
         *(ROWS_OF_BLOCKS if rule.chosen else ()),
     ]  # a choice may be one in groups
-    return taken(make, shapes or own, seed)
+    return taken(make, shapes, seed) if shapes else with_large(taken(make, own, seed), make, "x", seed)
 
 
 def _parameter(

@@ -9,7 +9,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.inputs.sizes import MATRICES, ROWS_OF_BLOCKS, SHAPES, Make, Shapes, normal, taken
+from refgrad.oracle.inputs.sizes import MATRICES, ROWS_OF_BLOCKS, SHAPES, Make, Shapes, normal, taken, with_large
 from refgrad.sparsity.base import Mask
 
 #: more than a thousand elements in whole blocks
@@ -39,8 +39,10 @@ def sizes(rule: Mask, dtype: np.dtype, seed: int, shapes: Shapes = None) -> Case
         rule.mask(**made)
         return made
 
-    shapes = shapes or [*(SHAPES if _flat(rule, make) else MATRICES), *ROWS_OF_BLOCKS, MANY_BLOCKS]
-    return taken(make, shapes, seed)
+    if shapes:
+        return taken(make, shapes, seed)
+    own = [*(SHAPES if _flat(rule, make) else MATRICES), *ROWS_OF_BLOCKS, MANY_BLOCKS]
+    return with_large(taken(make, own, seed), make, "w", seed)
 
 
 def _flat(rule: Mask, make: Make) -> bool:

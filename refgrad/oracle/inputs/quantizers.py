@@ -7,7 +7,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.inputs.sizes import BLOCKS, MODERATE, SHAPES, SMALL, Shapes, normal, taken
+from refgrad.oracle.inputs.sizes import BLOCKS, MODERATE, SHAPES, SMALL, Shapes, normal, taken, with_large
 from refgrad.quantizers.base import Quantizer
 
 SHAPE = (24, 256)
@@ -55,7 +55,8 @@ def sizes(rule: Quantizer, dtype: np.dtype, seed: int, large: bool, shapes: Shap
         return made
 
     own = SMALL if _squares(rule, dtype) else SHAPES if large else MODERATE
-    return taken(make, shapes or [*own, *BLOCKS], seed)
+    found = taken(make, shapes or [*own, *BLOCKS], seed)
+    return found if shapes or not large else with_large(found, make, "x", seed)
 
 
 def _squares(rule: Quantizer, dtype: np.dtype) -> bool:

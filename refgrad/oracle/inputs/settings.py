@@ -62,15 +62,17 @@ def _others(rule: Rule, name: str, eps: bool) -> Iterator[float]:
         return
     if name.startswith("eps") and value and not eps:
         return
-    tried: tuple[float, ...] = EPS if name.startswith("eps") else COUNTS if _counts(name) else ()
+    tried: tuple[float, ...] = EPS if name.startswith("eps") else COUNTS if _counts(name, value, legal) else ()
     tried = SCALES if name.endswith("scale") else tried
     factor = RATE if name == "lr" and abs(value) < SMALL_RATE else FACTOR
     tried = tried or (((value * factor,) if not neutral(value) else ()) + NUMBERS)
     yield from (x for x in tried if x in legal and x != value)
 
 
-def _counts(name: str) -> bool:
-    """True if a number is one of steps."""
+def _counts(name: str, value: float, legal: Range) -> bool:
+    """True if a number is one of steps: by its name, or because it is whole and may not be less than one."""
+    if legal.low == 1.0 and not legal.open_low and value.is_integer():
+        return True
     return any(part in ("steps", "interval", "period", "every", "warmup") for part in name.split("_"))
 
 

@@ -27,6 +27,10 @@ SHAPES: Sequence[tuple[int, ...]] = (
 #: what comes in groups of 4, 8, 32 or 256 takes these
 ROWS_OF_BLOCKS: Sequence[tuple[int, ...]] = ((7, 8), (1, 24), (5, 32), (3, 256), (4, 4), (4, 12), (8, 32), (96, 8))
 BLOCKS: Sequence[tuple[int, ...]] = ((32,), (96,), (256,), (768,), *ROWS_OF_BLOCKS, (2, 3, 256))
+#: elements beyond which a program may go on with another block, or another width of its counter
+MANY = 2**16
+#: the same of more elements than that, where the rule takes no other array of so many
+LARGE_BLOCKS: Sequence[tuple[int, ...]] = ((257, 256),)
 #: for rules whose cost does not grow as their input does
 MODERATE: Sequence[tuple[int, ...]] = tuple(s for s in SHAPES if max(s, default=1) <= 4097)
 #: for rules of rows and columns: which axes of an array of more axes these are, programs settle in several ways
@@ -56,6 +60,21 @@ def taken(make: Make, shapes: Sequence[tuple[int, ...]], seed: int) -> Cases | N
     """
     found = list(_made(make, shapes, seed))
     return Cases([arrays for _, arrays in found], [called(shape) for shape, _ in found], seed) if found else None
+
+
+def with_large(found: Cases | None, make: Make, primary: str, seed: int) -> Cases | None:
+    """Cases of a kind without state, with one of blocks that has more than `MANY` elements, if none of them has.
+
+    Args:
+        found: the cases.
+        make: makes the arrays of a case.
+        primary: the array whose elements are counted.
+        seed: of the numbers.
+    """
+    if found is not None and any(arrays[primary].size > MANY for arrays in found.arrays):
+        return found
+    large = taken(make, LARGE_BLOCKS, seed)
+    return large if found is None else found.with_more(large)
 
 
 def _made(

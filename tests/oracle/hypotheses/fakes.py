@@ -14,7 +14,7 @@ from refgrad.kinds.quantizer import KIND as QUANTIZERS
 from refgrad.oracle.acceptance.findings import Count, Counts
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, Judged
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.hypotheses.changes import Change, departures, policies
+from refgrad.oracle.hypotheses.changes import Change, policies
 from refgrad.oracle.hypotheses.protocol import Late
 from refgrad.oracle.hypotheses.recovered import Recovered
 from refgrad.oracle.inputs.cases import Arrays, Cases
@@ -106,8 +106,8 @@ class FakeScreen:
         self.asked.append(change.name)
         return self.told.get(change.name, dict.fromkeys(self.outputs, WRONG))
 
-    def departures(self) -> list[Change]:
-        return list(departures(self.rule, self.kind))
+    def told_by_run(self) -> list[Change]:
+        return []
 
     def policies(self) -> list[Change]:
         return list(policies(self.policy))

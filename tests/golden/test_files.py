@@ -229,6 +229,21 @@ def test_an_id_is_never_used_again_when_a_rule_means_something_else(monkeypatch:
     assert len({before, second, case.id}) == 3
 
 
+def test_the_page_lists_the_rules_whose_cases_refuse_less_than_nine_in_ten_of_their_faults() -> None:
+    page = (FOLDER.parents[1] / "docs" / "golden.md").read_text(encoding="utf-8")
+    weak, cases = {}, 0
+    for name in LISTED:
+        document = json.loads((FOLDER / f"{name}.json").read_bytes())
+        left = sum(text.startswith("fault: ") for text in document["not_refused"])
+        cases += len(document["cases"])
+        if left > 0.1 * document["mutants"]:
+            weak[name] = (left, document["mutants"])
+    table = page.partition("| rule | faults not refused | of |")[2].partition("\n\n")[0]
+    rows = re.findall(r"(?m)^\| (\w+) \| (\d+) \| (\d+) \| ...+ \|$", table)
+    assert {name: (int(left), int(of)) for name, left, of in rows} == weak
+    assert f"has {cases} cases of all {len(LISTED)} rules" in page
+
+
 def test_every_kind_of_fault_stands_on_the_page() -> None:
     page = (FOLDER.parents[1] / "docs" / "golden.md").read_text(encoding="utf-8")
     rows = [f"| `{name}` | {each.bug} | {each.cause} | {each.effect} |" for name, each in FLAGS.items()]

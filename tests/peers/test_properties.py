@@ -18,18 +18,21 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.cases import Cases, of_steps
 from refgrad.rule import Range
 from refgrad.surveys.implementations import Implementation
+from refgrad.testing.case_strategies import strategy_of
 from refgrad.testing.strategies import moderate, numbers
+from refgrad.testing.strategies import problems as with_extra_inputs
 from tests.depth import examples
 from tests.peers import ledger
 from tests.surveys.implementations.test_table import ROWS, candidate, named, runs_here
 
 PACKAGES = ("torch", "jax", "optax", "keras")
-#: rows whose inputs are their own, which say nothing on others, and those that are known to be no variant
-OURS = [
-    row
-    for row in ROWS
-    if row.package in PACKAGES and row.claim.kind == "optimizer" and row.explained and not (row.inputs or row.mutates)
+EXTRA = "with_extra_inputs"
+#: all but rows whose inputs are their own, which say nothing on others, and those that are known to be no variant
+EXPLAINED = [
+    row for row in ROWS if row.package in PACKAGES and row.explained and row.inputs in ("", EXTRA) and not row.mutates
 ]
+OURS = [row for row in EXPLAINED if row.claim.kind == "optimizer"]
+STATELESS = [row for row in EXPLAINED if row.claim.kind != "optimizer"]
 SHAPES = ((), (1,), (5,), (3, 4), (2, 3, 2), (0,))
 #: what is its row's rule in float32 alone. This and all that follows is left out of what is drawn, and each stands in the ledger,
 #: with an example in `LEFT_OUT` that is run
@@ -42,8 +45,15 @@ DIVIDE_BY_SUM = ("optax.contrib:prodigy", "optax.contrib:dadapt_adamw")
 SEEN = 2.0**-60
 #: what raises on a parameter of no elements
 RAISE_ON_EMPTY = ("torch.optim:Adafactor",)
-#: what makes a number of NaN, by a comparison or a maximum, where numbers overflow: judged once more with these left open
+#: what makes a number of NaN, by a comparison or a maximum, where numbers overflow
 DECIDE_ON_NAN = ("keras.optimizers:Lamb", "torch.optim:Adafactor")
+#: what leaves a decay of zero out, which times an infinite parameter is NaN
+WITHOUT_DECAY = ("optax:lamb",)
+#: where numbers overflow, these are judged once more, with what is left open of cases that have NaN or infinities
+OVERFLOWING = dict.fromkeys(DECIDE_ON_NAN, "nan_open") | dict.fromkeys(WITHOUT_DECAY, "may_meet")
+#: what runs on XLA, which flushes subnormal numbers, and keeps scalars of losses or writes a decay as a difference: drawn without
+FLUSHED = ("optax.contrib:momo", "optax.contrib:momo_adam")
+SMALL = 2.0**-80
 #: what a number that is not zero is multiplied by
 FACTORS = (1.0, 0.5, 0.75, 0.9, 1.5, 4.0)
 STEPS = 4
@@ -64,8 +74,16 @@ def settings(draw: Any, rule: Any, told: frozenset[str]) -> Any:
 
 @st.composite
 def problems(draw: Any, row: Implementation, dtype: Any) -> Cases:
-    """Parameters of one to three shapes and their gradients for a few steps; tame numbers, or all of them."""
-    element = draw(st.sampled_from([moderate(), numbers(dtype)]))
+    """Parameters of one to three shapes and their gradients for a few steps; tame numbers, or all of them.
+
+    Of a rule that takes more than a gradient one parameter and its extra inputs.
+    """
+    every = numbers(dtype)
+    if row.target in FLUSHED:
+        every = every.map(lambda x: x if abs(x) >= SMALL else 0.0 * x)
+    element = draw(st.sampled_from([moderate(), every]))
+    if row.rule.inputs():
+        return draw(with_extra_inputs(dtype, element, STEPS, row.rule))
     legal = [shape for shape in SHAPES if len(shape) in AXES.get(row.target, (0, 1, 2, 3))]
     legal = [shape for shape in legal if 0 not in shape or row.target not in RAISE_ON_EMPTY]
     shapes = draw(st.lists(st.sampled_from(legal), min_size=1, max_size=3, unique=True))
@@ -95,8 +113,6 @@ def formats(row: Implementation) -> list[Any]:
 def test_an_implementation_is_its_rule_whatever_is_drawn(row: Implementation) -> None:
     rule, thing = row.rule, candidate(row)
     assert isinstance(rule, Optimizer)
-    if rule.inputs():
-        pytest.skip("it takes more than a gradient")
     told = frozenset(resolve(thing, row.options).takes(rule))
 
     @examples(2)
@@ -105,8 +121,33 @@ def test_an_implementation_is_its_rule_whatever_is_drawn(row: Implementation) ->
         drawn, dtype = data.draw(settings(rule, told)), data.draw(st.sampled_from(formats(row)))
         cases = data.draw(problems(row, dtype))
         verdict = verdict_on(row, thing, drawn, cases, dtype)
-        if row.target in DECIDE_ON_NAN and makes_a_number_of_nan(verdict):
-            verdict = verdict_on(row, thing, drawn, dataclasses.replace(cases, nan_open=True), dtype)
+        if row.target in OVERFLOWING and makes_a_number_of_nan(verdict):
+            cases = dataclasses.replace(cases, **{OVERFLOWING[row.target]: True})
+            verdict = verdict_on(row, thing, drawn, cases, dtype)
+        assert verdict.first is None, str(verdict)
+        assert not verdict.faults, str(verdict)
+
+    judged()
+
+
+@pytest.mark.slow
+@pytest.mark.sample(suite=3)
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("row", [row for row in STATELESS if runs_here(row)], ids=named)
+def test_a_quantizer_an_estimator_or_a_mask_is_its_rule_whatever_is_drawn(row: Implementation) -> None:
+    fixed = candidate(row)
+
+    @examples(3)
+    @given(st.data())
+    def judged(data: st.DataObject) -> None:
+        rule, thing = row.rule, fixed
+        if row.through == "drivers.fake_quantize":
+            scale = data.draw(st.sampled_from([0.0625, 0.1, 1.0, 3.0]))
+            zero = data.draw(st.integers(-128, 127))
+            rule = rule.replace(scale=scale, zero_point=float(zero))
+            thing = row.driver()(row.target, scale, zero)
+        arrays = data.draw(strategy_of(rule, np.dtype(np.float32), data.draw(st.booleans())))
+        verdict = verdict_on(row, thing, rule, Cases([arrays]))
         assert verdict.first is None, str(verdict)
         assert not verdict.faults, str(verdict)
 
@@ -130,6 +171,9 @@ def steps(p: Any, g: Any, count: int = 1, dtype: Any = np.float32) -> Cases:
 
 
 CUBE = np.arange(1.0, 13.0).reshape(2, 3, 2)
+SUBNORMAL = of_steps(
+    [np.float32([-2.0, 9.4e-38])], [[np.float32([-2.0, 1.0])]], [""], extras=[{"loss": float(np.float32(1.4e-45))}]
+)
 #: what is left out of what is drawn, as the ledger calls it -> whose, and an example
 LEFT_OUT = {
     "a step without a gradient": (DIVIDE_BY_SUM, steps(np.zeros(2), np.zeros(2))),
@@ -137,6 +181,8 @@ LEFT_OUT = {
     "three axes": (tuple(AXES), steps(CUBE, CUBE % 5 + 1.0, 2)),
     "no axes": (("optax:sm3",), steps(1.0, 1.0)),
     "float64": (FLOAT32_ALONE, steps([0.5, 1.5], [0.1, 1e-9], 3, np.float64)),
+    "subnormal numbers": (FLUSHED, SUBNORMAL),
+    "an infinite parameter": (WITHOUT_DECAY, steps([-5e26, 0.0], [1.0, 1.0], 2)),
     "a sum that overflows": (DECIDE_ON_NAN, steps([1.0, 1.0], [1.0, 3.4e38], 2)),
 }
 
@@ -163,9 +209,9 @@ def test_what_is_left_out_of_what_is_drawn_is_in_the_ledger(package: str) -> Non
 def flagged(row: Implementation, cases: Cases, told: ledger.Row) -> tuple[Any, Cases]:
     """The rule and the cases with what a row of the ledger says is otherwise."""
     words = dict(flag.split("=") for flag in told.flags)
-    is_open = words.pop("decisions_on_nan", "") == "open"
+    undefined = {"nan_open": words.pop("decisions_on_nan", "") == "open", "may_meet": words.pop("nan", "") == "right"}
     changes = {n: float.fromhex(v) if n in row.rule.numbers() else v for n, v in words.items()}
-    return row.rule.replace(**changes), dataclasses.replace(cases, nan_open=is_open)
+    return row.rule.replace(**changes), dataclasses.replace(cases, **undefined)
 
 
 def differing(row: Implementation, rule: Any, cases: Cases) -> str:
@@ -187,6 +233,7 @@ def differing(row: Implementation, rule: Any, cases: Cases) -> str:
 
 def test_every_package_has_rows() -> None:
     assert {row.package for row in OURS} == {"torch", "optax", "keras"}
+    assert {row.claim.kind for row in STATELESS} == {"quantizer", "estimator", "mask"}
     for package in ("torch", "optax"):
         wanted = {type(row.claim) for row in ROWS if row.package == package and row.claim.kind == "optimizer"}
         asked = {type(row.claim) for row in OURS if row.package == package}

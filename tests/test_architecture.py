@@ -36,6 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sparsity.base",),  # what a mask is: estimators choose by masks, and sparse training estimates
     ("optimizers", "estimators"),
     ("quantizers", "sparsity"),
+    ("formula_gradients",),
     ("formulas",),
     ("candidates",),
     ("oracle.acceptance", "oracle.inputs"),

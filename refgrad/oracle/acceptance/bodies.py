@@ -82,8 +82,8 @@ def tried(rule: Transform, arrays: Arrays) -> None:
     """
     if "function" not in vars(type(rule)):
         return
-    rule(*arrays.values())
     try:
+        rule(*arrays.values())
         ways(rule, arrays, Policy())
     except TraceError as error:
         raise ArgumentError(f"{type(rule).__name__}'s body cannot be judged: {error}") from error

@@ -10,7 +10,7 @@ from refgrad.version import VERSION
 
 if TYPE_CHECKING:
     from refgrad import estimators, optimizers, quantizers, sparsity
-    from refgrad.formulas import formula, logsumexp, softmax, stop_gradient
+    from refgrad.formulas import formula, logsumexp, softmax, stop_gradient, stored
     from refgrad.legal import Choice, Flag, Fraction, NonNegative, Positive, Range, Real, Whole
     from refgrad.oracle.acceptance.policy import Policy
     from refgrad.oracle.engine.verdict import Verdict
@@ -54,6 +54,7 @@ __all__ = [
     "softmax",
     "sparsity",
     "stop_gradient",
+    "stored",
     "survey",
     "tolerances",
     "verify",
@@ -62,7 +63,7 @@ __all__ = [
 #: packages that are imported when they are first asked for
 _PACKAGES = ("estimators", "optimizers", "quantizers", "sparsity")
 _LATER = {
-    **dict.fromkeys(("formula", "logsumexp", "softmax", "stop_gradient"), "refgrad.formulas"),
+    **dict.fromkeys(("formula", "logsumexp", "softmax", "stop_gradient", "stored"), "refgrad.formulas"),
     "identify": "refgrad.oracle.identify",
     "Identification": "refgrad.oracle.identification",
     "sets": "refgrad.oracle.sets",

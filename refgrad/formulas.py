@@ -11,6 +11,8 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 
 from refgrad.arithmetic.explorer import OpenChoice
+from refgrad.arithmetic.stored_places import places_met
+from refgrad.arithmetic.stored_places import stored as stored
 from refgrad.arithmetic.subgradients import stop_gradient as stop_gradient
 from refgrad.citation import Citation
 from refgrad.errors import ArgumentError, RefgradError, TraceError, bad_argument, nearest, shown, with_article
@@ -59,6 +61,15 @@ class Formula(Transform):
     def of(self, body: Callable[..., Any]) -> Callable[..., Any]:
         """Of the gradient of a formula: that of another body, for arrays in the gradient's order."""
         return lambda *arrays: gradient(self.differentiated(), arrays, self.with_results, body)
+
+    def stored_places(self) -> frozenset[str]:
+        """The places at which programs may keep numbers in a narrower format (`refgrad.stored`)."""
+        if self.gradient_of is not None:
+            return self.differentiated().stored_places()
+        arrays = [np.ones([self.lengths[axis] for axis in axes]) for axes in self.takes().values()]
+        with places_met() as met:
+            self(*arrays)
+        return frozenset(met)
 
     def names(self) -> list[str]:
         """The arrays, in order."""

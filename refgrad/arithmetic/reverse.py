@@ -18,6 +18,7 @@ from refgrad.arithmetic import adjoints, subgradients
 from refgrad.arithmetic.body_mutations import Origin, derived_of
 from refgrad.arithmetic.operations import OPERATIONS, UFUNCS
 from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, axes_of, checked_spec, counted
+from refgrad.arithmetic.stored_places import stored
 from refgrad.errors import TraceError
 
 #: an operation's name -> what does it to whatever stands for arrays
@@ -394,6 +395,10 @@ def _joined(function: Callable[..., Any], parts: Sequence[Any], *args: Any, **ho
     return record.noted(function(inner, *args, **how), receives)
 
 
+def _stored(x: Recorded, place: str) -> Any:
+    return x.record.noted(stored(x.inner, place), [(x, lambda upstream: upstream)])
+
+
 def _where(condition: Any, a: Any, b: Any) -> Any:
     return _element("where", np.where, (condition, a, b))
 
@@ -437,6 +442,7 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.shape: lambda x: x.shape,
     np.size: MOVES[np.size],
     **{function: _constant(function) for function in (np.empty_like, np.zeros_like, np.ones_like, np.full_like)},
+    stored: _stored,
     subgradients.stop_gradient: _constant(subgradients.stop_gradient),
     subgradients.largest_shares: _constant(subgradients.largest_shares),
     subgradients.unsorted: _gathered_upstream,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 
-def _known_to_carriers(function: Callable[..., Any]) -> Callable[..., Any]:
+def known_to_carriers(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that hands itself to what stands for an array, as NumPy's do (NEP 18)."""
 
     @functools.wraps(function)
@@ -26,7 +26,7 @@ def _known_to_carriers(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-@_known_to_carriers
+@known_to_carriers
 def stop_gradient(x: Any) -> Any:
     """The array itself, which a gradient takes for a constant.
 
@@ -42,20 +42,20 @@ def stop_gradient(x: Any) -> Any:
     return x
 
 
-@_known_to_carriers
+@known_to_carriers
 def between(a: Any, b: Any) -> Any:
     """Any number from one to another; of floats, the middle, as most programs have it at a tie of two."""
     return 0.5 * a + 0.5 * b
 
 
-@_known_to_carriers
+@known_to_carriers
 def largest_shares(x: np.ndarray, axis: tuple[int, ...]) -> np.ndarray:
     """By how much each element is the largest along axes: shares that add up to one; of floats, equal ones at a tie."""
     largest = x == np.max(x, axis=axis, keepdims=True)
     return np.asarray(largest / np.sum(largest, axis=axis, keepdims=True)).astype(x.dtype)
 
 
-@_known_to_carriers
+@known_to_carriers
 def unsorted(x: np.ndarray, sorted_: np.ndarray, axis: int) -> np.ndarray:
     """Numbers that stand in the order of ``x`` when it is sorted, each at the place that its element came from."""
     order = np.argsort(x, axis=axis, kind="stable")

@@ -89,7 +89,7 @@ def rotary(x: Array, cos: Array, sin: Array) -> Array:
 def attention(q: Array, k: Array, v: Array, *, scale: refgrad.Positive = 0.125) -> Array:
     """Scaled dot-product attention of one head."""
     shares = refgrad.softmax(scale * np.einsum("id,jd->ij", q, k))
-    return np.einsum("ij,jv->iv", shares, v)
+    return np.einsum("ij,jv->iv", refgrad.stored(shares, "p"), v)
 
 
 @refgrad.formula(x="batch in", weight="out in", bias="out", wrt="x weight bias")

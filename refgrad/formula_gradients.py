@@ -68,6 +68,7 @@ def _made(owner: Any, name: str, forward: bool) -> type:
         "in_order": True,
         "gradient_of": owner,
         "with_results": forward,
+        "result_names": (*(_output(name) for name in results if forward), *map(GRADIENT.format, owner.wrt)),
     }
     return type(f"{owner.__name__}.{name}", (owner.__mro__[1],), body)
 
@@ -77,6 +78,11 @@ def _upstream(result: str, results: Mapping[str, str]) -> str:
     if len(results) == 1:
         return UPSTREAM
     return f"{UPSTREAM}_{result[7:-1]}" if result.startswith("result[") else GRADIENT.format(result)
+
+
+def _output(result: str) -> str:
+    """What a formula's result is called where its gradients come after it."""
+    return f"output_{result[7:-1]}" if result.startswith("result[") else "output" if result == "result" else result
 
 
 def _function(owner: Any, forward: bool) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 
+from refgrad import formula_forms as forms
 from refgrad.arithmetic.explorer import OpenChoice
 from refgrad.arithmetic.stored_places import places_met
 from refgrad.arithmetic.stored_places import stored as stored
@@ -45,8 +46,12 @@ class Formula(Transform):
     wrt: ClassVar[tuple[str, ...]] = ()
     #: whether a kernel may give several results by their order alone
     in_order: ClassVar[bool] = False
+    #: of a gradient, what its results are called
+    result_names: ClassVar[tuple[str, ...]] = ()
     #: the formula that this one is the gradient of
     gradient_of: ClassVar[Any] = None
+    #: other ways in which programs compute it, by name
+    forms: ClassVar[Mapping[str, Callable[..., Any]]] = {}
     #: whether this one gives that one's results too
     with_results: ClassVar[bool] = False
     #: the formula of the gradients: of the arrays, and of the gradient of each result, the gradients of ``wrt``
@@ -61,6 +66,35 @@ class Formula(Transform):
     def of(self, body: Callable[..., Any]) -> Callable[..., Any]:
         """Of the gradient of a formula: that of another body, for arrays in the gradient's order."""
         return lambda *arrays: gradient(self.differentiated(), arrays, self.with_results, body)
+
+    @classmethod
+    def form(cls, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Decorate a function that is the same in real arithmetic, and that programs may compute in place of the formula.
+
+        A kernel is right if its results are in the sets of the formula, or in those of one of its forms.
+
+        Args:
+            name: what the form is called, such as "flash".
+
+        Returns:
+            A decorator; it gives the function back.
+
+        Raises:
+            ArgumentError: the function takes other arguments than the formula, or gives other numbers.
+        """
+        if not isinstance(name, str) or name in cls.forms:
+            raise bad_argument(f"the form of {cls.__name__}", name, "a name that no form of it has yet")
+
+        def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+            taken = [*cls.shapes, *cls().hyperparameters()]
+            if list(inspect.signature(function).parameters) != taken:
+                found = ", ".join(inspect.signature(function).parameters)
+                raise bad_argument(f"what the form {name!r} of {cls.__name__} takes", found, ", ".join(taken))
+            forms.check(cls(), name, function)
+            cls.forms = {**cls.forms, name: function}
+            return function
+
+        return decorate
 
     def stored_places(self) -> frozenset[str]:
         """The places at which programs may keep numbers in a narrower format (`refgrad.stored`)."""

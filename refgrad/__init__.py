@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from refgrad.audits.audit import audit
     from refgrad.audits.found import Audit
     from refgrad.audits.recorder import record
-    from refgrad.formulas import formula, logsumexp, softmax
+    from refgrad.formulas import formula, logsumexp, softmax, stop_gradient, stored
     from refgrad.legal import Choice, Flag, Fraction, NonNegative, Positive, Range, Real, Whole
     from refgrad.oracle.acceptance.policy import Policy
     from refgrad.oracle.engine.verdict import Verdict
@@ -59,6 +59,8 @@ __all__ = [
     "sets",
     "softmax",
     "sparsity",
+    "stop_gradient",
+    "stored",
     "survey",
     "tolerances",
     "verify",
@@ -70,7 +72,7 @@ _LATER = {
     "audit": "refgrad.audits.audit",
     "Audit": "refgrad.audits.found",
     "record": "refgrad.audits.recorder",
-    **dict.fromkeys(("formula", "logsumexp", "softmax"), "refgrad.formulas"),
+    **dict.fromkeys(("formula", "logsumexp", "softmax", "stop_gradient", "stored"), "refgrad.formulas"),
     "identify": "refgrad.oracle.identify",
     "Identification": "refgrad.oracle.identification",
     "sets": "refgrad.oracle.sets",

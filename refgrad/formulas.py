@@ -10,11 +10,16 @@ from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 
+from refgrad import formula_forms as forms
 from refgrad.arithmetic.explorer import OpenChoice
+from refgrad.arithmetic.stored_places import places_met
+from refgrad.arithmetic.stored_places import stored as stored
+from refgrad.arithmetic.subgradients import stop_gradient as stop_gradient
 from refgrad.citation import Citation
 from refgrad.errors import ArgumentError, RefgradError, TraceError, bad_argument, nearest, shown, with_article
+from refgrad.formula_gradients import Derived, gradient
 from refgrad.legal import Whole
-from refgrad.optimizers.transform import Transform
+from refgrad.optimizers.transform import Transform, axes_named
 
 #: how long axes are with which a formula is tried, in the order in which they are named first, where nothing is said
 LENGTHS = (6, 37, 5, 11)
@@ -37,6 +42,68 @@ class Formula(Transform):
 
     #: the function that was decorated
     function: ClassVar[Callable[..., Any]]
+    #: the arrays with respect to which it has a gradient
+    wrt: ClassVar[tuple[str, ...]] = ()
+    #: whether a kernel may give several results by their order alone
+    in_order: ClassVar[bool] = False
+    #: of a gradient, what its results are called
+    result_names: ClassVar[tuple[str, ...]] = ()
+    #: the formula that this one is the gradient of
+    gradient_of: ClassVar[Any] = None
+    #: other ways in which programs compute it, by name
+    forms: ClassVar[Mapping[str, Callable[..., Any]]] = {}
+    #: whether this one gives that one's results too
+    with_results: ClassVar[bool] = False
+    #: the formula of the gradients: of the arrays, and of the gradient of each result, the gradients of ``wrt``
+    backward = Derived(forward=False)
+    #: the same, with the results before them
+    with_backward = Derived(forward=True)
+
+    def differentiated(self) -> Formula:
+        """Of the gradient of a formula: that formula."""
+        return type(self).gradient_of(**self.hyperparameters())  # type: ignore[no-any-return]
+
+    def of(self, body: Callable[..., Any]) -> Callable[..., Any]:
+        """Of the gradient of a formula: that of another body, for arrays in the gradient's order."""
+        return lambda *arrays: gradient(self.differentiated(), arrays, self.with_results, body)
+
+    @classmethod
+    def form(cls, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Decorate a function that is the same in real arithmetic, and that programs may compute in place of the formula.
+
+        A kernel is right if its results are in the sets of the formula, or in those of one of its forms.
+
+        Args:
+            name: what the form is called, such as "flash".
+
+        Returns:
+            A decorator; it gives the function back.
+
+        Raises:
+            ArgumentError: the function takes other arguments than the formula, or gives other numbers.
+        """
+        if not isinstance(name, str) or name in cls.forms:
+            raise bad_argument(f"the form of {cls.__name__}", name, "a name that no form of it has yet")
+
+        def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+            taken = [*cls.shapes, *cls().hyperparameters()]
+            if list(inspect.signature(function).parameters) != taken:
+                found = ", ".join(inspect.signature(function).parameters)
+                raise bad_argument(f"what the form {name!r} of {cls.__name__} takes", found, ", ".join(taken))
+            forms.check(cls(), name, function)
+            cls.forms = {**cls.forms, name: function}
+            return function
+
+        return decorate
+
+    def stored_places(self) -> frozenset[str]:
+        """The places at which programs may keep numbers in a narrower format (`refgrad.stored`)."""
+        if self.gradient_of is not None:
+            return self.differentiated().stored_places()
+        arrays = [np.ones([self.lengths[axis] for axis in axes]) for axes in self.takes().values()]
+        with places_met() as met:
+            self(*arrays)
+        return frozenset(met)
 
     def names(self) -> list[str]:
         """The arrays, in order."""
@@ -124,16 +191,12 @@ def _each(found: Any) -> Iterator[Any]:
     return iter(found.values() if isinstance(found, dict) else found)
 
 
-def axes_named(text: str) -> list[str]:
-    """The names of an array's axes, of a text such as ``"batch feature"``; a plus sign at its end is no part of them."""
-    return text.replace("+", "").split()
-
-
 def formula(
     function: None = None,
     /,
     *,
     lengths: Mapping[str, int] | None = None,
+    wrt: str = "",
     citation: Citation | None = None,
     **axes: str,
 ) -> Callable[[Callable[..., Any]], type[Formula]]:
@@ -146,6 +209,8 @@ def formula(
     Args:
         function: nothing: the decorator is called with the axes of the function's arrays first.
         lengths: how long the axes are with which kernels are tried, by name; an axis that is not named has one of a few.
+        wrt: the arrays with respect to which it has a gradient, such as ``"q k v"``: with some, ``backward`` of the class is the
+            formula of their gradients, in this order, and ``with_backward`` that of the results and of these.
         citation: where the formula comes from. With one the formula enters the registry, and its module finds it by name.
         axes: for each array that the function takes, by its name, the names of the array's axes, such as ``"batch feature"``;
             ``""`` for one number; a number for an axis of that length, as in ``"token 2"``; with a plus sign at the end for an
@@ -177,13 +242,17 @@ def formula(
             raise ArgumentError(_taken(f"an array of the name {word!r}", "refgrad.formula itself"))
 
     def decorate(function: Callable[..., Any]) -> type[Formula]:
-        return _made(function, axes, dict(lengths or {}), citation)
+        return _made(function, axes, dict(lengths or {}), wrt, citation)
 
     return decorate
 
 
 def _made(
-    function: Callable[..., Any], axes: Mapping[str, str], lengths: dict[str, int], citation: Citation | None
+    function: Callable[..., Any],
+    axes: Mapping[str, str],
+    lengths: dict[str, int],
+    wrt: str,
+    citation: Citation | None,
 ) -> type[Formula]:
     if not inspect.isfunction(function):
         raise bad_argument("what is decorated", function, "a function, defined by `def`")
@@ -199,6 +268,7 @@ def _made(
         "function": staticmethod(function),
         "shapes": shapes,
         "lengths": _lengths(name, shapes, lengths),
+        "wrt": _wrt(name, shapes, wrt),
     }
     if citation is not None:
         body["citation"] = citation
@@ -217,7 +287,7 @@ def _parameters(
     for word, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY and (hasattr(Formula, word) or word in _OWN):
             raise ArgumentError(_taken(f"{name}'s {word}", "every rule"))
-        if word in ("lengths", "citation"):
+        if word in ("lengths", "citation", "wrt"):
             raise ArgumentError(_taken(f"{name}'s {word}", "refgrad.formula itself"))
         if parameter.kind in _ARRAYS:
             if parameter.default is not inspect.Parameter.empty:
@@ -269,6 +339,16 @@ def _lengths(name: str, shapes: Mapping[str, str], given: Mapping[str, int]) -> 
     return fixed | {axis: given.get(axis, LENGTHS[i % len(LENGTHS)]) for i, axis in enumerate(known)}
 
 
+def _wrt(name: str, shapes: Mapping[str, str], text: Any) -> tuple[str, ...]:
+    """The arrays with respect to which a formula has a gradient, in the order in which that gives it."""
+    found = text.split() if isinstance(text, str) else [text]
+    for word in found:
+        if word not in shapes or found.count(word) > 1:
+            close = nearest(word, shapes) if isinstance(word, str) else ""
+            raise ArgumentError(f"wrt of {name} is {shown(text)}{close}; legal: some of {' '.join(shapes)}, each once")
+    return tuple(found)
+
+
 def _types(function: Callable[..., Any], numbers: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
     """The types of hyperparameters, each with its legal values."""
     try:
@@ -295,7 +375,7 @@ def softmax(x: Any, axis: int = -1) -> Any:
     >>> softmax(np.array([0.0, 0.0])).tolist()
     [0.5, 0.5]
     """
-    powers = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    powers = np.exp(x - stop_gradient(np.max(x, axis=axis, keepdims=True)))
     return powers / np.sum(powers, axis=axis, keepdims=True)
 
 
@@ -313,6 +393,6 @@ def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Any:
     >>> float(logsumexp(np.array([0.0, 0.0])))
     0.6931471805599453
     """
-    largest = np.max(x, axis=axis, keepdims=True)
+    largest = stop_gradient(np.max(x, axis=axis, keepdims=True))
     total = largest + np.log(np.sum(np.exp(x - largest), axis=axis, keepdims=True))
     return total if keepdims else np.squeeze(total, axis)

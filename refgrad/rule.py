@@ -592,6 +592,20 @@ def _own(room: str, name: str) -> bool:
     return hasattr(importlib.import_module(room), name)
 
 
+def _attribute(module: Any, name: str) -> Any:
+    """What a module has under a name such as ``attention.backward``; None if that is nothing."""
+    first, *rest = name.split(".")
+    found = vars(module).get(first)
+    for word in rest:
+        try:
+            found = getattr(found, word)
+        except ArgumentError:  # it says what is missing
+            raise
+        except AttributeError:
+            return None
+    return found
+
+
 def _qualified(name: str) -> type[Rule]:
     if name not in REGISTRY:
         module, _, own = name.partition(":")
@@ -600,7 +614,7 @@ def _qualified(name: str) -> type[Rule]:
         except (Exception, SystemExit) as error:
             raised = f"importing {module!r} raised {type(error).__name__}: {error}"
             raise ArgumentError(f"the rule is {name!r}, but {raised}") from error
-    found = None if name in REGISTRY else vars(sys.modules[module]).get(own)
+    found = None if name in REGISTRY else _attribute(sys.modules[module], own)
     if isinstance(found, type) and issubclass(found, Rule) and found.kind != Rule.kind:  # one without a citation
         return found
     if name not in REGISTRY:

@@ -37,6 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sparsity.base",),  # what a mask is: estimators choose by masks, and sparse training estimates
     ("optimizers", "estimators"),
     ("quantizers", "sparsity"),
+    ("formula_gradients", "formula_forms"),
     ("formulas",),
     ("candidates",),
     ("oracle.acceptance", "oracle.inputs"),

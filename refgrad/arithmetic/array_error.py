@@ -117,6 +117,8 @@ def erf(x: Bounded, value: np.ndarray, model: Model) -> Bounded:
 def expit(x: Bounded, value: np.ndarray, model: Model) -> Bounded:
     """The logistic function, written as one over one more than an exponential: its arguments as of `erf`."""
     carried = np.minimum(np.minimum(0.25 * x.bound(), value * np.expm1(x.bound())), 1.0)
+    # one over infinity is zero, where the exponential overflows
+    carried = np.where(np.exp(x.bound() - x.value) >= model.largest, np.maximum(carried, value), carried)
     return _of_library(value, carried, model)
 
 
@@ -140,3 +142,34 @@ def cumulated(x: Bounded, axis: int, model: Model) -> Bounded:
     magnitude = np.cumsum(np.abs(x.value) + x.bound(), axis=axis)
     relative = steps * model.unit_roundoff + (steps + 1) * 2.0**-52
     return settle(value, np.cumsum(x.bound(), axis=axis) + relative * magnitude, model)
+
+
+def shares_of_largest(x: Bounded, axes: tuple[int, ...]) -> Bounded:
+    """By how much each number is the largest along axes: one or nothing, or anything between where several may be it."""
+    low, high = x.value - x.bound(), x.value + x.bound()
+    may_be = high >= np.max(low, axis=axes, keepdims=True)
+    alone = np.sum(may_be, axis=axes, keepdims=True) == 1
+    return Bounded(np.where(may_be, np.where(alone, 1.0, 0.5), 0.0), np.where(may_be & ~alone, 0.5, 0.0))
+
+
+def unsorted(x: Bounded, numbers: Bounded, axis: int) -> Bounded:
+    """Numbers in the order that sorts ``x``, each at the place where its element was before.
+
+    An element whose place in the order is not sure has any number of the places that it may have.
+    """
+    centre, reach = (np.moveaxis(part, axis, -1) for part in (x.value, x.bound()))
+    low, high = centre - reach, centre + reach
+    first = np.sum(high[..., None, :] < low[..., :, None], axis=-1)
+    last = centre.shape[-1] - 1 - np.sum(low[..., None, :] > high[..., :, None], axis=-1)
+    shape = np.broadcast_shapes(np.shape(numbers.value), np.shape(numbers.bound()))
+    ends = [np.moveaxis(np.broadcast_to(end, shape), axis, -1) for end in (numbers.value, numbers.bound())]
+    least, most = ends[0] - ends[1], ends[0] + ends[1]
+    taken = [np.take_along_axis(end, first, -1) for end in (ends[0], ends[1], least, most)]
+    value, error, least_of, most_of = (end.copy() for end in taken)
+    for at in np.argwhere(last > first):
+        row, places = tuple(at[:-1]), slice(first[tuple(at)], last[tuple(at)] + 1)
+        least_of[tuple(at)], most_of[tuple(at)] = least[row][places].min(), most[row][places].max()
+    open_ = last > first
+    value = np.where(open_, 0.5 * least_of + 0.5 * most_of, value)
+    error = np.where(open_, (0.5 * most_of - 0.5 * least_of) * (1.0 + 4 * 2.0**-53), error)
+    return Bounded(np.moveaxis(value, -1, axis), np.moveaxis(error, -1, axis))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import itertools
 import linecache
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Protocol
 
 import numpy as np
@@ -82,13 +84,19 @@ LONG = 72
 
 @dataclass(frozen=True)
 class Place:
-    """One operation of a rule's text: its file, instruction and line, the piece of text, and the operation."""
+    """One operation of a rule's text: its file, instruction and line, the piece of text, and the operation.
+
+    Of an operation of a gradient, ``piece`` is how it is written there, ``derived_from`` the piece of the rule's text that it
+    is the derivative of, and ``step`` where in the derivative it stands.
+    """
 
     file: str
     instruction: int
     line: int
     piece: str
     op: str
+    derived_from: str = ""
+    step: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -101,20 +109,27 @@ class BodyMutation:
     @property
     def name(self) -> str:
         """The alteration, and the piece of the text that it is made in."""
-        return f"{self.by} for {self.place.op} in {self.place.piece}"
+        return f"{self.by} for {self.place.op} in {self.place.piece}{self._derived}"
 
     @property
     def words(self) -> str:
         """What is altered, shorter, in the words of the text."""
-        return described(self.by, self.place.op, self.place.piece).removeprefix("there is ")
+        return described(self.by, self.place.op, self.place.piece).removeprefix("there is ") + self._derived
 
     @property
     def sentence(self) -> str:
         """What is altered, and where."""
         altered = described(self.by, self.place.op, self.place.piece)
+        if self.place.derived_from:
+            return f"{altered}{self._derived}, line {self.place.line} of {Path(self.place.file).name}"
         return (
             f"{altered} in `{_short(self.place.piece, LONG)}`, line {self.place.line} of {Path(self.place.file).name}"
         )
+
+    @property
+    def _derived(self) -> str:
+        """What the operation is the derivative of, in words."""
+        return f" in the gradient of `{_short(self.place.derived_from, LONG)}`" if self.place.derived_from else ""
 
 
 def described(by: str, op: str, piece: str) -> str:
@@ -169,24 +184,75 @@ def texts_of(rule: Rule) -> tuple[str, ...]:
     return tuple(sorted({method.__code__.co_filename for method in methods if hasattr(method, "__code__")}))
 
 
+@dataclass(frozen=True)
+class Origin:
+    """The place in a rule's text of an operation that a gradient is taken of."""
+
+    code: CodeType
+    instruction: int
+    line: int
+
+    @classmethod
+    def here(cls, texts: tuple[str, ...]) -> Origin | None:
+        """The place that asks for the operation that is run; None if that is in none of these texts."""
+        frame = _asking(texts)
+        return None if frame is None else cls(frame.f_code, frame.f_lasti, frame.f_lineno)
+
+    def place(self, op: str, derivative: FrameType) -> Place:
+        """The place of an operation of its derivative."""
+        step, file = (derivative.f_lineno, derivative.f_lasti), self.code.co_filename
+        text = _piece_of(self.code, self.instruction, self.line)
+        return Place(file, self.instruction, self.line, _piece(derivative), op, text, step)
+
+
+_DERIVED_OF: ContextVar[Origin | None] = ContextVar("_DERIVED_OF", default=None)
+#: where derivatives are written
+_DERIVATIVES = tuple(str(Path(__file__).with_name(name)) for name in ("adjoints.py", "reverse.py"))
+
+
+@contextlib.contextmanager
+def derived_of(origin: Origin | None) -> Iterator[None]:
+    """Operations that are run within are of the derivative of this one."""
+    token = _DERIVED_OF.set(origin)
+    try:
+        yield
+    finally:
+        _DERIVED_OF.reset(token)
+
+
+def _asking(texts: tuple[str, ...]) -> FrameType | None:
+    """The innermost frame that runs one of some texts."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and not frame.f_code.co_filename.startswith(texts):
+        frame = frame.f_back
+    return frame
+
+
 def place_of(op: str, texts: tuple[str, ...]) -> Place:
-    """The place in a rule's text that asks for the operation that is about to be run.
+    """The place in a rule's text that asks for the operation that is about to be run, or of which it is the derivative.
 
     Args:
         op: the operation.
         texts: where the rule's texts stand, as `texts_of` gives them.
     """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and not frame.f_code.co_filename.startswith(texts):
-        frame = frame.f_back
-    assert frame is not None
+    origin = _DERIVED_OF.get()
+    if origin is not None and (frame := _asking(_DERIVATIVES)) is not None:
+        return origin.place(op, frame)
+    frame = _asking(texts)
+    if frame is None:  # what a gradient begins with, or ends
+        return Place("", 0, 0, "", op)
     return Place(frame.f_code.co_filename, frame.f_lasti, frame.f_lineno, _piece(frame), op)
 
 
 def _piece(frame: FrameType) -> str:
     """The text of the operation that a frame is at."""
-    line, last, start, end = next(itertools.islice(frame.f_code.co_positions(), frame.f_lasti // 2, None))
-    text = linecache.getline(frame.f_code.co_filename, line or frame.f_lineno)
+    return _piece_of(frame.f_code, frame.f_lasti, frame.f_lineno)
+
+
+def _piece_of(code: CodeType, instruction: int, number: int) -> str:
+    """The text of an instruction, in a line of a number."""
+    line, last, start, end = next(itertools.islice(code.co_positions(), instruction // 2, None))
+    text = linecache.getline(code.co_filename, line or number)
     return text[start:end].strip() if line == last else text[start:].strip()
 
 

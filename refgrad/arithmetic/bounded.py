@@ -144,6 +144,7 @@ class Model:
             is no number of its own.
         of_sums: the model of sums over elements, of the terms that are made for them alone, and of the numbers made of them
             that are one a row, a column or a tensor, if these are computed in another format.
+        stored: places of a formula at which programs may round, each with the name of a format.
         nan_open: whether comparisons, signs, maxima and minima of NaN may give what any program makes of them.
     """
 
@@ -159,6 +160,7 @@ class Model:
     cancelled: float | None = None
     of_sums: Model | None = None
     nan_open: bool = False
+    stored: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, facts: Format, roundings: int, scalar_roundings: int, subnormals: str, sums: str) -> Model:

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from refgrad.arithmetic import array_error, infinities, nan_choices
+from refgrad.arithmetic import array_error, infinities, nan_choices, stored_places, subgradients
 from refgrad.arithmetic import running_error as bounds
 from refgrad.arithmetic.decisions import near
 from refgrad.arithmetic.explorer import Explorer
@@ -382,6 +382,28 @@ def _cumulated(x: Any, axis: int | None = None) -> Ranged:
     return x.of(array_error.cumulated(_whole(x), (axis or 0) % x.ndim, x.model))
 
 
+def _between(a: Any, b: Any) -> Ranged:
+    like = _like(a, b)
+    return like.of(bounds.hull([like.lift(a), like.lift(b)]))
+
+
+def _stored(x: Any, place: str) -> Ranged:
+    formats = dict(x.model.stored)
+    return x.of(stored_places.rounded_or_not(_whole(x), formats[place])) if place in formats else x
+
+
+def _shares(x: Any, axis: tuple[int, ...]) -> Ranged:
+    x.explorer.look(x.known)
+    return x.of(array_error.shares_of_largest(_whole(x), axis))
+
+
+def _unsorted(x: Any, sorted_: Any, axis: int) -> Ranged:
+    like = _like(x, sorted_)
+    order, numbers = (_whole(a) if isinstance(a, Ranged) else like.lift(a) for a in (x, sorted_))
+    like.explorer.look(order)
+    return like.of(array_error.unsorted(order, numbers, axis))
+
+
 def _like(*operands: Any) -> Ranged:
     return next(x for x in operands if isinstance(x, Ranged))
 
@@ -419,4 +441,8 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
         array_error.solution(_like(a, b).lift(a), _like(a, b).lift(b), _like(a, b).model)
     ),
     np.any: lambda x: bool(np.any((x != 0.0).settled())),
+    stored_places.stored: _stored,
+    subgradients.between: _between,
+    subgradients.largest_shares: _shares,
+    subgradients.unsorted: _unsorted,
 }

@@ -11,6 +11,8 @@ from typing import Any, Self
 import numpy as np
 
 from refgrad.arithmetic.carrier import Carrier
+from refgrad.arithmetic.stored_places import stored
+from refgrad.arithmetic.subgradients import stop_gradient
 from refgrad.errors import TraceError
 
 #: the largest whole exponent of a power
@@ -188,6 +190,8 @@ MOVES: Mapping[Any, Callable[..., Any]] = {
     **{function: _joined(function) for function in (np.concatenate, np.hstack, np.stack, np.vstack)},
     np.split: _split,
     np.copy: lambda x: x.rearranged(np.copy),
+    stop_gradient: lambda x: x,
+    stored: lambda x, place: x,
     np.empty_like: lambda x: x.filled(0.0),
     np.zeros_like: lambda x: x.filled(0.0),
     np.ones_like: lambda x: x.filled(1.0),

@@ -51,6 +51,8 @@ def _called(function: Callable[..., Any], rule: Transform, arrays: Arrays, optio
     keywords = {**told(rule, {n: p for n, p in parameters.items() if n not in arrays}), **options}
     if all(n in parameters for n in arrays):
         return function(**arrays, **keywords)
+    if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters.values()):
+        return function(*arrays.values(), **keywords)
     taken = {n for n in keywords if n in parameters}
     free = [n for n, p in parameters.items() if n not in taken and p.default is inspect.Parameter.empty]
     by_name = [n for n in arrays if n in parameters]

@@ -16,13 +16,13 @@ import refgrad
 Array = Any
 
 
-@refgrad.formula(x="batch feature", weight="feature")
+@refgrad.formula(x="batch feature", weight="feature", wrt="x weight")
 def rmsnorm(x: Array, weight: Array, *, eps: refgrad.Positive = 1e-6) -> Array:
     """Rows over the root of their mean square, scaled feature by feature."""
     return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps) * weight
 
 
-@refgrad.formula(x="batch feature", weight="feature", bias="feature")
+@refgrad.formula(x="batch feature", weight="feature", bias="feature", wrt="x weight bias")
 def layernorm(x: Array, weight: Array, bias: Array, *, eps: refgrad.Positive = 1e-5) -> Array:
     """Rows without their mean, over the root of their variance; scaled and moved feature by feature."""
     centred = x - np.mean(x, axis=-1, keepdims=True)
@@ -36,13 +36,13 @@ def groupnorm(x: Array, weight: Array, bias: Array, *, eps: refgrad.Positive = 1
     return centred / np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True) + eps) * weight + bias
 
 
-@refgrad.formula(x="batch class")
+@refgrad.formula(x="batch class", wrt="x")
 def softmax(x: Array) -> Array:
     """Shares of exponentials, row by row."""
     return refgrad.softmax(x)
 
 
-@refgrad.formula(x="batch class")
+@refgrad.formula(x="batch class", wrt="x")
 def log_softmax(x: Array) -> Array:
     """Logarithms of these shares."""
     return x - refgrad.logsumexp(x, keepdims=True)
@@ -59,19 +59,19 @@ def cross_entropy(logits: Array, target: Array, *, z_loss: refgrad.NonNegative =
     return np.mean(losses)
 
 
-@refgrad.formula(x="batch feature")
+@refgrad.formula(x="batch feature", wrt="x")
 def gelu(x: Array) -> Array:
     """The number times the normal distribution function of it."""
     return x * (0.5 * (1.0 + scipy.special.erf(x * math.sqrt(0.5))))
 
 
-@refgrad.formula(x="batch feature")
+@refgrad.formula(x="batch feature", wrt="x")
 def gelu_tanh(x: Array) -> Array:
     """The same, with a hyperbolic tangent in place of the error function."""
     return 0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * (x * x * x))))
 
 
-@refgrad.formula(x="batch feature", gate="batch feature")
+@refgrad.formula(x="batch feature", gate="batch feature", wrt="x gate")
 def swiglu(x: Array, gate: Array) -> Array:
     """One half of a projection times the other's SiLU."""
     return x * (gate * scipy.special.expit(gate))
@@ -85,20 +85,20 @@ def rotary(x: Array, cos: Array, sin: Array) -> Array:
     return np.stack([first * c - second * s, first * s + second * c], axis=-1)
 
 
-@refgrad.formula(q="query depth", k="key depth", v="key value", lengths={"key": 19})
+@refgrad.formula(q="query depth", k="key depth", v="key value", lengths={"key": 19}, wrt="q k v")
 def attention(q: Array, k: Array, v: Array, *, scale: refgrad.Positive = 0.125) -> Array:
     """Scaled dot-product attention of one head."""
     shares = refgrad.softmax(scale * np.einsum("id,jd->ij", q, k))
-    return np.einsum("ij,jv->iv", shares, v)
+    return np.einsum("ij,jv->iv", refgrad.stored(shares, "p"), v)
 
 
-@refgrad.formula(x="batch in", weight="out in", bias="out")
+@refgrad.formula(x="batch in", weight="out in", bias="out", wrt="x weight bias")
 def linear(x: Array, weight: Array, bias: Array) -> Array:
     """A layer of weights and biases."""
     return x @ weight.T + bias
 
 
-@refgrad.formula(x="batch feature")
+@refgrad.formula(x="batch feature", wrt="x")
 def statistics(x: Array) -> tuple[Array, Array]:
     """Mean and variance of each feature over the batch."""
     mean = np.mean(x, axis=0)

@@ -17,7 +17,7 @@ from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.transform import resolve
 from refgrad.errors import ArgumentError, RefgradError, bad_argument, shown
 from refgrad.kinds.kind import CASES, SHAPES, Answer, Call, Driven, Record, Results, Situation, Stateless, misshapen
-from refgrad.optimizers.transform import Transform
+from refgrad.optimizers.transform import Transform, axes_named
 from refgrad.oracle.acceptance import no_numbers
 from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, opened, tried, ways
 from refgrad.oracle.acceptance.explicit_sets import Way, of_sets
@@ -37,6 +37,8 @@ REPLACED = "replaced"
 EXCHANGED = "exchanged"
 #: replacements with which a body may not run
 MOVED = frozenset({"over the other axis"})
+#: those of a derivative's operations that are tried: what is left out, signs, means and numbers
+IN_DERIVATIVES = frozenset({"first", "second", "minus", "mean", "number halved", "exchanged"})
 #: of so many elements one is no number: one of all, and some of each group
 EVERY = (MOST, 5)
 
@@ -98,6 +100,8 @@ class TransformKind(Stateless):
         """Results by name, held against the shapes and dtypes of the rule's own."""
         found, wanted = named(returned), named(rule(*arrays.values()))
         if len(found) == len(wanted) == 1:  # a tuple of one, or a dict of one, is what it holds
+            found = dict(zip(wanted, found.values(), strict=True))
+        if getattr(rule, "in_order", False) and isinstance(returned, tuple | list) and len(found) == len(wanted):
             found = dict(zip(wanted, found.values(), strict=True))
         if len(found) != len(wanted):
             raise CandidateFault("structure", f"{name} returned {len(found)} results; legal: {len(wanted)}")
@@ -188,13 +192,13 @@ class TransformKind(Stateless):
         return [np.asarray(r, np.float64) for r in named(rule(*wide)).values()]
 
     def rewritten(self, rule: Transform) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-        """One operation of the body's text, replaced by another."""
-        met: dict[BodyMutation, None] = {}
+        """One operation of the body's text, replaced by another; of a gradient, one of the formula's or of its derivative's."""
         arrays = self.generate(rule, 1, np.dtype(np.float64), 0).arrays[0]
-        with np.errstate(all="ignore"):
-            Replacing(rule, met=met)(*arrays.values())
-        for mutation in met:
-            if mutation.by not in MOVED or _runs(rule, mutation, arrays):
+        written: Any = _differentiated(rule)
+        for mutation in _met(written, {n: a for n, a in arrays.items() if n in written.shapes}):
+            yield mutation.words, mutation.sentence, {REPLACED: mutation}
+        for mutation in _met(rule, arrays) if _is_gradient(rule) else ():
+            if mutation.place.derived_from and mutation.by in IN_DERIVATIVES:
                 yield mutation.words, mutation.sentence, {REPLACED: mutation}
         if "function" in vars(type(rule)):
             for first, second in combinations(rule.shapes, 2):
@@ -220,7 +224,10 @@ class _Replaced:
 
     def __init__(self, rule: Transform, mutation: BodyMutation) -> None:
         self._rule = rule
-        self.apply: Any = Replacing(rule, mutation)
+        if _is_gradient(rule) and not mutation.place.derived_from:  # the gradient of another formula
+            self.apply: Any = rule.of(Replacing(_differentiated(rule), mutation))  # type: ignore[attr-defined]
+        else:
+            self.apply = Replacing(rule, mutation)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._rule, name)
@@ -236,6 +243,26 @@ class _Exchanged(_Replaced):
         self.apply: Any = lambda *arrays: rule.apply(*(arrays[place] for place in places))
 
 
+def _is_gradient(rule: Any) -> bool:
+    """True of the gradient of a formula."""
+    return getattr(rule, "gradient_of", None) is not None
+
+
+def _differentiated(rule: Any) -> Any:
+    """The formula that a rule is the gradient of, or the rule itself."""
+    return rule.differentiated() if _is_gradient(rule) else rule
+
+
+def _met(rule: Transform, arrays: Arrays) -> Iterator[BodyMutation]:
+    """Every replacement of an operation that a body meets on some arrays, with which it runs."""
+    met: dict[BodyMutation, None] = {}
+    with np.errstate(all="ignore"):
+        Replacing(rule, met=met)(*arrays.values())
+    for mutation in met:
+        if mutation.by not in MOVED or _runs(rule, mutation, arrays):
+            yield mutation
+
+
 def _runs(rule: Transform, mutation: BodyMutation, arrays: Arrays) -> bool:
     """True if the body runs with an operation replaced, and its results have the shapes that they had."""
     try:
@@ -249,7 +276,7 @@ def _runs(rule: Transform, mutation: BodyMutation, arrays: Arrays) -> bool:
 
 def _shorter(rule: Transform, arrays: Arrays) -> Iterator[dict[str, np.ndarray]]:
     """Arrays that are cut along an axis, where it is shorter than it was in all of them."""
-    axes = {name: text.replace("+", "").split() for name, text in rule.shapes.items()}
+    axes = {name: axes_named(text) for name, text in rule.shapes.items()}
     lengths = {axis: n for name, named_ in axes.items() for axis, n in zip(named_, arrays[name].shape, strict=False)}
     for axis, length in lengths.items():
         for part in halves(length):

@@ -70,7 +70,7 @@ class Transform(Rule):
 
     def takes(self) -> dict[str, Axes]:
         """The arrays: name -> the names of their axes, as in `shapes`."""
-        return {name: tuple(text.split()) for name, text in self.shapes.items()}
+        return {name: tuple(axes_named(text)) for name, text in self.shapes.items()}
 
     def check(self, *arrays: np.ndarray) -> None:
         """Check that shapes fit; a subclass writes it.
@@ -108,6 +108,18 @@ class Transform(Rule):
         with np.errstate(all="ignore"):
             # in the order of C, whatever order they came in: NumPy adds in the order in which numbers lie in memory
             return _narrowed(self.apply(*(np.array(a, working(dtype), order="C", copy=True) for a in given)), dtype)
+
+
+def axes_named(text: str) -> list[str]:
+    """The names of an array's axes.
+
+    Args:
+        text: as in `Transform.shapes`, such as ``"batch feature"``; a plus sign at its end is no part of them.
+
+    Returns:
+        The names in order.
+    """
+    return text.replace("+", "").split()
 
 
 def _narrowed(result: Any, dtype: np.dtype) -> Any:

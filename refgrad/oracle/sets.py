@@ -112,7 +112,8 @@ def sets(
     >>> found["p"].contains(np.float32([0.899])), found["p"].contains(np.float32([0.9]))
     (array([ True]), array([False]))
     """
-    rule, policy = rule_of(rule), Policy.of(policy)
+    rule = rule_of(rule)
+    policy = Policy.of(policy).checked(rule)
     by_name("arrays", arrays, "{'p': parameter, 'g': gradient}")
     if given is not None:
         by_name("given", given, "{'v': what was seen}")

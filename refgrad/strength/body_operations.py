@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic import subgradients
 from refgrad.arithmetic.shaped import axes_of, counted
 from refgrad.strength.body_run import Run
 from refgrad.strength.interpreter import ROUNDED
@@ -101,6 +102,7 @@ OPERATIONS: Mapping[str, Callable[..., Array]] = {
     **{name: _exact(getattr(np, name)) for name in ("maximum", "minimum", "fmin", "sign", "where", "percentile")},
     **{name: _exact(getattr(np, name)) for name in ("argsort", "clip", "max", "min", "abs")},
     "neg": _exact(np.negative),
+    **{f.__name__: _exact(f) for f in (subgradients.between, subgradients.largest_shares, subgradients.unsorted)},
     "sum": _sum,
     "mean": _mean,
     "var": _variance,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,9 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.explorer import Explorer, OpenChoice
 from refgrad.arithmetic.ranged import Ranged
-from refgrad.arithmetic.running_error import Bounded, exact
+from refgrad.arithmetic.running_error import Bounded, Model, exact
 from refgrad.errors import ArgumentError, TraceError
+from refgrad.formula_forms import bodies
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance.judge import Judged, compare, model_for, outside
 from refgrad.oracle.acceptance.policy import Policy
@@ -46,8 +47,19 @@ def ways(
     Raises:
         TraceError: the body uses an operation without a bound.
     """
-    dtype = arrays[rule.primary].dtype
-    model = model_for(policy, dtype)
+    found: list[dict[str, Bounded]] = []
+    for body in bodies(rule):
+        each = _ways_of(body, arrays, model_for(policy, arrays[rule.primary].dtype), met)
+        if each is None:
+            return None
+        found += each
+    return found
+
+
+def _ways_of(
+    body: Callable[..., Any], arrays: Arrays, model: Model, met: list[Explorer] | None
+) -> list[dict[str, Bounded]] | None:
+    """Those of one body."""
     pending: list[tuple[bool, ...]] = [()]
     found: list[dict[str, Bounded]] = []
     while pending:
@@ -58,7 +70,7 @@ def ways(
         given = [Ranged(exact(a.astype(np.float64), model), model, explorer) for a in arrays.values()]
         try:
             with np.errstate(all="ignore"):
-                results = named(rule.apply(*given))
+                results = named(body(*given))
         except np.linalg.LinAlgError:  # a singular system, which some programs refuse and others make NaN of
             return None
         except OpenChoice:
@@ -82,8 +94,8 @@ def tried(rule: Transform, arrays: Arrays) -> None:
     """
     if "function" not in vars(type(rule)):
         return
-    rule(*arrays.values())
     try:
+        rule(*arrays.values())
         ways(rule, arrays, Policy())
     except TraceError as error:
         raise ArgumentError(f"{type(rule).__name__}'s body cannot be judged: {error}") from error

@@ -130,6 +130,7 @@ def model_for(policy: Policy, dtype: np.dtype) -> Model:
 def _model(computed_in: np.dtype, policy: Policy) -> Model:
     facts = dtypes.format_of(computed_in)
     model = Model.of(facts, policy.roundings, policy.scalar_roundings, policy.subnormals, policy.sums)
+    model = replace(model, stored=policy.stored) if policy.stored else model
     return replace(model, nan_open=True) if policy.nan_open else model
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import ArgumentError, bad_argument, nearest, shown
 from refgrad.rule import Choice, Whole
 
@@ -44,6 +45,8 @@ class Policy:
         subnormals: "keep", "flush" or "either".
         sums: "any" or "pairwise".
         precision: "wide", "storage" or "sums"; matters for dtypes narrower than float32.
+        stored: of a formula, the places (`refgrad.stored`) at which a program may round its numbers, each with the name of a
+            format, as in ``{"p": "bfloat16"}``; kept as pairs.
     """
 
     roundings: int = 3
@@ -51,12 +54,14 @@ class Policy:
     subnormals: str = "keep"
     sums: str = "any"
     precision: str = "wide"
+    stored: Any = ()
 
     def __post_init__(self) -> None:
         for name in ("roundings", "scalar_roundings"):
             object.__setattr__(self, name, ROUNDINGS.check(f"Policy.{name}", getattr(self, name)))
         for name, choice in CHOICES.items():
             choice.check(f"Policy.{name}", getattr(self, name))
+        object.__setattr__(self, "stored", _places(self.stored))
 
     @classmethod
     def of(cls, value: Any) -> Policy:
@@ -97,7 +102,42 @@ class Policy:
 
     def changed(self) -> dict[str, Any]:
         """The fields that differ from the default."""
-        return {n: v for n, v in asdict(self).items() if v != getattr(Policy(), n)}
+        found = {n: v for n, v in asdict(self).items() if v != getattr(Policy(), n)}
+        return found | ({"stored": dict(self.stored)} if self.stored else {})
+
+    def checked(self, rule: Any) -> Policy:
+        """The same policy, for a rule.
+
+        Args:
+            rule: what is judged by it.
+
+        Returns:
+            The policy.
+
+        Raises:
+            ArgumentError: it names a place that the rule does not have.
+        """
+        known = rule.stored_places() if self.stored and hasattr(rule, "stored_places") else frozenset()
+        for place, _ in self.stored:
+            if place not in known:
+                legal = ", ".join(sorted(known)) or "none: no place is named by refgrad.stored in it"
+                raise ArgumentError(
+                    f"Policy.stored names {place!r}, no place of {rule}{nearest(place, known)}; legal: {legal}"
+                )
+        return self
+
+
+def _places(stored: Any) -> tuple[tuple[str, str], ...]:
+    """Places with formats, in the order of their names."""
+    try:
+        pairs = sorted(dict(stored).items())
+    except (TypeError, ValueError):
+        raise bad_argument("Policy.stored", stored, "a dict of places and formats, such as {'p': 'bfloat16'}") from None
+    for place, name in pairs:
+        if not isinstance(place, str) or not isinstance(name, str):
+            raise bad_argument("Policy.stored", stored, "a dict of places and formats, such as {'p': 'bfloat16'}")
+        as_dtype(name, f"Policy.stored[{place!r}]")
+    return tuple(pairs)
 
 
 class _Opened(Policy):

@@ -83,7 +83,7 @@ class Request:
             candidate=candidate,
             rule=rule,
             dtype=as_dtype(rule.kept_in if dtype is None else dtype),
-            policy=Policy.of(policy),
+            policy=Policy.of(policy).checked(rule),
             options=dict(options or {}),
             explain=check_explain(explain),
             time_limit=check_time_limit(time_limit),

@@ -12,7 +12,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.replacing import Work
 from refgrad.errors import ArgumentError
-from refgrad.optimizers.transform import Transform
+from refgrad.optimizers.transform import Transform, axes_named
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.steps import epsilons
 from refgrad.rule import Whole, is_own
@@ -45,7 +45,7 @@ def generate(
         name = list(known)[case % len(known)]
         arrays = {}
         for array, axes in rule.shapes.items():
-            shape = tuple({**rule.lengths, **lengths}[axis] for axis in axes.replace("+", "").split())
+            shape = tuple({**rule.lengths, **lengths}[axis] for axis in axes_named(axes))
             values = known[name](random, shape, facts)
             values = np.abs(values) if axes.endswith("+") else values
             if rule.about_nan:
@@ -66,7 +66,7 @@ def sizes(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | Non
         left_out: is filled with the cases whose result the rule itself has as NaN, such as a variance of one number.
     """
     own = is_own(type(rule))
-    axes = sorted({axis for named in rule.shapes.values() for axis in named.replace("+", "").split()})
+    axes = sorted({axis for named in rule.shapes.values() for axis in axes_named(named)})
     axes = [axis for axis in axes if not axis.isdigit()]  # those have the length that they are called by
     wanted = [dict.fromkeys(axes, n) for n in LENGTHS] if axes else []
     wanted += [{axis: n} for axis in axes for n in ALONE] if len(axes) > 1 else []
@@ -127,7 +127,7 @@ def _long(rule: Transform, axes: list[str]) -> Iterator[dict[str, int]]:
 def _largest(rule: Transform, lengths: Mapping[str, int]) -> int:
     """The number of elements of the largest array."""
     known = {**rule.lengths, **lengths}
-    return max(math.prod(known[a] for a in axes.replace("+", "").split()) for axes in rule.shapes.values())
+    return max(math.prod(known[a] for a in axes_named(axes)) for axes in rule.shapes.values())
 
 
 def _work(rule: Transform, lengths: Mapping[str, int]) -> Work | None:

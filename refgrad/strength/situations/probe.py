@@ -12,6 +12,7 @@ import numpy as np
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import ArgumentError
 from refgrad.kinds.table import kind_of
+from refgrad.optimizers.transform import axes_named
 from refgrad.oracle.acceptance.quantized_parts import has_graph
 from refgrad.oracle.inputs import estimators, mask_updates, masks, quantizers, scalings, steps, transforms
 from refgrad.oracle.inputs.calls import grouped
@@ -166,7 +167,7 @@ def _sized(rule: Any, dtype: np.dtype) -> Iterator[Cases]:
         yield scalings.generate(rule, SEED)
         return
     if rule.kind == "transform":
-        for axis in sorted({axis for axes in rule.shapes.values() for axis in axes.replace("+", "").split()}):
+        for axis in sorted({axis for axes in rule.shapes.values() for axis in axes_named(axes)}):
             for n in LENGTHS:
                 yield from _transform(rule, dtype, {axis: n})
         return

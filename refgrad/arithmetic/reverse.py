@@ -1,0 +1,479 @@
+"""Reverse mode: a body runs as it stands on values that are recorded, and its gradient is run backwards over the record.
+
+What is recorded are operations on whatever the body was handed: on floats the gradient is a number, on values with a bound an
+acceptance set, and on values that are recorded themselves a second derivative.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from refgrad.arithmetic import adjoints, subgradients
+from refgrad.arithmetic.body_mutations import Origin, derived_of
+from refgrad.arithmetic.operations import OPERATIONS, UFUNCS
+from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, axes_of, checked_spec, counted
+from refgrad.arithmetic.stored_places import stored
+from refgrad.errors import TraceError
+
+#: an operation's name -> what does it to whatever stands for arrays
+_DO: Mapping[str, Callable[..., Any]] = {
+    **{op: ufunc for ufunc, op in UFUNCS.items()},
+    **{
+        op.name: getattr(operator, op.operator)
+        for op in OPERATIONS.values()
+        if op.operator and op.operator not in ("and", "or")
+    },
+    "and": operator.and_,
+    "or": operator.or_,
+    "xor": operator.xor,
+    "not": operator.invert,
+    "neg": operator.neg,
+    "abs": operator.abs,
+    "square": lambda x: x**2,
+    "sqrt": np.sqrt,
+    "where": np.where,
+}
+_LEVELS = itertools.count()
+
+
+class Entry(NamedTuple):
+    """One operation of a record.
+
+    Attributes:
+        shape: that of its value.
+        parents: for each operand that is recorded, its entry's number, and what it receives of the value's gradient.
+        origin: where in the body's text it stands.
+    """
+
+    shape: tuple[int, ...]
+    parents: Sequence[tuple[int, Callable[[Any], Any]]]
+    origin: Origin | None = None
+
+
+class Record:
+    """The operations of one run of a body.
+
+    Args:
+        texts: where the body's text stands, so that an operation of the gradient can be said by its place; none to leave that.
+    """
+
+    def __init__(self, texts: tuple[str, ...] = ()) -> None:
+        self.level, self.texts, self.entries = next(_LEVELS), texts, list[Entry]()
+
+    def variable(self, inner: Any) -> Recorded:
+        """A value of which a gradient is asked."""
+        self.entries.append(Entry(adjoints.shape_of(inner), ()))
+        return Recorded(inner, self, len(self.entries) - 1)
+
+    def noted(self, inner: Any, receives: Sequence[tuple[Any, Callable[[Any], Any]]]) -> Any:
+        """The value of an operation: ``receives`` are operands, each with what it gets of the value's gradient."""
+        if isinstance(inner, tuple | list | str):
+            return inner
+        parents = [(x.entry, get) for x, get in receives if self.has(x) and x.entry is not None]
+        if not parents:
+            return Recorded(inner, self, None)
+        origin = Origin.here(self.texts) if self.texts else None
+        self.entries.append(Entry(adjoints.shape_of(inner), parents, origin))
+        return Recorded(inner, self, len(self.entries) - 1)
+
+    def has(self, x: Any) -> bool:
+        """True of a value of this record."""
+        return isinstance(x, Recorded) and x.record is self
+
+    def plain(self, x: Any) -> Any:
+        """What stands behind a value of this record; any other as it is."""
+        if isinstance(x, list | tuple):
+            return type(x)(map(self.plain, x))
+        return x.inner if self.has(x) else x
+
+    def gradients(self, outputs: Sequence[tuple[Any, Any]], wanted: Sequence[Recorded]) -> list[Any]:
+        """What variables receive.
+
+        Args:
+            outputs: values, each with the gradient that reaches it.
+            wanted: the variables.
+
+        Returns:
+            A gradient for each; zeros where nothing depends on it.
+        """
+        received: dict[int, Any] = {}
+        for output, upstream in outputs:
+            if self.has(output) and output.entry is not None:
+                _receive(received, output.entry, upstream)
+        for number in range(len(self.entries) - 1, -1, -1):
+            entry = self.entries[number]
+            if number not in received or not entry.parents:
+                continue
+            upstream = received.pop(number)
+            with derived_of(entry.origin):
+                for parent, get in entry.parents:
+                    _receive(received, parent, get(upstream))
+        return [
+            received[x.entry] if x.entry in received else np.zeros_like(x.inner) for x in wanted if x.entry is not None
+        ]
+
+
+def _receive(received: dict[int, Any], number: int, gradient: Any) -> None:
+    received[number] = _summed(received[number], gradient) if number in received else gradient
+
+
+def _summed(received_elsewhere: Any, received_here: Any) -> Any:
+    """Two gradients that reach one value."""
+    return received_elsewhere + received_here
+
+
+class Recorded(Shaped):
+    """An array, or what stands for one, of which a record is kept.
+
+    Args:
+        inner: what stands behind it.
+        record: the record.
+        entry: the number of the operation that it came by; None of what no gradient reaches.
+    """
+
+    __slots__ = ("entry", "inner", "record")
+
+    def __init__(self, inner: Any, record: Record, entry: int | None) -> None:
+        self.inner, self.record, self.entry = inner, record, entry
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The array's shape."""
+        return tuple(adjoints.shape_of(self.inner))
+
+    @property
+    def T(self) -> Any:  # NumPy's name
+        """The transpose."""
+        return np.transpose(self)
+
+    def reshape(self, *shape: Any) -> Any:
+        """As NumPy's."""
+        return np.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: Any) -> Any:
+        """As NumPy's."""
+        return np.transpose(self, axes[0] if len(axes) == 1 else axes or None)
+
+    def astype(self, dtype: Any) -> Any:
+        """The array itself; of truth values, numbers."""
+        if self.entry is None and not isinstance(self.inner, Shaped):
+            return Recorded(self.inner.astype(dtype), self.record, None)
+        return self
+
+    def copy(self) -> Any:
+        """As NumPy's."""
+        return np.copy(self)
+
+    def all(self, *args: Any, **how: Any) -> Any:
+        """As NumPy's, of truth values."""
+        return self.inner.all(*args, **how)
+
+    def any(self, *args: Any, **how: Any) -> Any:
+        """As NumPy's, of truth values."""
+        return self.inner.any(*args, **how)
+
+    def __bool__(self) -> bool:
+        return bool(self.inner)
+
+    def __float__(self) -> float:
+        raise TraceError(
+            "a number is made of an array, as by float(x), math.sqrt(x), x.item() or where an array of numpy.zeros is filled; "
+            "write numpy's functions, and numpy.stack of what is computed"
+        )
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        if self.entry is None and not isinstance(self.inner, Shaped):  # truth values, and what no gradient reaches
+            return np.asarray(self.inner, dtype)
+        raise TraceError(
+            "numbers are made of an array, as by numpy.asarray or a function of another library; write numpy.stack of arrays, "
+            "numpy's functions, refgrad.softmax or refgrad.logsumexp"
+        )
+
+    def __getitem__(self, key: Any) -> Any:
+        key = self.record.plain(key)
+        return self._moved(operator.getitem, (key,), {})
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        record, key = self.record, self.record.plain(key)
+        places = np.zeros(self.shape, bool)
+        places[key] = True
+        inner = np.copy(self.inner)
+        inner[key] = record.plain(value)
+        shape = adjoints.shape_of(record.plain(value))
+        receives = [
+            (self._same(), lambda upstream: np.where(places, 0.0, upstream)),
+            (value, lambda upstream: adjoints.unbroadcast(upstream[key], shape)),
+        ]
+        found = record.noted(inner, receives)
+        self.inner, self.entry = found.inner, found.entry
+
+    def _same(self) -> Recorded:
+        return Recorded(self.inner, self.record, self.entry)
+
+    def __matmul__(self, other: Any) -> Any:
+        return _matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return _matmul(other, self)
+
+    def rearranged(self, function: Callable[[np.ndarray], np.ndarray]) -> Self:
+        """The same numbers in other places."""
+        raise TraceError("numbers are moved in a way of which refgrad has no gradient")
+
+    def filled(self, value: float) -> Any:
+        """An array of this shape with one number everywhere."""
+        return Recorded(np.full_like(self.inner, value), self.record, None)
+
+    def joined(self, parts: Sequence[Any], function: Callable[[list[np.ndarray]], np.ndarray]) -> Any:
+        """The numbers of several arrays in one array."""
+        raise TraceError("arrays are joined in a way of which refgrad has no gradient")
+
+    def _moved(self, function: Callable[..., Any], args: Sequence[Any], how: Mapping[str, Any]) -> Any:
+        """The same numbers in other places, by a function of NumPy's."""
+        record, shape = self.record, self.shape
+        inner = function(self.inner, *args, **how)
+        if self.entry is None:
+            return Recorded(inner, record, None)
+        numbers = np.arange(1, self.size + 1).reshape(shape)  # zero is a number that was not there, as of a pad
+        sources = np.asarray(function(numbers, *args, **how)) - 1
+        return record.noted(inner, [(self, lambda upstream: adjoints.gathered(upstream, sources, shape))])
+
+    def _power(self, base: Any, exponent: Any) -> Any:
+        if not isinstance(exponent, int | float | np.number):
+            raise TraceError("an exponent is an array; write np.exp(y * np.log(x)) for x**y")
+        if exponent in (2, 0.5):
+            return self._apply("square" if exponent == 2 else "sqrt", base)
+        return _element("power", operator.pow, [base, exponent])
+
+    def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
+        if attributes or op not in _DO:  # one of refgrad's own primitives
+            raise TraceError(f"{op} has no gradient in refgrad; what has one is in docs/formula.md")
+        return _element(op, _DO[op], args)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method != "__call__" or kwargs:
+            raise TraceError(f"numpy.{ufunc.__name__}.{method} with {', '.join(kwargs) or 'arrays'} has no gradient")
+        if ufunc is np.matmul:
+            return _matmul(*inputs)
+        if ufunc is np.power:
+            return self._power(*inputs)
+        if ufunc in WRITTEN:
+            return WRITTEN[ufunc](*inputs)
+        return _element(UFUNCS.get(ufunc, ufunc.__name__), ufunc, inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function in FUNCTIONS:
+            return FUNCTIONS[function](*args, **kwargs)
+        if function in JOINED:
+            return _joined(function, *args, **kwargs)
+        if function in WRITTEN:
+            return WRITTEN[function](*args, **kwargs)
+        if function in MOVES:
+            return args[0]._moved(function, self.record.plain(args[1:]), kwargs)
+        raise TraceError(f"numpy.{function.__name__} has no gradient in refgrad; what has one is in docs/formula.md")
+
+
+def _record_of(args: Sequence[Any]) -> Record:
+    """The record of an operation: the one that was begun last, for the values of others are numbers to it."""
+    return max((x.record for x in args if isinstance(x, Recorded)), key=lambda record: record.level)
+
+
+def _element(op: str, function: Callable[..., Any], args: Sequence[Any]) -> Any:
+    """An operation on elements, with what its operands receive."""
+    record = _record_of(args)
+    inner = [record.plain(x) for x in args]
+    value = function(*inner)
+    if op in adjoints.CONSTANT:
+        return record.noted(value, [])
+    rules = adjoints.adjoints_of(op, inner)
+    if rules is None:
+        raise TraceError(f"numpy.{op} has no gradient in refgrad; what has one is in docs/formula.md")
+
+    def received(rule: adjoints.Adjoint, shape: tuple[int, ...]) -> Callable[[Any], Any]:
+        return lambda upstream: adjoints.unbroadcast(rule(upstream, value, *inner), shape)
+
+    return record.noted(
+        value, [(x, received(r, adjoints.shape_of(i))) for x, r, i in zip(args, rules, inner, strict=False)]
+    )
+
+
+def _matmul(a: Any, b: Any) -> Any:
+    record = _record_of((a, b))
+    left, right = record.plain(a), record.plain(b)
+    receives = [
+        (x, lambda upstream, which=which: adjoints.of_matmul(upstream, left, right, which))
+        for which, x in enumerate((a, b))
+    ]
+    return record.noted(left @ right, receives)
+
+
+def _solve(a: Any, b: Any) -> Any:
+    record = _record_of((a, b))
+    left, right = record.plain(a), record.plain(b)
+    value = np.linalg.solve(left, right)
+    receives = [
+        (x, lambda upstream, which=which: adjoints.of_solve(upstream, left, value, which))
+        for which, x in enumerate((a, b))
+    ]
+    return record.noted(value, receives)
+
+
+def _einsum(spec: str, *operands: Any, optimize: Any = None) -> Any:
+    record = _record_of(operands)
+    inner = [record.plain(x) for x in operands]
+    spec = checked_spec(spec, inner)
+    if any(len(set(names)) < len(names) for names in spec.partition("->")[0].split(",")):
+        raise TraceError(f"numpy.einsum is called with {spec!r}, which takes a diagonal; write numpy.diagonal")
+    receives = [
+        (x, lambda upstream, which=which: adjoints.of_einsum(upstream, inner, spec, which))
+        for which, x in enumerate(operands)
+    ]
+    return record.noted(np.einsum(spec, *inner), receives)
+
+
+def _sum(x: Recorded, axis: Any = None, keepdims: bool = False) -> Any:
+    shape, axes = x.shape, axes_of(x, axis)
+    value = np.sum(x.inner, axis=axis, keepdims=keepdims)
+    return x.record.noted(value, [(x, lambda upstream: adjoints.spread(upstream, shape, axes))])
+
+
+def _mean(x: Recorded, axis: Any = None, keepdims: bool = False) -> Any:
+    return _sum(x, axis, keepdims) / float(counted(x, axis))
+
+
+def _variance(x: Recorded, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
+    centred = x - _mean(x, axis, True)
+    return _sum(centred * centred, axis, keepdims) / float(counted(x, axis) - ddof)
+
+
+def _largest(x: Recorded, axis: Any = None, keepdims: bool = False, **how: Any) -> Any:
+    if how:
+        raise TraceError(f"numpy.max with {', '.join(how)} has no gradient in refgrad; write numpy.maximum of it")
+    inner = x.inner
+    value = np.max(inner, axis=axis, keepdims=keepdims)
+    return x.record.noted(value, [(x, lambda upstream: adjoints.of_largest(upstream, inner, axis))])
+
+
+def _smallest(x: Recorded, axis: Any = None, keepdims: bool = False, **how: Any) -> Any:
+    return -_largest(-x, axis, keepdims, **how)
+
+
+def _cumulated(x: Any, axis: int | None = None) -> Any:
+    x = np.reshape(x, (-1,)) if axis is None else x
+    along = (axis or 0) % x.ndim
+    value = np.cumsum(x.inner, axis=along)
+    return x.record.noted(value, [(x, lambda upstream: adjoints.of_cumsum(upstream, along))])
+
+
+def _sorted(x: Recorded, axis: int = -1) -> Any:
+    inner, along = x.inner, axis % x.ndim
+    value = np.sort(inner, axis=along)
+    return x.record.noted(value, [(x, lambda upstream: adjoints.of_sort(upstream, inner, along))])
+
+
+def _joined(function: Callable[..., Any], parts: Sequence[Any], *args: Any, **how: Any) -> Any:
+    record = _record_of(parts)
+    inner = [record.plain(part) for part in parts]
+    shapes = [adjoints.shape_of(part) for part in inner]
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    numbers = [np.arange(end - math.prod(shape), end).reshape(shape) for end, shape in zip(ends, shapes, strict=True)]
+    sources = np.asarray(function(numbers, *args, **how))
+
+    def received(which: int) -> Callable[[Any], Any]:
+        end, shape = ends[which], shapes[which]
+        first = end - math.prod(shape)
+        own = np.where((sources >= first) & (sources < end), sources - first, -1)
+        return lambda upstream: adjoints.gathered(upstream, own, shape)
+
+    receives = [(part, received(which)) for which, part in enumerate(parts) if record.has(part)]
+    return record.noted(function(inner, *args, **how), receives)
+
+
+def _stored(x: Recorded, place: str) -> Any:
+    return x.record.noted(stored(x.inner, place), [(x, lambda upstream: upstream)])
+
+
+def _where(condition: Any, a: Any, b: Any) -> Any:
+    return _element("where", np.where, (condition, a, b))
+
+
+def _constant(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose value no gradient is taken of."""
+
+    def call(*args: Any, **how: Any) -> Any:
+        record = _record_of(args)
+        return record.noted(function(*map(record.plain, args), **how), [])
+
+    return call
+
+
+def _order(x: Recorded, **how: Any) -> Any:
+    return np.argsort(x.inner, **how)
+
+
+def _gathered_upstream(x: Any, upstream: Any, axis: int) -> Any:
+    """The gradient of what `of_sort` gives: numbers in the order in which they came."""
+    raise TraceError("a second derivative of numpy.sort is not known to refgrad")
+
+
+#: functions that join arrays
+JOINED = frozenset({np.concatenate, np.hstack, np.stack, np.vstack})
+FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
+    np.sum: _sum,
+    np.mean: _mean,
+    np.var: _variance,
+    np.max: _largest,
+    np.min: _smallest,
+    np.cumsum: _cumulated,
+    np.sort: _sorted,
+    np.argsort: _order,
+    np.einsum: _einsum,
+    np.where: _where,
+    np.linalg.solve: _solve,
+    np.split: MOVES[np.split],
+    np.any: lambda x: np.any(x.inner),
+    np.ndim: lambda x: x.ndim,
+    np.shape: lambda x: x.shape,
+    np.size: MOVES[np.size],
+    **{function: _constant(function) for function in (np.empty_like, np.zeros_like, np.ones_like, np.full_like)},
+    stored: _stored,
+    subgradients.stop_gradient: _constant(subgradients.stop_gradient),
+    subgradients.largest_shares: _constant(subgradients.largest_shares),
+    subgradients.unsorted: _gathered_upstream,
+    subgradients.between: lambda a, b: 0.5 * a + 0.5 * b,
+}
+
+
+def run_backwards(
+    function: Callable[..., Any],
+    arrays: Mapping[str, Any],
+    wrt: Sequence[str],
+    upstreams: Callable[[Any], Sequence[tuple[Any, Any]]],
+    texts: tuple[str, ...] = (),
+) -> tuple[Any, list[Any]]:
+    """A function's value, and the gradient of it.
+
+    Args:
+        function: of the arrays, in their order.
+        arrays: by name, or what stands for them.
+        wrt: the arrays of which a gradient is asked.
+        upstreams: of what the function gave, its results, each with the gradient that reaches it.
+        texts: where the function's text stands, as `refgrad.arithmetic.body_mutations.texts_of` has it.
+
+    Returns:
+        What the function gave, without its record, and a gradient for each of ``wrt``.
+    """
+    record = Record(texts)
+    given = {name: record.variable(x) if name in wrt else Recorded(x, record, None) for name, x in arrays.items()}
+    wanted = [Recorded(given[name].inner, record, given[name].entry) for name in wrt]  # a body may write to its arrays
+    found = function(*given.values())
+    gradients = record.gradients(upstreams(found), wanted)
+    if isinstance(found, Mapping):
+        return {name: record.plain(x) for name, x in found.items()}, gradients
+    return record.plain(found), gradients

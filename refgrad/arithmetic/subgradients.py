@@ -1,0 +1,64 @@
+"""What a gradient says where a function has a kink: functions of arrays, each of which has a value for every admissible choice.
+
+They are called as NumPy's functions are, on arrays and on whatever stands for arrays. Of floats they give one choice; of
+values with a bound, the set of all of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def known_to_carriers(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that hands itself to what stands for an array, as NumPy's do (NEP 18)."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **how: Any) -> Any:
+        for each in args:
+            if not isinstance(each, np.ndarray) and hasattr(type(each), "__array_function__"):
+                return each.__array_function__(call, (type(each),), args, how)
+        return function(*args, **how)
+
+    return call
+
+
+@known_to_carriers
+def stop_gradient(x: Any) -> Any:
+    """The array itself, which a gradient takes for a constant.
+
+    Args:
+        x: an array of any float dtype, or what stands for one in a formula.
+
+    Returns:
+        The numbers of ``x``. `refgrad.softmax` takes the largest number out so: its gradient has no part in the result's.
+
+    >>> stop_gradient(np.array([1.0, 2.0])).tolist()
+    [1.0, 2.0]
+    """
+    return x
+
+
+@known_to_carriers
+def between(a: Any, b: Any) -> Any:
+    """Any number from one to another; of floats, the middle, as most programs have it at a tie of two."""
+    return 0.5 * a + 0.5 * b
+
+
+@known_to_carriers
+def largest_shares(x: np.ndarray, axis: tuple[int, ...]) -> np.ndarray:
+    """By how much each element is the largest along axes: shares that add up to one; of floats, equal ones at a tie."""
+    largest = x == np.max(x, axis=axis, keepdims=True)
+    return np.asarray(largest / np.sum(largest, axis=axis, keepdims=True)).astype(x.dtype)
+
+
+@known_to_carriers
+def unsorted(x: np.ndarray, sorted_: np.ndarray, axis: int) -> np.ndarray:
+    """Numbers that stand in the order of ``x`` when it is sorted, each at the place that its element came from."""
+    order = np.argsort(x, axis=axis, kind="stable")
+    found = np.empty_like(sorted_)
+    np.put_along_axis(found, order, sorted_, axis)
+    return found

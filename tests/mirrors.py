@@ -351,6 +351,7 @@ ACROSS: Mapping[str, str] = {
     "backends/test_names.py": "no name of a rule collides with one in the text of its kernels",
     "backends/test_same_bits.py": "the same bits from the literal body and from kernels",
     "backends/test_step.py": "what `step` and `step_` take, refuse and leave alone",
+    "benchmarks/test_audits.py": "speed",
     "benchmarks/test_gguf_blocks.py": "speed",
     "benchmarks/test_judging.py": "speed",
     "benchmarks/test_masks.py": "speed",

@@ -53,6 +53,8 @@ DOCUMENTED = [
     "refgrad.oracle.identification",
     "refgrad.oracle.verify",
     "refgrad.oracle.identify",
+    "refgrad.audits.audit",
+    "refgrad.audits.recorder",
     "refgrad.surveys.run",
     "refgrad.testing.check",
     "refgrad.testing.reports",

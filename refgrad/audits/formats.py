@@ -36,16 +36,20 @@ def _index(path: str) -> Contents:
         raise RecordError(f"{path}: a shard is no file beside the index")
     found = Contents(files=(identity(path),))
     for name in shards:
-        found += safetensors_file.read(_existing(os.path.join(folder, name), f"a shard of {path}"))
+        found += _shard(_existing(os.path.join(folder, name), f"a shard of {path}"))
     missing = [name for name, shard in mapped.items() if name not in found.arrays]
     missing += [
         n
         for n, each in found.arrays.items()
-        if not each.place.startswith(os.path.join(folder, mapped.get(n, "")) + "@")
+        if not each.place.startswith(tuple(os.path.join(folder, mapped.get(n, "")) + mark for mark in "@!"))
     ]
     if missing:
         raise RecordError(f"{path}: {missing[0][:80]!r} is not in the shard that the index says")
     return found
+
+
+def _shard(path: str) -> Contents:
+    return safetensors_file.read(path) if path.endswith(".safetensors") else _torch(path)
 
 
 def _document(path: str) -> Mapping[str, Any]:
@@ -63,6 +67,7 @@ def _document(path: str) -> Mapping[str, Any]:
 #: how a file's name ends -> what reads it; the first that fits
 READERS: Mapping[str, Callable[[str], Contents]] = {
     ".safetensors.index.json": _index,
+    ".bin.index.json": _index,
     ".safetensors": safetensors_file.read,
     ".npz": numpy_file.read_npz,
     ".npy": numpy_file.read_npy,
@@ -111,7 +116,7 @@ def _files(path: str) -> list[str]:
     names = sorted(n for n in os.listdir(path) if _suffix(n) is not None and not n.startswith("."))
     indexed: set[str] = set()
     for name in names:
-        if _suffix(name) == ".safetensors.index.json":
+        if str(_suffix(name)).endswith(".index.json"):
             mapped = _document(os.path.join(path, name)).get("weight_map")
             indexed |= set(map(str, mapped.values())) if isinstance(mapped, dict) else set()
     found = [os.path.join(path, name) for name in names if name not in indexed]

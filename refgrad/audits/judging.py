@@ -22,7 +22,7 @@ from refgrad.oracle.acceptance.policy import Policy
 from refgrad.tracing import free_names, free_values, plan_for
 
 #: elements that are read and judged at a time
-CHUNK = 1 << 20
+CHUNK = 1 << 21
 #: places of elements outside that a chunk keeps
 PLACES = 64
 
@@ -84,7 +84,7 @@ class Leaf:
     def chunks(self) -> list[tuple[int, int]]:
         """The parts that it is judged in: the first element of each, and one past its last."""
         size = math.prod(self.shape)
-        if not self.apart:
+        if not self.apart and size:
             return [(0, size)]
         return [(start, min(start + CHUNK, size)) for start in range(0, size, CHUNK)]
 

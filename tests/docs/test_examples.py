@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 PARTS = [
     ("README.md", ""),
     ("docs/arrays.md", "torch"),
+    ("docs/audit.md", "torch"),
     ("docs/candidates.md", ""),
     ("docs/candidates.md", "torch"),
     ("docs/candidates.md", "optax"),

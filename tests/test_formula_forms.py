@@ -53,9 +53,10 @@ def test_a_backward_has_forms_of_its_own() -> None:
 
     assert list(variance.backward.forms) == ["from the mean"]
     assert not variance.forms
-    kernel = lambda x, grad_output: (
-        (x - x.mean(-1, keepdims=True)) * (2 * grad_output / np.float32(x.shape[1]))[:, None]
-    )  # noqa: E731
+
+    def kernel(x: np.ndarray, grad_output: np.ndarray) -> np.ndarray:
+        return (x - x.mean(-1, keepdims=True)) * (2 * grad_output / np.float32(x.shape[1]))[:, None]
+
     assert refgrad.verify(kernel, variance.backward(), explain=False).conforms
 
 

@@ -91,6 +91,8 @@ class Quantizer(Rule):
 
         @functools.wraps(function)
         def quantize(self: Quantizer, x: np.ndarray, *args: Any, **keywords: Any) -> Quantized:
+            if not args and not keywords:
+                return function(self, x)  # type: ignore[no-any-return]
             given = {**dict(zip(names, args, strict=False)), **keywords}
             checked = {n: as_array(v, n) if n in names and v is not None else v for n, v in given.items()}
             return function(self, x, *args[len(names) :], **checked)  # type: ignore[no-any-return]
@@ -219,7 +221,10 @@ class Quantizer(Rule):
             ArgumentError: a part is missing, is no array, has codes that the rule does not know, or does not fit the shape.
         """
         self.check_parts(quantized)
-        arrays = {n: v if _as_kept(v) else kept_array(v, n) for n, v in quantized.arrays.items()}
+        arrays = {
+            name: part if type(part) is np.ndarray and _is_kept(part.dtype) else kept_array(part, name)
+            for name, part in quantized.arrays.items()
+        }
         shape, dtype = _shape(quantized.shape), as_dtype(quantized.dtype, "quantized.dtype")
         self._check_codes(arrays)
         try:
@@ -313,11 +318,6 @@ def kept_array(value: Any, name: str) -> np.ndarray:
     if array.dtype.kind not in "iub" and not is_float(array.dtype):
         raise bad_argument(f"{name}.dtype", str(array.dtype), "integers, booleans or a float dtype")
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
-
-
-def _as_kept(value: Any) -> bool:
-    """True if a part is just what `kept_array` would give of it."""
-    return type(value) is np.ndarray and _is_kept(value.dtype)
 
 
 @cache

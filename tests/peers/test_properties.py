@@ -52,7 +52,7 @@ WITHOUT_DECAY = ("optax:lamb",)
 #: where numbers overflow, these are judged once more, with what is left open of cases that have NaN or infinities
 OVERFLOWING = dict.fromkeys(DECIDE_ON_NAN, "nan_open") | dict.fromkeys(WITHOUT_DECAY, "may_meet")
 #: what runs on XLA, which flushes subnormal numbers, and keeps scalars of losses or writes a decay as a difference: drawn without
-FLUSHED = ("optax.contrib:momo", "optax.contrib:momo_adam")
+FLUSHED = ("optax.contrib:momo", "optax.contrib:momo_adam", "optax.contrib:reduce_on_plateau")
 SMALL = 2.0**-80
 #: what a number that is not zero is multiplied by
 FACTORS = (1.0, 0.5, 0.75, 0.9, 1.5, 4.0)

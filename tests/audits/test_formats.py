@@ -52,6 +52,7 @@ BROKEN = {
     "shared.safetensors": safetensors({**entry(), "b": entry()["w"]}, bytes(8)),
     "text.npz": b"no zip",
     "text.npy": b"no array",
+    "unclosed.npy": b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '<f4', 'fortran_order': (".ljust(117) + b"\n",
     "object.npy": b"\x93NUMPY\x01\x00v\x00"
     + b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".ljust(117)
     + b"\n",
@@ -131,6 +132,16 @@ def test_a_file_that_is_cut_while_it_is_read(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(RecordError, match="ends within the array"):
         stored.read()
+
+
+def test_a_member_whose_name_is_no_text(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", w=np.zeros(3))
+    data = (tmp_path / "x.npz").read_bytes()
+    end = data.rindex(b"PK\x01\x02")
+    flagged = data[: end + 8] + b"\x00\x08" + data[end + 10 :]  # names are said to be UTF-8
+    (tmp_path / "x.npz").write_bytes(flagged[:end] + flagged[end:].replace(b"w.npy", b"\x85.npy"))
+    with pytest.raises(RecordError, match=r"x\.npz"):
+        formats.read(tmp_path / "x.npz", "before")
 
 
 def test_a_member_that_is_damaged(tmp_path: Path) -> None:

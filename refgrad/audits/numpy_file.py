@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import zipfile
 from collections.abc import Callable
 from typing import IO, Any
@@ -29,6 +31,7 @@ def read_npy(path: str) -> Contents:
     with open(path, "rb") as file:
         shape, dtype = _header(path, file)
         offset = file.tell()
+        _check_room(path, path, offset, shape, dtype)
     name = path.replace("\\", "/").rpartition("/")[2].removesuffix(".npy")
     stored = Stored(shape, dtype, from_file(path, offset, dtype), f"{path}@{offset}")
     return Contents({name: stored}, files=(identity(path),))
@@ -63,13 +66,21 @@ def _member(path: str, whole: zipfile.ZipFile, info: zipfile.ZipInfo) -> Stored:
     with whole.open(info) as file:
         shape, dtype = _header(where, file)
         begin = file.tell()
-    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
     if info.file_size != begin + size:
         raise RecordError(f"{where} has {info.file_size} bytes; legal: {begin + size}, for its shape {shape}")
     if info.compress_type != zipfile.ZIP_STORED:
         return Stored(shape, dtype, _Unpacked(path, info.filename, begin, dtype), f"{path}!{info.filename}")
     offset = _data_offset(where, path, info) + begin
+    _check_room(where, path, offset, shape, dtype)
     return Stored(shape, dtype, from_file(path, offset, dtype), f"{path}@{offset}")
+
+
+def _check_room(where: str, path: str, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """That a file is as long as an array in it, of which nothing has been read yet."""
+    needed, size = offset + math.prod(shape) * dtype.itemsize, os.path.getsize(path)
+    if needed > size:
+        raise RecordError(f"{where}: the file has {size} bytes; legal: {needed} at least, for its shape {shape}")
 
 
 def _data_offset(where: str, path: str, info: zipfile.ZipInfo) -> int:

@@ -79,9 +79,9 @@ def _once(path: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _stored(path: str, name: str, entry: Any, begin: int, room: int) -> Stored:
     """An array, of which the header says nothing that does not fit the file."""
     where = f"{path}: {name[:80]!r}"
-    if not isinstance(entry, dict) or entry.get("dtype") not in DTYPES:
-        kind = entry.get("dtype") if isinstance(entry, dict) else entry
-        raise RecordError(f"{where} has dtype {str(kind)[:20]!r}; legal: {', '.join(DTYPES)}")
+    kind = entry.get("dtype") if isinstance(entry, dict) else entry
+    if not isinstance(entry, dict) or not isinstance(kind, str) or kind not in DTYPES:
+        raise RecordError(f"{where} has dtype {ascii(kind)[:20]}; legal: {', '.join(DTYPES)}")
     dtype = DTYPES[entry["dtype"]]
     shape: Any = entry.get("shape")
     offsets: Any = entry.get("data_offsets")

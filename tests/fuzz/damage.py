@@ -1,6 +1,6 @@
 """`python -m tests.fuzz files [--seed N] [--files N]`: files that refgrad reads, with bytes changed, cut, doubled and exchanged.
 
-Compiled kernels, logs of surveys, surveys, golden files and checkpoints: each damaged file is read, or is refused by one of
+Compiled kernels, logs of surveys, surveys, golden files, checkpoints and recorded steps: each damaged file is read, or is refused by one of
 refgrad's own errors, and nothing else happens.
 """
 
@@ -26,6 +26,7 @@ from unittest import mock
 import numpy as np
 
 import refgrad
+from refgrad.audits import formats, safetensors_file
 from refgrad.backends import kernel_cache
 from refgrad.backends.source import KernelSource
 from refgrad.errors import RefgradError
@@ -40,6 +41,8 @@ READ, REFUSED = "read", "refused"
 #: seconds that no file takes
 LONG = 20
 SOURCE = KernelSource("def kernel(n, x_at):\n    pass\n", ("x",), 0, np.dtype(np.float32))
+#: bytes that a member of a few numbers unpacks to at most, in a file that is not damaged
+UNPACKED = 1024
 #: what NumPy's reader of checkpoints raises
 UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, SyntaxError)
 UNREADABLE += (TypeError, RuntimeError, AttributeError, MemoryError, OverflowError, IndexError)
@@ -120,12 +123,33 @@ def checkpoint(folder: Path, change: Callable[[bytes], bytes]) -> str:
     return READ
 
 
+def _record(folder: Path, change: Callable[[bytes], bytes], name: str, write: Callable[[Path, Any], None]) -> str:
+    """A file of a recorded step: what is read of it is no longer than the file."""
+    place, arrays = folder / name, {"w": np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4), "b": np.arange(3.0)}
+    write(place, arrays)
+    place.write_bytes(change(place.read_bytes()))
+    for stored in formats.read(place, "before").arrays.values():
+        assert stored.size * stored.dtype.itemsize <= max(place.stat().st_size, 64 * UNPACKED)
+        stored.read()
+    return READ
+
+
+RECORDS: Mapping[str, Callable[[Path, Any], None]] = {
+    "a.safetensors": lambda place, arrays: safetensors_file.write(str(place), arrays, {"format": "np"}),
+    "a.npz": lambda place, arrays: np.savez(place, **arrays),
+    "packed.npz": lambda place, arrays: np.savez_compressed(place, **arrays),
+    "a.npy": lambda place, arrays: np.save(place, arrays["w"]),
+}
 KINDS: Mapping[str, Callable[[Path, Callable[[bytes], bytes]], str]] = {
     "kernel": kernel,
     "log": log,
     "survey": survey,
     "golden": golden_file,
     "checkpoint": checkpoint,
+    **{
+        f"record {name}": lambda folder, change, name=name, write=write: _record(folder, change, name, write)
+        for name, write in RECORDS.items()
+    },
 }
 
 

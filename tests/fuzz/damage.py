@@ -1,7 +1,7 @@
 """`python -m tests.fuzz files [--seed N] [--files N]`: files that refgrad reads, with bytes changed, cut, doubled and exchanged.
 
-Compiled kernels, logs of surveys, surveys, golden files, checkpoints and recorded steps: each damaged file is read, or is refused by one of
-refgrad's own errors, and nothing else happens.
+Compiled kernels, logs of surveys, surveys, golden files, checkpoints and recorded steps: each damaged file is read, or is refused
+by one of refgrad's own errors, and nothing else happens.
 """
 
 from __future__ import annotations

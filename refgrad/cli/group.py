@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from refgrad.cli.output import UnwrittenError, flush_errors, open_closed, writing
-from refgrad.errors import ArgumentError, RefgradError, nearest
+from refgrad.errors import ArgumentError, CandidateError, NotThereError, RefgradError, nearest
 from refgrad.report import document
 
 #: the environment variable by which a shell asks what it may offer
@@ -83,5 +83,7 @@ def _failed(error: BaseException, as_json: bool) -> int:
         sys.stderr.flush()
         code = INTERNAL
     if as_json:
-        click.echo(document.error(code, type(error).__name__, message))
+        # a document says what went wrong by the public class: those below it are told apart inside alone
+        kind = CandidateError if isinstance(error, NotThereError) else type(error)
+        click.echo(document.error(code, kind.__name__, message))
     return code

@@ -347,11 +347,11 @@ def named(rule: Any) -> Iterator[Any]:
 
 @pytest.mark.slow
 def test_no_rule_shipped_has_more_ways_than_are_followed() -> None:
-    """Those with 64 and more are the table of docs/enclosure.md; the most is half of what is followed at least."""
+    """Those with 64 and more are the table of docs/enclosure.md; as many as the most has are followed of every element."""
     shipped = [cls() for cls in rules().values()]
     ways = {str(rule): most(rule) for base in shipped for rule in named(base)}
     assert sum(w > 1 for w in ways.values()) > 200
-    assert max(ways.values()) == 256 == LEAST_WAYS // 2
+    assert max(ways.values()) == 384 < LEAST_WAYS
     text = Path(__file__).parents[3].joinpath("docs", "enclosure.md").read_text()
     table = dict(re.findall(r"^\| `(.*)` \| (\d+) \|", text, re.MULTILINE))
     assert {rule: int(w) for rule, w in table.items()} == {rule: w for rule, w in ways.items() if w >= 64}

@@ -90,7 +90,7 @@ def optimized(candidate: Callable[..., Any], n: int) -> Verdict:
 
 
 @pytest.mark.sample(quick=1)
-@pytest.mark.parametrize("n", [2, 3, 4, 5, 6, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6, pytest.param(8, marks=pytest.mark.thorough)])
 def test_a_legal_program_is_right_however_many_signs_there_are(n: int) -> None:
     verdict = optimized(drawing(n), n)
     assert verdict.conforms, str(verdict)

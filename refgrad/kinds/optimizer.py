@@ -14,7 +14,7 @@ from refgrad.candidates.names import check_stated
 from refgrad.candidates.protocol import ABSENT, GROUPS, SAVED, STRIDED
 from refgrad.candidates.resolve import resolve
 from refgrad.kinds.joint_leaf import joined
-from refgrad.kinds.kind import FREE, LOCKED, SETTING, Driven, Record, Situation, Wanted, judged_of
+from refgrad.kinds.kind import FREE, LOCKED, NOT_FINITE, SETTING, Driven, Record, Situation, Wanted, judged_of
 from refgrad.kinds.leaf import Leaf, locked_steps
 from refgrad.kinds.stepped import Stepped
 from refgrad.optimizers.base import Optimizer
@@ -65,6 +65,10 @@ class OptimizerKind(Stepped):
     def generate(self, rule: Optimizer, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
         """Leaves that reach the rule's decisions and the edges of the format."""
         return generate(steps, dtype, seed, rule)
+
+    def promised(self, subject: Any) -> tuple[str, ...]:
+        """NaN and infinities."""
+        return NOT_FINITE
 
     def situations(self, rule: Optimizer, asked: Driven) -> Iterator[Situation]:
         """Those of every kind, then what happens between steps and parameters, as far as the candidate can be asked for it."""

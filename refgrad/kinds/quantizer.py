@@ -10,11 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import dtypes
+from refgrad.arithmetic import dtypes, rounding
+from refgrad.arithmetic.minifloats import MINIFLOATS
+from refgrad.arithmetic.steps import FormatCodes
 from refgrad.axes import ELEMENT
 from refgrad.candidates.quantizer import handed_parts, resolve
 from refgrad.errors import ArgumentError
-from refgrad.kinds.kind import SETTING, Answer, Call, Driven, Graph, Record, Results, Situation, Stateless, misshapen
+from refgrad.kinds.kind import (
+    NOT_FINITE,
+    SETTING,
+    Answer,
+    Call,
+    Driven,
+    Graph,
+    Record,
+    Results,
+    Situation,
+    Stateless,
+    misshapen,
+)
 from refgrad.kinds.readings import READING, read, readings, told
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import (
@@ -82,6 +96,10 @@ class QuantizerKind(Stateless):
                 f"{rule} has no codes of up to 8 bits; legal for a decoder alone: inputs with x and the parts"
             )
         return cases
+
+    def promised(self, subject: Any) -> tuple[str, ...]:
+        """NaN and infinities, of who quantizes."""
+        return () if subject.quantize is None else NOT_FINITE
 
     def situations(self, rule: Quantizer, asked: Driven) -> Iterator[Situation]:
         """Every code that can be handed to a decoder, then those of every kind, and NaN and infinities.
@@ -292,7 +310,7 @@ def _followed(rule: Quantizer, name: str, arrays: Arrays) -> frozenset[str]:
     if has_graph(rule):
         graph = plan_for(rule, 2, free_values((2, 2), {})).graph  # type: ignore[arg-type]
         numbers = {n for n in rule.parts if graph.outputs[n].axes != ELEMENT}
-        found = (followed(graph, rule.primary) & frozenset(numbers)) | _chosen(rule, name)
+        found = (followed(graph, rule.primary, _said(rule)) & frozenset(numbers)) | _chosen(rule, name)
         return found - set(rule.constant_parts())  # which programs write down without looking at the array
     if isinstance(rule, ElementQuantizer) and name != "NaN":
         return _chosen(rule, name)
@@ -307,7 +325,14 @@ def _chosen(rule: Any, name: str) -> frozenset[str]:
     if name == "NaN":
         return frozenset()
     graph = plan_for(rule, 2, free_values((2, 2), {})).graph
-    return chosen_by_infinities(graph, rule.primary) & frozenset(rule.parts)
+    return chosen_by_infinities(graph, rule.primary, _said(rule)) & frozenset(rule.parts)
+
+
+def _said(rule: Any) -> frozenset[str]:
+    """The scales that are kept as codes of a format one of which says NaN, as the rule does of a group without a number."""
+    kept = getattr(rule, "kept_scales", {}).items()
+    formats = {n: (MINIFLOATS[form.format], form.nan) for n, form in kept if isinstance(form, FormatCodes)}
+    return frozenset(n for n, (form, nan) in formats.items() if np.isnan(rounding.decode(np.uint8([nan]), form)[0]))
 
 
 def _both_ways(subject: Any, rule: Quantizer, arrays: Arrays) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import dtypes, rounding
+from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.arithmetic.steps import FormatCodes
 from refgrad.axes import ELEMENT
@@ -331,8 +331,9 @@ def _chosen(rule: Any, name: str) -> frozenset[str]:
 def _said(rule: Any) -> frozenset[str]:
     """The scales that are kept as codes of a format one of which says NaN, as the rule does of a group without a number."""
     kept = getattr(rule, "kept_scales", {}).items()
-    formats = {n: (MINIFLOATS[form.format], form.nan) for n, form in kept if isinstance(form, FormatCodes)}
-    return frozenset(n for n, (form, nan) in formats.items() if np.isnan(rounding.decode(np.uint8([nan]), form)[0]))
+    return frozenset(
+        n for n, form in kept if isinstance(form, FormatCodes) and form.nan == MINIFLOATS[form.format].nan_code
+    )
 
 
 def _both_ways(subject: Any, rule: Quantizer, arrays: Arrays) -> dict[str, np.ndarray]:

@@ -530,9 +530,7 @@ def either(known: Judged, new: Judged, better: np.ndarray) -> Judged:
     if not nan.any():
         return taken
     at = nan & (known.status == OUTSIDE) & (new.status == OUTSIDE)
-    ends = ((np.where(np.isnan(a), b, a)) for a, b in ((known.low, new.low), (known.high, new.high)))
-    truth, low, high = (
-        np.where(at, wanted, own)
-        for wanted, own in zip((np.nan, *ends), (taken.truth, taken.low, taken.high), strict=True)
-    )
+    low = np.where(at, np.where(np.isnan(known.low), new.low, known.low), taken.low)
+    high = np.where(at, np.where(np.isnan(known.high), new.high, known.high), taken.high)
+    truth = np.where(at, np.nan, taken.truth)
     return Judged(taken.status, truth, low, high)

@@ -23,7 +23,8 @@ LATE = 260
 JUDGED = frozenset({10, 11, 19, 49, 99, 199, *(2**k + d for k in range(3, 9) for d in (-2, -1, 0))})
 #: steps of a run of parameters in groups: what is read once, or at some steps alone, is another at the last
 GROUPED = 6
-#: the factors by which the rate is changed, by the step before which that is done, counted from 0: powers of two, and never more than at first
+#: the factors by which the rate is changed, by the step before which that is done, counted from 0: powers of two, so that
+#: nothing is rounded, and never to more than it is at first
 CHANGED = {2: 0.25, 4: 2.0}
 #: a row of the late steps has a gradient once in so many steps, and another one's grow by this from step to step
 RARE, GROWTH = 50, 1.1

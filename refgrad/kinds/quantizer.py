@@ -30,6 +30,7 @@ from refgrad.kinds.kind import (
     misshapen,
 )
 from refgrad.kinds.readings import READING, read, readings, told
+from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import (
     fitting,
@@ -52,6 +53,8 @@ from refgrad.quantizers.gguf.blocks import BlockFormat
 from refgrad.quantizers.gradients import OneBit
 from refgrad.tracing import Plans, free_values, plan_for
 
+#: bits of codes of which programs keep two in a byte
+NARROW = 4
 #: rows of the cases on which hypotheses are tried
 ROWS = 4
 
@@ -213,6 +216,17 @@ class QuantizerKind(Stateless):
         """The dtype in which parts are computed."""
         return dtypes.working(arrays["x"].dtype)
 
+    def notes(self, subject: Any, record: Record, counts: Counts) -> Iterator[str]:
+        """The parts that are handed over, because of what arguments are called; and that packing is not judged."""
+        given = getattr(subject, "given", ())
+        if given:
+            yield (
+                f"{subject.name} is handed {', '.join(given)}, since it takes what is called so, and its codes are judged under "
+                "these; an argument that means something else needs another name"
+            )
+        elif subject.quantize is not None and _share_bytes(record.rules[0]):
+            yield "one code an element is judged; how a program packs several into a byte is not"
+
     def mode(self, tensors: Iterable[str], record: Record) -> str:
         """Part by part."""
         return "part by part, each given those before it"
@@ -334,6 +348,12 @@ def _said(rule: Any) -> frozenset[str]:
     return frozenset(
         n for n, form in kept if isinstance(form, FormatCodes) and form.nan == MINIFLOATS[form.format].nan_code
     )
+
+
+def _share_bytes(rule: Quantizer) -> bool:
+    """True if several codes fit into a byte, which the rule itself leaves to others."""
+    least, most = rule.legal_codes or getattr(rule, "code_range", None) or (0, 255)
+    return most - least < 1 << NARROW and not hasattr(rule, "unpack")
 
 
 def _both_ways(subject: Any, rule: Quantizer, arrays: Arrays) -> dict[str, np.ndarray]:

@@ -34,7 +34,7 @@ from refgrad.candidates.arguments import (
 )
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import EXTRAS, HYPERPARAMETERS, PACKED, indexed, known_as, slot_names
-from refgrad.candidates.protocol import ABSENT, GROUPS, SAVED, STRIDED, Extras, Observation, Value
+from refgrad.candidates.protocol import ABSENT, GROUPS, RATES, SAVED, STRIDED, Extras, Observation, Value
 from refgrad.errors import CandidateError, with_article
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Flag, Range
@@ -54,7 +54,7 @@ class TorchOptimizer:
     stated: Mapping[str, str] = field(default_factory=dict)
     #: from a rule to what it is told of it
     tells: Callable[[Optimizer], Arguments] = lambda rule: Arguments()
-    abilities: frozenset[str] = frozenset({ABSENT, SAVED, GROUPS, STRIDED})
+    abilities: frozenset[str] = frozenset({ABSENT, SAVED, GROUPS, RATES, STRIDED})
 
     def takes(self, rule: Optimizer) -> frozenset[str]:
         """The hyperparameters that its constructor is told."""
@@ -152,7 +152,7 @@ def from_instance(instance: torch.optim.Optimizer, name: str, options: Mapping[s
         takes = _without_first(parameters_of(cls))
         return cls(groups, **{n: v for n, v in instance.defaults.items() if n in takes}), Arguments()
 
-    return TorchOptimizer(name, build, abilities=frozenset({ABSENT, SAVED, STRIDED}))
+    return TorchOptimizer(name, build, abilities=frozenset({ABSENT, SAVED, RATES, STRIDED}))
 
 
 class TorchRun:
@@ -195,6 +195,17 @@ class TorchRun:
         for name in lost:
             setattr(self._optimizer, name, kept[name])
         return lost
+
+    def scale_rates(self, factor: float) -> None:
+        """Change the rate of every group as a scheduler does, which writes it into `param_groups`."""
+        for index, group in enumerate(self._optimizer.param_groups):
+            rate = group.get("lr")
+            if not isinstance(rate, (int, float, torch.Tensor)):
+                raise CandidateError(f"param_groups[{index}] of {self._name} has no 'lr' that a scheduler could change")
+            if isinstance(rate, torch.Tensor):
+                rate.mul_(factor)
+            else:
+                group["lr"] = rate * factor
 
     def step(self, grads: Sequence[np.ndarray], extras: Extras = MappingProxyType({})) -> None:
         """One step of the optimizer; each gradient's memory is the caller's."""

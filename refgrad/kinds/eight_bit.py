@@ -13,7 +13,7 @@ from refgrad.arithmetic import dtypes
 from refgrad.candidates.eight_bit import quantized, resolve
 from refgrad.candidates.protocol import SAVED, CandidateFault
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.kinds.kind import LOCKED, SHAPES, Driven, Record, Situation, Wanted, judged_of
+from refgrad.kinds.kind import LOCKED, NOT_FINITE, SHAPES, Driven, Record, Situation, Wanted, judged_of
 from refgrad.kinds.stepped import Stepped
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.findings import Output
@@ -60,6 +60,10 @@ class EightBitKind(Stepped):
     def generate(self, rule: EightBit, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
         """The leaves of an optimizer, one with a short block, and one too small to be quantized if the candidate takes it."""
         return generate(rule, steps, dtype, seed, subject is None or subject.takes_small)
+
+    def promised(self, subject: Any) -> tuple[str, ...]:
+        """NaN and infinities."""
+        return NOT_FINITE
 
     def situations(self, rule: EightBit, asked: Driven) -> Iterator[Situation]:
         """Shapes, of arrays too small to be quantized only where the candidate takes them."""

@@ -14,7 +14,7 @@ from refgrad.candidates.protocol import STRIDED
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.estimators.choosing import Choosing
-from refgrad.kinds.kind import CASES, Answer, Call, Driven, Graph, Record, Results, Situation, Stateless
+from refgrad.kinds.kind import CASES, NOT_FINITE, Answer, Call, Driven, Graph, Record, Results, Situation, Stateless
 from refgrad.oracle.acceptance import no_numbers
 from refgrad.oracle.acceptance.explicit_sets import Way, of_case
 from refgrad.oracle.acceptance.findings import Counts
@@ -57,6 +57,10 @@ class EstimatorKind(Stateless):
     def sizes(self, rule: Estimator, dtype: np.dtype, seed: int) -> Cases | None:
         """A case a shape."""
         return sizes(rule, dtype, seed)
+
+    def promised(self, subject: Any) -> tuple[str, ...]:
+        """NaN and infinities."""
+        return NOT_FINITE
 
     def situations(self, rule: Estimator, asked: Driven) -> Iterator[Situation]:
         """Those of every kind, and inputs that are not finite where a result tells them."""

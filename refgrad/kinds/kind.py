@@ -49,6 +49,8 @@ LOCKED, FREE, CASES = "step-locked", "free-running", "case by case"
 SHAPES = "shapes"
 #: the situation of a candidate that takes numbers by name: what 0, 1 and infinity hide
 SETTING = "another setting"
+#: the situations of kinds whose rules take what is no ordinary number
+NOT_FINITE = ("NaN", "infinities")
 #: steps or cases of another setting
 FEW = 3
 
@@ -231,6 +233,10 @@ class Kind(ABC):
         except (ArgumentError, ArithmeticError, IndexError, ValueError):
             return False
         return True
+
+    def promised(self, subject: Any) -> tuple[str, ...]:
+        """The situations that the documentation promises of the kind; a verdict names those that a rule does not have."""
+        return ()
 
     def shown_otherwise(self, rule: Any) -> list[Any]:
         """Named variants of a rule that a candidate may answer in another form than the rule, so that they are tried apart."""

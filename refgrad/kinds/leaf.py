@@ -141,7 +141,7 @@ class Leaf:
             else:
                 before[name] = Bounded(np.asarray(self.initial[name], dtype=np.float64))
         free = free_values(p.shape, {"t": self.record.cases.count(t, self.index), **scalar_values, **given})
-        plan = self.plans(self.rule, p.ndim, free)
+        plan = self.plans(self.record.cases.rule_at(t, self.rule), p.ndim, free)
         self.last_scalars = dict(zip(scalar_values, plan.scalar_outputs(*free), strict=True)) if scalar_values else {}
         after = {n: np.asarray(v) for n, v in self.state(t).items() if not self.slots[n].scalar}
         after["p"] = self._p(t)

@@ -16,7 +16,7 @@ import numpy as np
 from refgrad.candidates.faults import copies
 from refgrad.candidates.mask_updates import resolve
 from refgrad.errors import bad_argument
-from refgrad.kinds.kind import Answer, Call, Driven, Record, Results, Situation, Stateless, misshapen
+from refgrad.kinds.kind import NOT_FINITE, Answer, Call, Driven, Record, Results, Situation, Stateless, misshapen
 from refgrad.kinds.mask import booleans, smaller
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
@@ -45,6 +45,10 @@ class MaskUpdateKind(Stateless):
     def sizes(self, rule: MaskUpdate, dtype: np.dtype, seed: int) -> Cases | None:
         """A case a shape."""
         return sizes(rule, dtype, seed)
+
+    def promised(self, subject: Any) -> tuple[str, ...]:
+        """NaN and infinities."""
+        return NOT_FINITE
 
     def situations(self, rule: MaskUpdate, asked: Driven) -> Iterator[Situation]:
         """Those of every kind, then NaN and infinities among the weights.

@@ -11,10 +11,10 @@ import numpy as np
 
 from refgrad.arithmetic import exact
 from refgrad.candidates.names import check_stated
-from refgrad.candidates.protocol import ABSENT, GROUPS, SAVED, STRIDED
+from refgrad.candidates.protocol import ABSENT, GROUPS, RATES, SAVED, STRIDED
 from refgrad.candidates.resolve import resolve
 from refgrad.kinds.joint_leaf import joined
-from refgrad.kinds.kind import FREE, LOCKED, SETTING, Driven, Record, Situation, Wanted, judged_of
+from refgrad.kinds.kind import FREE, LOCKED, NOT_FINITE, SETTING, Driven, Record, Situation, Wanted, judged_of
 from refgrad.kinds.leaf import Leaf, locked_steps
 from refgrad.kinds.stepped import Stepped
 from refgrad.optimizers.base import Optimizer
@@ -26,6 +26,7 @@ from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.calls import (
     SHAPES,
     absent_gradients,
+    changed_rates,
     grouped,
     large_gradients,
     late_steps,
@@ -66,6 +67,10 @@ class OptimizerKind(Stepped):
         """Leaves that reach the rule's decisions and the edges of the format."""
         return generate(steps, dtype, seed, rule)
 
+    def promised(self, subject: Any) -> tuple[str, ...]:
+        """NaN and infinities."""
+        return NOT_FINITE
+
     def situations(self, rule: Optimizer, asked: Driven) -> Iterator[Situation]:
         """Those of every kind, then what happens between steps and parameters, as far as the candidate can be asked for it."""
         yield from super().situations(rule, asked)
@@ -92,6 +97,9 @@ class OptimizerKind(Stepped):
         other = other_setting(rule, asked.named & rule.reads())
         if GROUPS in able and counted and other is not None:
             yield Situation("groups", grouped(*how, other), rule)
+        if RATES in able and alone and "lr" in rule.numbers():
+            apart = other if GROUPS in able and counted else None
+            yield Situation("changed rates", changed_rates(*how, apart), rule)
         yield Situation(CALLED[late_steps], late_steps(*how), rule, alike=True)
 
     def _together(self, rule: Optimizer, asked: Driven) -> Iterator[Situation]:

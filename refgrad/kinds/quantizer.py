@@ -11,11 +11,26 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.minifloats import MINIFLOATS
+from refgrad.arithmetic.steps import FormatCodes
 from refgrad.axes import ELEMENT
 from refgrad.candidates.quantizer import handed_parts, resolve
 from refgrad.errors import ArgumentError
-from refgrad.kinds.kind import SETTING, Answer, Call, Driven, Graph, Record, Results, Situation, Stateless, misshapen
+from refgrad.kinds.kind import (
+    NOT_FINITE,
+    SETTING,
+    Answer,
+    Call,
+    Driven,
+    Graph,
+    Record,
+    Results,
+    Situation,
+    Stateless,
+    misshapen,
+)
 from refgrad.kinds.readings import READING, read, readings, told
+from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import (
     fitting,
@@ -38,6 +53,8 @@ from refgrad.quantizers.gguf.blocks import BlockFormat
 from refgrad.quantizers.gradients import OneBit
 from refgrad.tracing import Plans, free_values, plan_for
 
+#: bits of codes of which programs keep two in a byte
+NARROW = 4
 #: rows of the cases on which hypotheses are tried
 ROWS = 4
 
@@ -82,6 +99,10 @@ class QuantizerKind(Stateless):
                 f"{rule} has no codes of up to 8 bits; legal for a decoder alone: inputs with x and the parts"
             )
         return cases
+
+    def promised(self, subject: Any) -> tuple[str, ...]:
+        """NaN and infinities, of who quantizes."""
+        return () if subject.quantize is None else NOT_FINITE
 
     def situations(self, rule: Quantizer, asked: Driven) -> Iterator[Situation]:
         """Every code that can be handed to a decoder, then those of every kind, and NaN and infinities.
@@ -195,6 +216,17 @@ class QuantizerKind(Stateless):
         """The dtype in which parts are computed."""
         return dtypes.working(arrays["x"].dtype)
 
+    def notes(self, subject: Any, record: Record, counts: Counts) -> Iterator[str]:
+        """The parts that are handed over, because of what arguments are called; and that packing is not judged."""
+        given = getattr(subject, "given", ())
+        if given:
+            yield (
+                f"{subject.name} is handed {', '.join(given)}, since it takes what is called so, and its codes are judged under "
+                "these; an argument that means something else needs another name"
+            )
+        elif subject.quantize is not None and _share_bytes(record.rules[0]):
+            yield "one code an element is judged; how a program packs several into a byte is not"
+
     def mode(self, tensors: Iterable[str], record: Record) -> str:
         """Part by part."""
         return "part by part, each given those before it"
@@ -292,7 +324,7 @@ def _followed(rule: Quantizer, name: str, arrays: Arrays) -> frozenset[str]:
     if has_graph(rule):
         graph = plan_for(rule, 2, free_values((2, 2), {})).graph  # type: ignore[arg-type]
         numbers = {n for n in rule.parts if graph.outputs[n].axes != ELEMENT}
-        found = (followed(graph, rule.primary) & frozenset(numbers)) | _chosen(rule, name)
+        found = (followed(graph, rule.primary, _said(rule)) & frozenset(numbers)) | _chosen(rule, name)
         return found - set(rule.constant_parts())  # which programs write down without looking at the array
     if isinstance(rule, ElementQuantizer) and name != "NaN":
         return _chosen(rule, name)
@@ -307,7 +339,21 @@ def _chosen(rule: Any, name: str) -> frozenset[str]:
     if name == "NaN":
         return frozenset()
     graph = plan_for(rule, 2, free_values((2, 2), {})).graph
-    return chosen_by_infinities(graph, rule.primary) & frozenset(rule.parts)
+    return chosen_by_infinities(graph, rule.primary, _said(rule)) & frozenset(rule.parts)
+
+
+def _said(rule: Any) -> frozenset[str]:
+    """The scales that are kept as codes of a format one of which says NaN, as the rule does of a group without a number."""
+    kept = getattr(rule, "kept_scales", {}).items()
+    return frozenset(
+        n for n, form in kept if isinstance(form, FormatCodes) and form.nan == MINIFLOATS[form.format].nan_code
+    )
+
+
+def _share_bytes(rule: Quantizer) -> bool:
+    """True if several codes fit into a byte, which the rule itself leaves to others."""
+    least, most = rule.legal_codes or getattr(rule, "code_range", None) or (0, 255)
+    return most - least < 1 << NARROW and not hasattr(rule, "unpack")
 
 
 def _both_ways(subject: Any, rule: Quantizer, arrays: Arrays) -> dict[str, np.ndarray]:

@@ -69,7 +69,9 @@ class Stepped(Kind):
             nonlocal steps
             if step - 1 in record.cases.saved:
                 _saved(run[0], step, record, lambda action: call(action, subject.name))
-            if step == 1 or step - 1 in record.cases.saved:
+            if step - 1 in record.cases.rates:
+                call(lambda: run[0].scale_rates(record.cases.rates[step - 1]), subject.name)  # type: ignore[attr-defined]
+            if step == 1 or step - 1 in {*record.cases.saved, *record.cases.rates}:
                 asked = [self._asked(record, t, order) for t in range(step, _until(record.cases, step))]
                 steps = _taken(run[0], asked, lambda action: call(action, subject.name))
             return self._step(step, record, lambda: next(steps))
@@ -160,8 +162,8 @@ def _order(subject: Candidate) -> Order:
 
 
 def _until(cases: Cases, step: int) -> int:
-    """The step before which the state is saved next; one after the last if it is not."""
-    return min((t + 1 for t in cases.saved if t >= step), default=len(cases.steps) + 1)
+    """The step before which the state is saved, or the rate changed, next; one after the last if neither is."""
+    return min((t + 1 for t in (*cases.saved, *cases.rates) if t >= step), default=len(cases.steps) + 1)
 
 
 def _gradients(cases: Cases, step: int) -> list[Any]:

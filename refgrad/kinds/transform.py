@@ -16,7 +16,19 @@ from refgrad.arithmetic.replacing import Replacing
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.transform import resolve
 from refgrad.errors import ArgumentError, RefgradError, bad_argument, shown
-from refgrad.kinds.kind import CASES, SHAPES, Answer, Call, Driven, Record, Results, Situation, Stateless, misshapen
+from refgrad.kinds.kind import (
+    CASES,
+    NOT_FINITE,
+    SHAPES,
+    Answer,
+    Call,
+    Driven,
+    Record,
+    Results,
+    Situation,
+    Stateless,
+    misshapen,
+)
 from refgrad.optimizers.transform import Transform, axes_named
 from refgrad.oracle.acceptance import no_numbers
 from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, opened, tried, ways
@@ -66,6 +78,10 @@ class TransformKind(Stateless):
     def few(self, rule: Transform, asked: Driven) -> Cases:
         """A case of each family: which of them shows a number, depends on the number."""
         return generate(rule, len(families(rule)), asked.dtype, asked.seed)
+
+    def promised(self, subject: Any) -> tuple[str, ...]:
+        """NaN and infinities."""
+        return NOT_FINITE
 
     def situations(self, rule: Transform, asked: Driven) -> Iterator[Situation]:
         """Those of every kind, and NaN and infinities where every program gives the same."""

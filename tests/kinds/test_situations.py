@@ -13,11 +13,13 @@ import refgrad
 import refgrad.quantizers as q
 import refgrad.sparsity as s
 from refgrad.arithmetic.dtypes import as_dtype
+from refgrad.estimators import LSQ
 from refgrad.kinds.kind import Driven
 from refgrad.kinds.table import kind_of
+from refgrad.optimizers import SGD, ClipByNorm
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim
-from refgrad.oracle.engine.situations import exercise
+from refgrad.oracle.engine.situations import exercise, undriven
 from refgrad.oracle.inputs.settings import neutral, other_setting
 from refgrad.rule import Rule, rules
 from refgrad.strength.situations import Fault, Trial
@@ -116,11 +118,16 @@ def request(rule: Rule) -> Request:
 @pytest.mark.parametrize("name", sorted(rules()))
 def test_every_rule_is_itself_in_every_situation(name: str) -> None:
     claim = Claim.of(request(rules()[name]()))
+    reached = set()
     for found in exercise(claim):
+        reached.add(found.situation.name)
         assert found.record is not None, list(found.restriction())
         assert not found.refused, list(found.restriction())
         assert not found.wrong, (found.situation.name, found.tally.counts, found.record.faults)
         assert not found.tally.undecided_nan, found.situation.name
+    missing = set(claim.kind.promised(claim.subject)) - reached
+    assert all(situation in said for said in undriven(claim, reached) for situation in missing)
+    assert bool(missing) == bool(list(undriven(claim, reached)))
 
 
 @pytest.mark.sample(quick=8, suite=66)
@@ -198,3 +205,73 @@ def test_a_rule_that_searches_says_that_no_large_array_was_tried() -> None:
     every = kind_of(rule).situations(rule, Driven(subject, frozenset(), np.dtype(np.float32), 0))
     left_out = {situation.name: situation.left_out for situation in every}
     assert left_out["shapes"] == "arrays of more than 4,097 elements"
+
+
+def without_the_tail(array: Array, length: int, above: int) -> Array:
+    """An array whose last elements beyond whole blocks are zero: what is added up, or looked for, where a tail is left out."""
+    flat = np.array(array)
+    if flat.size > max(above, length):
+        flat.reshape(-1)[flat.size // length * length :] = 0
+    return flat
+
+
+#: lengths of blocks whose tail a program leaves out, and the number of elements from which on it does
+TAILS = {"1024": (1024, 0), "4 of large ones": (4, 2**16), "4096 of large ones": (4096, 2**16)}
+#: rules whose numbers, one an array or a row, are made of all elements: of each the part that is
+REDUCING: dict[str, tuple[Any, str]] = {
+    "a largest magnitude": (q.Affine(symmetric=True), "scale"),
+    "a least": (q.Affine(), "scale"),
+    "a mean": (q.TWN(), "scale"),
+    "a mean of rows": (q.BWN(), "scale"),
+    "a norm": (q.QSGD(), "norm"),
+    "a largest of all": (q.NVFP4(), "tensor_scale"),
+    "of floats": (q.ScaledFloat(), "scale"),
+}
+
+
+@pytest.mark.sample(quick=2)
+@pytest.mark.parametrize("tail", TAILS)
+@pytest.mark.parametrize(("rule", "part"), REDUCING.values(), ids=REDUCING)
+def test_a_number_of_all_elements_that_leaves_out_their_tail_is_seen(rule: Any, part: str, tail: str) -> None:
+    def program(x: Array, **more: Array) -> dict[str, Array]:
+        return {part: rule.quantize(without_the_tail(x, *TAILS[tail]), **more).arrays[part]}
+
+    verdict = refgrad.verify(program, rule, explain=False, shrink=False)
+    assert not verdict.conforms, verdict
+
+
+@pytest.mark.sample(quick=2)
+@pytest.mark.parametrize("tail", TAILS)
+@pytest.mark.parametrize(
+    "rule", [ClipByNorm(inner=SGD(lr=0.1)), LSQ(), s.Magnitude(), s.NormalizedMagnitude()], ids=str
+)
+def test_a_norm_a_gradient_or_an_order_that_leaves_out_the_tail_is_seen(rule: Any, tail: str) -> None:
+    wrong = tailless(rule, lambda a: without_the_tail(a, *TAILS[tail]))
+    verdict = refgrad.verify(wrong, rule, **FEW, explain=False)
+    assert verdict.outcome == "does not conform"
+    assert verdict.situation == "shapes"
+
+
+@pytest.mark.sample(quick=1)
+@pytest.mark.parametrize("rule", [ClipByNorm(inner=SGD(lr=0.1)), LSQ()], ids=str)
+def test_the_same_program_with_the_tail_is_right(rule: Any) -> None:
+    assert refgrad.verify(tailless(rule, lambda a: a), rule, **FEW, explain=False).conforms
+
+
+def tailless(rule: Any, cut: Callable[[Array], Array]) -> Any:
+    """A program whose norms, or gradient of a scale, or order, are made of what is left of an array."""
+    if rule.kind == "mask":
+        return lambda w: rule.mask(cut(w))
+    if rule.kind == "estimator":
+
+        def backward(cotangent: Array, x: Array, scale: Array) -> dict[str, Array]:
+            whole, part = (rule.both(x=x, cotangent=c, scale=scale) for c in (cotangent, cut(cotangent)))
+            return {"x_grad": whole["x_grad"], "scale_grad": part["scale_grad"]}
+
+        return lambda x, scale: rule.both(x=x, cotangent=x, scale=scale)["y"], backward
+
+    def clipped(p: Array, g: Array, max_norm: float) -> Array:
+        norm = np.sqrt((cut(g) * cut(g)).sum())
+        return np.asarray(p - np.float32(0.1) * (g * (np.float32(max_norm) / norm) if norm > max_norm else g))
+
+    return clipped

@@ -371,7 +371,8 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
         policy: whether subnormals are kept.
 
     Returns:
-        Statuses, the truth, and the least and the largest that are acceptable, shaped like the output.
+        Statuses, the truth, and the least and the largest that are acceptable, shaped like the output. Of what is outside where
+        NaN is acceptable beside numbers, the truth is NaN, and the ends are those of the numbers.
     """
     shape = values.shape
     truth = np.broadcast_to(acceptable.value, shape)
@@ -409,6 +410,8 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
         # beside infinity another order of evaluation may meet infinity minus infinity
         admitted = nan & (np.broadcast_to(acceptable.may_be_nan(), shape) | np.isinf(low) | np.isinf(high))
         status = np.where(unknown, UNDECIDED, np.where(admitted, INSIDE, status))
+    if acceptable.nan is not None:  # told of what is neither NaN nor a number that is admissible
+        truth = np.where((status == OUTSIDE) & acceptable.may_be_nan(), np.nan, truth)
     return Judged(status.astype(np.uint8), truth, low, high)
 
 
@@ -507,5 +510,27 @@ def union(known: dict[str, Judged] | None, new: dict[str, Judged]) -> dict[str, 
         return new
     worse = sum((known[n].status == OUTSIDE).astype(np.int8) for n in known)
     fewer = np.asarray(sum((new[n].status == OUTSIDE).astype(np.int8) for n in new) < worse)
-    better = {n: within(fewer, new[n].status.shape) for n in new}
-    return {n: Judged(*(np.where(better[n], getattr(new[n], f), getattr(known[n], f)) for f in FIELDS)) for n in new}
+    return {n: either(known[n], new[n], within(fewer, new[n].status.shape)) for n in new}
+
+
+def either(known: Judged, new: Judged, better: np.ndarray) -> Judged:
+    """One output of either of two ways, element by element.
+
+    Args:
+        known: the output on one way.
+        new: the same on another.
+        better: where it is taken from that one.
+
+    Returns:
+        The output. Where both refuse what was seen, and one of them admits NaN and the other numbers, the truth is NaN and the
+        ends are those of the numbers, so that all that is admissible can be told.
+    """
+    taken = Judged(*(np.where(better, getattr(new, f), getattr(known, f)) for f in FIELDS))
+    nan = np.isnan(known.truth) != np.isnan(new.truth)
+    if not nan.any():
+        return taken
+    at = nan & (known.status == OUTSIDE) & (new.status == OUTSIDE)
+    low = np.where(at, np.where(np.isnan(known.low), new.low, known.low), taken.low)
+    high = np.where(at, np.where(np.isnan(known.high), new.high, known.high), taken.high)
+    truth = np.where(at, np.nan, taken.truth)
+    return Judged(taken.status, truth, low, high)

@@ -23,13 +23,13 @@ from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.quantizer import Parts
 from refgrad.errors import ArgumentError
 from refgrad.oracle.acceptance.judge import (
-    FIELDS,
     INSIDE,
     OUTSIDE,
     UNDECIDED,
     Judged,
     compare,
     conditioned,
+    either,
     enclosure_of,
     model_for,
     scalars_of,
@@ -263,7 +263,7 @@ def _by_enclosure(rule: Any, x: np.ndarray, seen: Parts, policy: Policy, plans: 
             for name, array in values.items():
                 dtype = x.dtype if name == "y" else rows["x"].dtype
                 new[name] = compare(_as_stored(rule, name, branch.sets[name], layout, rows), array, dtype, policy)
-            judged = {n: either(judged.get(n), j) for n, j in new.items()}
+            judged = {n: either_branch(judged.get(n), j) for n, j in new.items()}
     return {n: _arranged(judged[n], values[n], layout) for n in values}
 
 
@@ -294,13 +294,11 @@ def _as_stored(rule: Any, name: str, found: Bounded, layout: Layout, rows: Mappi
     return found._replace(value=np.where(nan, kept, found.value), error=np.where(nan, 0.0, found.bound()))
 
 
-def either(one: Judged | None, other: Judged) -> Judged:
+def either_branch(one: Judged | None, other: Judged) -> Judged:
     """What either branch accepts; a part depends on no decision but its own, because those before it were observed."""
     if one is None:
         return other
-    better = (one.status == OUTSIDE) & (other.status != OUTSIDE)
-    pairs = [(getattr(one, field), getattr(other, field)) for field in FIELDS]
-    return Judged(*(np.where(better, b, a) for a, b in pairs))
+    return either(one, other, (one.status == OUTSIDE) & (other.status != OUTSIDE))
 
 
 def _literal(value: Bounded, model: Model) -> Bounded:

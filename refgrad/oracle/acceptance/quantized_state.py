@@ -18,7 +18,7 @@ from refgrad.arithmetic.running_error import Bounded
 from refgrad.oracle.acceptance import no_numbers
 from refgrad.oracle.acceptance.judge import Judged, Step, compare, conditioned, judge, model_for, scalars_of
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.acceptance.quantized_parts import either
+from refgrad.oracle.acceptance.quantized_parts import either_branch
 from refgrad.quantizers.base import Quantized
 from refgrad.quantizers.eight_bit import EightBit
 from refgrad.quantizers.rows import RowQuantizer
@@ -98,7 +98,7 @@ def judge_codes(rule: RowQuantizer, state: Bounded, seen: Quantized, policy: Pol
         found: dict[str, Judged] = {}
         for branch in Enclosure(plan.graph, model).branches({"x": x}, scalars, observed):
             new = {n: compare(branch.sets[n], a, dtype, policy) for n, a in values.items()}
-            found = {n: either(found.get(n), j) for n, j in new.items()}
+            found = {n: either_branch(found.get(n), j) for n, j in new.items()}
     return {n: _arranged(found[n], values[n], n, layout) for n in names}
 
 

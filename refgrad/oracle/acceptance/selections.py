@@ -97,7 +97,35 @@ def _scores(
     assert ends is not None
     if seen.scores is not None:
         return seen.scores, seen.scores, judged
-    return ends[0].astype(w.dtype), ends[1].astype(w.dtype), {}
+    low, high = ends[0].astype(w.dtype), ends[1].astype(w.dtype)
+    if getattr(rule, "ties", "") in THRESHOLD and not plan.graph.couples():
+        high = np.where(_tied(low, high, given), low, high)
+    return low, high, {}
+
+
+def _tied(low: np.ndarray, high: np.ndarray, given: Mapping[str, np.ndarray]) -> np.ndarray:
+    """True where a score is that of all entries of the same magnitudes, and is told from all others: any number of it will do.
+
+    Rounding takes entries of the same magnitudes to one score, whatever it is: their tie is exact, and a threshold that is
+    passed by one of them is passed by all.
+
+    Args:
+        low, high: the ends of the scores, one an entry.
+        given: the arrays that they are made of, entry by entry.
+    """
+    if any(a.shape != low.shape for a in given.values()) or not low.size:
+        return np.zeros(low.shape, bool)
+    keys = np.stack([low.ravel(), high.ravel(), *(np.abs(a).ravel() for a in given.values())])
+    order = np.lexsort(keys[::-1])
+    keys = keys[:, order]
+    first = np.append(True, (keys[:, 1:] != keys[:, :-1]).any(axis=0))  # NaN is like no other
+    start = np.flatnonzero(first)
+    least, most = keys[0, start], keys[1, start]
+    with np.errstate(invalid="ignore"):
+        apart = np.append(True, least[1:] > np.maximum.accumulate(most)[:-1]) & np.append(most[:-1] < least[1:], True)
+    found = np.zeros(low.size, bool)
+    found[order] = apart[np.cumsum(first) - 1] & np.isfinite(keys[0])
+    return found.reshape(low.shape)
 
 
 def like_units(scores: np.ndarray, rule: Mask, shape: tuple[int, ...]) -> np.ndarray:

@@ -53,7 +53,7 @@ def call(function: str, candidate: str, rule: Rule, made: str, given: Mapping[st
 
 def _written(rule: Rule, least: Cases) -> str:
     """The argument that makes the smallest cases; empty if there are too many numbers in them."""
-    if len(least.arrays) > 1 or least.saved or least.settings:
+    if len(least.arrays) > 1 or least.saved or least.rates or least.settings:
         return ""
     arrays = least.arrays[0]
     if least.steps:
@@ -117,6 +117,9 @@ def _events(least: Cases) -> Iterator[str]:
     """What happens to the first leaf besides its gradients."""
     yield from (f"step {t} has no gradient" for t in range(1, len(least.steps) + 1) if not least.given(t, 0))
     yield from (f"the state is saved and loaded before step {t + 1}" for t in sorted(least.saved))
+    yield from (
+        f"the rate is multiplied by {factor:g} before step {t + 1}" for t, factor in sorted(least.rates.items())
+    )
     if least.settings and least.settings[0]:
         yield f"in a group of its own with {', '.join(f'{n}={v:g}' for n, v in least.settings[0].items())}"
 

@@ -26,7 +26,7 @@ from refgrad.oracle.engine.environment import environment
 from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNEXPLAINED, UNJUDGED, Departure, why_unjudged
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.shrink import smallest
-from refgrad.oracle.engine.situations import Exercised, exercise, hidden, undecided
+from refgrad.oracle.engine.situations import Exercised, exercise, hidden, undecided, undriven
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.oracle.inputs.cases import Cases
@@ -199,8 +199,12 @@ def examine(claim: Claim) -> Judgement:
     record.faults += claim.faults(record)
     run = Judgement(claim, record, tally, _judged_rule(claim, record))
     if situations is not None and not run.wrong and tally.decided:
+        reached = set()
         for found in situations:
             run.add(found)
+            reached.add(found.situation.name)
+        if not run.wrong:  # what is wrong ends it before all are reached
+            run.restrictions += undriven(claim, reached)
         run.restrictions += undecided(record, tally, "ordinary cases")
         run.restrictions += hidden(claim.rule, claim.named)
     return run

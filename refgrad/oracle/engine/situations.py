@@ -7,7 +7,7 @@ right for these. The verdict names it first.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,6 +138,19 @@ class Situations:
             if there.change is None:
                 raise
             return Exercised(situation, there, None, raised=str(error))  # the change is not defined there
+
+
+def undriven(claim: Any, reached: Collection[str]) -> Iterator[str]:
+    """The situations of a claim's kind that its rule does not have, as a sentence.
+
+    Args:
+        claim: the claim.
+        reached: the names of those that it has.
+    """
+    missing = [name for name in claim.kind.promised(claim.subject) if name not in reached]
+    if missing:
+        why = "which takes none, or programs settle it in several ways"
+        yield f"{' and '.join(missing)}: not driven of {type(claim.rule).__name__}, {why}"
 
 
 def hidden(rule: Any, named: frozenset[str]) -> Iterator[str]:

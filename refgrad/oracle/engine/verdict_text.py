@@ -211,7 +211,10 @@ def _numbers(found: Finding) -> Iterator[tuple[str, str]]:
     low, high = (shortest(end, found.dtype) for end in (found.low, found.high))
     yield "value", number(found.value, found.dtype)
     yield "truth", number(found.truth, found.dtype)
-    yield "legal", f"[{low}, {high}] ([{short_hex(found.low)}, {short_hex(found.high)}])"
+    numbers = f"[{low}, {high}] ([{short_hex(found.low)}, {short_hex(found.high)}])"
+    # where programs settle what becomes of NaN in several ways, numbers are admissible beside it
+    besides = "" if math.isnan(found.low) else f", or {numbers}"
+    yield "legal", f"NaN{besides}" if math.isnan(found.truth) else numbers
     yield "off by", f"{found.ulps:.6g} ulps of the truth"
 
 

@@ -21,6 +21,11 @@ ABSENT = frozenset({(0, 1), (1, 1), (2, 0), (3, 2), (4, 2), (5, 0), (5, 1), (5, 
 LATE = 260
 #: of which these are judged: around powers of two, and a few more
 JUDGED = frozenset({10, 11, 19, 49, 99, 199, *(2**k + d for k in range(3, 9) for d in (-2, -1, 0))})
+#: steps of a run of parameters in groups: what is read once, or at some steps alone, is another at the last
+GROUPED = 6
+#: the factors by which the rate is changed, by the step before which that is done, counted from 0: powers of two, so that
+#: nothing is rounded, and never to more than it is at first
+CHANGED = {2: 0.25, 4: 2.0}
 #: a row of the late steps has a gradient once in so many steps, and another one's grow by this from step to step
 RARE, GROWTH = 50, 1.1
 
@@ -56,7 +61,20 @@ def grouped(rule: Optimizer, dtype: np.dtype, seed: int, other: Optimizer) -> Ca
     changed = {n: v for n, v in other.numbers().items() if v != rule.numbers()[n]}
     own = {n: v for n, v in changed.items() if n in ("lr", "weight_decay")} or changed
     last = dict(list(own.items())[:1])
-    return dataclasses.replace(small_run(rule, dtype, seed, 3, SHAPES), settings=({}, own, last))
+    return dataclasses.replace(small_run(rule, dtype, seed, GROUPED, SHAPES), settings=({}, own, last))
+
+
+def changed_rates(rule: Optimizer, dtype: np.dtype, seed: int, other: Optimizer | None) -> Cases:
+    """Three leaves of which the rate is changed in the middle of the run, twice, as a scheduler does.
+
+    Args:
+        rule: what the leaves are for.
+        dtype: of parameters and gradients.
+        seed: of the numbers.
+        other: settings that groups are made of, as `grouped` makes them; None for a candidate that makes its groups by itself.
+    """
+    cases = small_run(rule, dtype, seed, GROUPED, SHAPES) if other is None else grouped(rule, dtype, seed, other)
+    return dataclasses.replace(cases, rates=CHANGED)
 
 
 def zeros(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class Cases:
         numbers: for each step, the extra inputs that are one number of all cases (the loss), by name.
         absent: pairs of a step and a case, counted from 0, at which the case has no gradient: it is left as it is.
         saved: steps, counted from 0, before which the candidate's state is saved, and loaded into another one made alike.
+        rates: by step, counted from 0, the factor by which the rate of every group is changed before it, as a scheduler does.
         settings: for each case the hyperparameters that it has otherwise than the rule, as a group of parameters may.
         judged: the steps that are judged, counted from 0; all if there are none, or where the state cannot be read.
         outputs: the outputs that are judged in full; of others only whether they are numbers where none can be. None for all.
@@ -54,6 +55,7 @@ class Cases:
     numbers: Sequence[Mapping[str, float]] = ()
     absent: frozenset[tuple[int, int]] = frozenset()
     saved: frozenset[int] = frozenset()
+    rates: Mapping[int, float] = field(default_factory=dict)
     settings: Sequence[Mapping[str, float]] = ()
     judged: frozenset[int] = frozenset()
     outputs: frozenset[str] | None = None
@@ -159,6 +161,19 @@ class Cases:
         row = lambda cases: [{n: np.asarray(change(a)) for n, a in arrays.items()} for arrays in cases]  # noqa: E731
         return dataclasses.replace(self, arrays=row(self.arrays), steps=[row(step) for step in self.steps])
 
+    def rule_at(self, step: int, rule: Optimizer) -> Optimizer:
+        """A rule with the rate that it has at a step.
+
+        Args:
+            step: its number, from 1.
+            rule: the rule with the rate that it has at first.
+
+        Returns:
+            The rule; another one where the rate was changed before.
+        """
+        factor = math.prod(each for t, each in self.rates.items() if t < step)
+        return rule if factor == 1.0 else rule.replace(lr=rule.numbers()["lr"] * factor)
+
     def with_more(self, more: Cases | None) -> Cases:
         """These cases and more of them, of a kind without state.
 
@@ -190,6 +205,7 @@ class Cases:
             numbers=[self.numbers[i] for i in at] if self.numbers else (),
             absent=frozenset((at.index(t), case) for t, case in self.absent if t in at),
             saved=frozenset(at.index(t) for t in self.saved if t in at),
+            rates={at.index(t): factor for t, factor in self.rates.items() if t in at},
             judged=frozenset(at.index(t) for t in self.judged if t in at),
         )
 

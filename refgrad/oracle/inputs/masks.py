@@ -9,7 +9,18 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.inputs.sizes import MATRICES, ROWS_OF_BLOCKS, SHAPES, Make, Shapes, normal, taken, with_large
+from refgrad.oracle.inputs.sizes import (
+    DECIDED_AT_THE_END,
+    DECIDED_IN_ROWS,
+    MATRICES,
+    ROWS_OF_BLOCKS,
+    SHAPES,
+    Make,
+    Shapes,
+    normal,
+    taken,
+    with_large,
+)
 from refgrad.sparsity.base import Mask
 
 #: more than a thousand elements in whole blocks
@@ -41,7 +52,8 @@ def sizes(rule: Mask, dtype: np.dtype, seed: int, shapes: Shapes = None) -> Case
 
     if shapes:
         return taken(make, shapes, seed)
-    own = [*(SHAPES if _flat(rule, make) else MATRICES), *ROWS_OF_BLOCKS, MANY_BLOCKS]
+    flat = (*SHAPES, *DECIDED_AT_THE_END) if _flat(rule, make) else (*MATRICES, *DECIDED_IN_ROWS)
+    own = [*flat, *ROWS_OF_BLOCKS, MANY_BLOCKS]
     return with_large(taken(make, own, seed), make, "w", seed)
 
 

@@ -7,7 +7,17 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.inputs.sizes import BLOCKS, MODERATE, SHAPES, SMALL, Shapes, normal, taken, with_large
+from refgrad.oracle.inputs.sizes import (
+    BLOCKS,
+    DECIDED_AT_THE_END,
+    MODERATE,
+    SHAPES,
+    SMALL,
+    Shapes,
+    normal,
+    taken,
+    with_large,
+)
 from refgrad.quantizers.base import Quantizer
 
 SHAPE = (24, 256)
@@ -54,7 +64,13 @@ def sizes(rule: Quantizer, dtype: np.dtype, seed: int, large: bool, shapes: Shap
         rule.quantize(**made)
         return made
 
-    own = SMALL if _squares(rule, dtype) else SHAPES if large else MODERATE
+    own = (
+        SMALL
+        if _squares(rule, dtype)
+        else (*SHAPES, *DECIDED_AT_THE_END)
+        if large
+        else (*MODERATE, DECIDED_AT_THE_END[0])
+    )
     found = taken(make, shapes or [*own, *BLOCKS], seed)
     return found if shapes or not large else with_large(found, make, "x", seed)
 

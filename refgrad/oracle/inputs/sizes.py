@@ -40,6 +40,15 @@ MATRICES: Sequence[tuple[int, ...]] = (
 #: for rules whose cost grows with the cube of a side
 SMALL: Sequence[tuple[int, ...]] = tuple(s for s in SHAPES if max(s, default=1) <= 17)
 
+#: long arrays with a tail beyond every block of 2, 4, 1024 and 4096, in which the largest numbers stand, so that a sum, a norm
+#: or a maximum that leaves the tail out is another; of rows and columns alike. For rules that reduce.
+DECIDED_AT_THE_END: Sequence[tuple[int, ...]] = ((1027,), (4099,), (MANY + 7,), (7, 1031))
+#: of these the ones for rules of rows and columns, and one that is large in their place
+DECIDED_IN_ROWS: Sequence[tuple[int, ...]] = ((7, 1031), (1027, 5), (65, 1027))
+#: the largest number is so many times the root of how many numbers there are: in a sum of magnitudes, whose rounding errors
+#: grow with their number, it still counts
+WEIGHT = 4.0
+
 #: few numbers, of which a share is no whole number; of two axes, on which all programs settle alike
 ODD: Sequence[tuple[int, ...]] = ((3, 37), (5, 7))
 
@@ -89,12 +98,19 @@ def _made(
             continue
 
 
-def shapes_for(graph: Graph) -> Sequence[tuple[int, ...]]:
-    """The shapes in which a rule of a graph is driven: of one that multiplies matrices small ones, of rows two axes."""
+def shapes_for(graph: Graph, reduces: bool = False) -> Sequence[tuple[int, ...]]:
+    """The shapes in which a rule of a graph is driven: of one that multiplies matrices small ones, of rows two axes.
+
+    Args:
+        graph: the rule's.
+        reduces: whether numbers are made of many elements outside the graph: a norm of all leaves.
+    """
     if graph.matrix():
         return SMALL
     rows = {ROW, COLUMN} & {*graph.small.values(), *(node.axes for node in graph.nodes)}
-    return MATRICES if rows else SHAPES
+    if rows:
+        return (*MATRICES, *DECIDED_IN_ROWS)
+    return (*SHAPES, *DECIDED_AT_THE_END) if reduces or graph.couples() else SHAPES
 
 
 def called(shape: tuple[int, ...]) -> str:
@@ -103,5 +119,27 @@ def called(shape: tuple[int, ...]) -> str:
 
 
 def normal(random: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Standard normal numbers of a dtype."""
-    return np.asarray(dtypes.round_to(np.asarray(random.standard_normal(shape)), dtype)).astype(dtype)
+    """Standard normal numbers of a dtype; of some shapes the last ones are far larger."""
+    values = np.asarray(random.standard_normal(shape))
+    if shape in _DECIDED:
+        decide_at_the_end(values)
+    return np.asarray(dtypes.round_to(values, dtype)).astype(dtype)
+
+
+#: shapes whose last numbers are the largest
+_DECIDED = frozenset({*DECIDED_AT_THE_END, *DECIDED_IN_ROWS, *LARGE_BLOCKS})
+
+
+def decide_at_the_end(values: np.ndarray) -> None:
+    """Make the last element, and of an array of rows also those of every other row and column, the largest; in place.
+
+    The one before it is nearly as large and of the other sign, so that the least is there too.
+
+    Args:
+        values: of one axis or two, of at least two numbers along each.
+    """
+    if values.ndim > 1:
+        for lines in (values[-1::-2], values.T[-1::-2]):
+            lines[:, -1] = np.copysign(WEIGHT * lines.shape[1] ** 0.5, lines[:, -1])
+    last = WEIGHT * values.size**0.5
+    values.reshape(-1)[-2:] = -0.75 * last, last

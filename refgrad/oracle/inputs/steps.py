@@ -98,7 +98,7 @@ def sizes(rule: Optimizer, dtype: np.dtype, seed: int, wanted: shapes.Shapes = N
         rule.plan(shape, 1)
         return {"p": p, **{f"g{t}": shapes.normal(random, shape, dtype) for t in range(SIZED_STEPS)}}
 
-    made = shapes.taken(make, wanted or shapes.shapes_for(rule.plan((2, 2), 1).graph), seed)
+    made = shapes.taken(make, wanted or shapes.shapes_for(rule.plan((2, 2), 1).graph, rule.scope == "tree"), seed)
     if made is None:
         return None
     p = [arrays["p"] for arrays in made.arrays]

@@ -10,7 +10,7 @@ the way is a matter of how a program is written (`x + (hard - x)`, a mask as a f
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
@@ -35,27 +35,33 @@ MEETING = frozenset({"add", "sub", "mul", "div", "mod", "hypot"})
 WAVES = frozenset({"sin", "cos", "mod"})
 
 
-def followed(graph: Graph, of: str = "g") -> frozenset[str]:
+def followed(graph: Graph, of: str = "g", said: Collection[str] = ()) -> frozenset[str]:
     """The outputs of a graph into which NaN of an input is followed: by way of numbers alone, and of decisions on them.
 
     Args:
         graph: the graph.
         of: the input's name.
+        said: the outputs whose codes can say NaN, so that rounding to them is followed too.
     """
     return frozenset(
         n
         for n, node in graph.outputs.items()
-        if _reaches(node, of) and all(_is_followed(each, of) for each in walk(node))
+        if _reaches(node, of) and all(_is_followed(each, of, CODING - _steps(n in said)) for each in walk(node))
     )
 
 
-def _is_followed(node: Node, of: str) -> bool:
+def _steps(said: bool) -> frozenset[str]:
+    """The operation by which numbers are rounded to a format, if its codes can say NaN."""
+    return frozenset({"step"}) if said else frozenset()
+
+
+def _is_followed(node: Node, of: str, coding: frozenset[str]) -> bool:
     """True if a node makes no code, is no operation on matrices, and nothing that one program computes and another leaves out."""
     multiplies = node.op in ("mul", "div") and any(map(_is_zero, node.args))
     # where NaN decides whether it is multiplied by 0, both ways are followed, but not into a sum over elements
     masks = _masks(node, of) and not _reaches(node.args[0], of)
     folds = node.op in REDUCTIONS and any(each.op in DECIDING and _reaches(each, of) for each in walk(node))
-    return node.op not in MATRIX | CODING and not multiplies and not masks and not folds
+    return node.op not in MATRIX | coding and not multiplies and not masks and not folds
 
 
 def _masks(node: Node, of: str) -> bool:
@@ -134,15 +140,19 @@ def _with_one(
     return dataclasses.replace(cases, outputs=outputs)
 
 
-def chosen_by_infinities(graph: Graph, of: str) -> frozenset[str]:
+def chosen_by_infinities(graph: Graph, of: str, said: Collection[str] = ()) -> frozenset[str]:
     """The outputs that every program chooses alike where one element of an input is infinite: none that needs a code, or a mask.
 
     Args:
         graph: the graph.
         of: the input's name.
+        said: the outputs whose codes can say NaN, so that rounding to them is none of these codes.
     """
-    settled = lambda node: node.op in CODING or (_masks(node, of) and node.args[1].op != "sign")  # noqa: E731
-    return frozenset(n for n in _ordered(graph, of) if not any(map(settled, walk(graph.outputs[n]))))
+    coded = lambda node, n: node.op in CODING - _steps(n in said)  # noqa: E731
+    masked = lambda node: _masks(node, of) and node.args[1].op != "sign"  # noqa: E731
+    return frozenset(
+        n for n in _ordered(graph, of) if not any(coded(node, n) or masked(node) for node in walk(graph.outputs[n]))
+    )
 
 
 def _ordered(graph: Graph, of: str) -> frozenset[str]:

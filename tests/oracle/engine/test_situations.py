@@ -116,6 +116,67 @@ def test_a_fault_late_in_the_run_is_found(step: int) -> None:
     assert verdict.situation == "late steps"
 
 
+@pytest.mark.sample(quick=1)
+@pytest.mark.parametrize("fault", ["as it was built", "the default from the fourth step on", ""])
+def test_a_rate_that_is_changed_in_the_run_is_read(fault: str) -> None:
+    """As a scheduler changes it: in `param_groups`, between steps."""
+    torch = pytest.importorskip("torch")
+
+    class Descent(torch.optim.Optimizer):  # type: ignore[misc]
+        def __init__(self, params: Any, lr: float = 1e-2) -> None:
+            super().__init__(params, {"lr": lr})
+            self.rates, self.steps = [group["lr"] for group in self.param_groups], 0
+
+        @torch.no_grad()
+        def step(self, closure: Any = None) -> None:
+            self.steps += 1
+            for group, first in zip(self.param_groups, self.rates, strict=True):
+                late = fault.startswith("the default") and self.steps > 3
+                lr = first if fault.startswith("as") else self.defaults["lr"] if late else group["lr"]
+                for p in group["params"]:
+                    if p.grad is not None:
+                        p.sub_(lr * p.grad)
+
+    verdict = judged(Descent, SGD())
+    assert verdict.conforms == (not fault), verdict
+    if fault:
+        assert verdict.situation == ("changed rates" if fault.startswith("as") else "groups")
+    else:
+        assert verdict.situations["changed rates"] == 3
+
+
+def test_an_optimizer_whose_groups_have_no_rate_is_restricted() -> None:
+    torch = pytest.importorskip("torch")
+
+    class Fixed(torch.optim.Optimizer):  # type: ignore[misc]
+        def __init__(self, params: Any) -> None:
+            super().__init__(params, {})
+
+        @torch.no_grad()
+        def step(self, closure: Any = None) -> None:
+            for p in self.param_groups[0]["params"]:
+                if p.grad is not None:
+                    p.sub_(0.1 * p.grad)
+
+    verdict = judged(lambda params: Fixed(params), SGD(lr=0.1))
+    assert verdict.conforms, verdict
+    assert any(said.startswith("changed rates: param_groups[0] of ") for said in verdict.unexercised)
+
+
+def test_what_is_admissible_beside_nan_is_told() -> None:
+    def ignoring(x: Array) -> dict[str, Any]:
+        largest = np.nanmax(np.abs(x), initial=0.0)
+        scale = F(largest / 127) if largest else F(1)
+        return {"scale": scale, "codes": Affine(symmetric=True).quantize(np.nan_to_num(x)).arrays["codes"]}
+
+    with np.errstate(all="ignore"):
+        verdict = judged(ignoring, Affine(symmetric=True))
+    assert (verdict.outcome, verdict.situation) == ("does not conform", "NaN")
+    assert verdict.first is not None
+    assert math.isnan(verdict.first.truth)
+    assert "  legal      NaN, or [1, 1] (" in str(verdict)
+
+
 def test_outputs_that_are_not_shown_are_named() -> None:
     def codes(x: Array) -> dict[str, Array]:
         return {"codes": Affine().quantize(x).arrays["codes"]}

@@ -18,7 +18,7 @@ from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, Judged, met
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extremes import by_columns, extremes, large
 from refgrad.oracle.inputs.undefined import infinite_gradients, nan_gradients, undefined_inputs
-from refgrad.quantizers import MX, NF4, Q8_0, Affine, Blockwise, Cast, TernGrad, TopK
+from refgrad.quantizers import MX, NF4, NVFP4, Q8_0, Affine, Blockwise, Cast, TernGrad, TopK
 from refgrad.sparsity import RigL
 from refgrad.strength.situations import value_faults
 from refgrad.strength.situations.planting import program
@@ -97,11 +97,14 @@ def test_infinities_are_driven_past_decisions_but_not_through_matrices_nor_where
         assert [sum(int(np.isinf(leaf["g"]).sum()) for leaf in step) for step in found.steps] == [0, 2]
 
 
-@pytest.mark.sample(quick=1, suite=8)
+@pytest.mark.sample(quick=1, suite=11)
 @pytest.mark.parametrize(
     ("rule", "kind", "situation"),
     [
         *((rule, "infinity", "infinities") for rule in (SGD(lr=0.1), AdamW(), Lion(), Rprop())),
+        (MX(), "NaN", "NaN"),
+        (MX(format="int8"), "infinity", "infinities"),
+        (NVFP4(levels="one"), "infinity", "infinities"),
         (Blockwise(), "NaN", "NaN"),
         (NF4(), "infinity", "infinities"),
         (EDE(), "NaN", "NaN"),
@@ -126,7 +129,7 @@ def test_what_is_no_number_and_becomes_one_is_refused(rule: Any, kind: str, situ
     assert (verdict.outcome, verdict.situation) == ("does not conform", situation)
 
 
-@pytest.mark.parametrize("rule", [Q8_0(), MX(), TopK()], ids=str)
+@pytest.mark.parametrize("rule", [Q8_0(), TopK()], ids=str)
 def test_of_scales_and_codes_that_programs_settle_in_several_ways_nothing_is_driven(rule: Any) -> None:
     asked = Driven(None, frozenset(), np.dtype("f4"), 0)
     assert not {"NaN", "infinities"} & {each.name for each in kind_of(rule).situations(rule, asked)}

@@ -189,7 +189,8 @@ def _distance(w: Writer, found: Enclosed, name: str, j: int, dtype: np.dtype) ->
     facts, (first, _) = format_of(dtype), groups_of(dtype)
     size = w.set(own("size"), w.call("abs", centre))
     small, large = w.plain(facts.smallest_normal), w.plain(facts.largest)
-    w.set(size, _chosen(f"{size} < {small}", small, size))
+    # the binade is a place in an array: NaN, of which every comparison is false, is taken as the smallest
+    w.set(size, _chosen(f"{size} >= {small}", size, small))
     w.set(size, _chosen(f"{size} > {large}", large, size))
     power = w.set(own("power"), f"{w.bits('float64', size, 'int64')} & {_EXPONENT}", "int64")
     unit = w.set(own("unit"), f"{w.bits('int64', power, 'float64')} * {w.plain(2.0 * facts.unit_roundoff)}")

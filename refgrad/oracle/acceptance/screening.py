@@ -345,8 +345,7 @@ def screened(step: Step, policy: Policy, threads: int | None = None) -> dict[str
     kernel, packed, totals = kernels.get(ready.source), [], []
     rooms = widest({name: step.after[name].dtype for name in names})
     for start, many in thread_pool.split(size, count, CHUNK):
-        own = [np.zeros((outputs, rooms, ROOM), np.int64), np.zeros((outputs, rooms))]
-        own += [np.empty_like(a) for a in own]
+        own = _room(outputs, rooms)
         addresses = [kernels.address(a) + start * a.itemsize for a in ready.arrays.values()]
         addresses += [kernels.address(a[start // CHUNK :]) for a in (failed, worst)]
         packed.append(kernel.pack(many, *addresses, *(kernels.address(a) for a in own), *ready.numbers))
@@ -363,6 +362,12 @@ def screened(step: Step, policy: Policy, threads: int | None = None) -> dict[str
         _chunks_of(step, policy),
     )
     return {name: Screened(screen, name, step.after[name]) for name in names}
+
+
+def _room(outputs: int, rooms: int) -> list[np.ndarray]:
+    """What one thread counts into, and as much again that it may overwrite."""
+    own = [np.zeros((outputs, rooms, ROOM), np.int64), np.zeros((outputs, rooms))]
+    return own + [np.empty_like(a) for a in own]
 
 
 def _chunks_of(step: Step, policy: Policy) -> Callable[[int], dict[str, Judged]]:

@@ -92,6 +92,33 @@ def test_special_numbers_are_judged_without_it(name: str, special: float) -> Non
     agrees(changed(step, "p" if name == "g" else name, [3, 2 * CHUNK + 4], special))
 
 
+def test_nothing_is_written_beside_what_is_counted_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the numbers are: kernels do not look whether a place is within its array."""
+    room, kept, mark = screening._room, [], 77
+
+    def guarded(outputs: int, rooms: int) -> list[np.ndarray]:
+        found = []
+        for array in room(outputs, rooms):
+            whole = np.full(17 * array.size, mark, array.dtype)
+            found.append(whole[8 * array.size : 9 * array.size].reshape(array.shape))
+            found[-1][...] = 0
+            kept.append((whole, array.size))
+        return found
+
+    monkeypatch.setattr(screening, "_room", guarded)
+    step = step_of()
+    for special in (np.nan, np.inf, -np.inf, 3e38, 1e-45):
+        arrays = {n: np.array(step.before[n].value, np.float32) for n in step.before}
+        for array in arrays.values():
+            array[:: CHUNK // 4] = special
+        screened(dataclasses.replace(step, before=Large(arrays)), USUAL, threads=2)
+        screened(changed(step, "p", slice(None, None, CHUNK // 4), special), USUAL, threads=2)
+    assert len(kept) >= 40
+    for whole, size in kept:
+        assert (whole[: 8 * size] == mark).all()
+        assert (whole[9 * size :] == mark).all()
+
+
 @pytest.mark.parametrize("policy", [Policy(roundings=1, scalar_roundings=1), Policy(roundings=8)], ids=str)
 def test_other_roundings(policy: Policy) -> None:
     agrees(step_of(), policy)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.layout import BAD, GOOD, UNSURE, Section, Table
-from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS
+from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNJUDGED
 from refgrad.oracle.engine.verdict_text import number
 
 #: tensors that are shown in full, and rows of the table
@@ -35,6 +35,7 @@ def _headline(audit: Any) -> Iterator[Section]:
         values = sum(t.total for t in audit.tensors)
         wrong = f"{len(audit.wrong)} of {len(audit.tensors)} tensors have values outside" if audit.wrong else ""
         lines.append(wrong or f"{len(audit.tensors)} tensors, {values:,} values judged, none outside")
+        lines += _why(audit)
     yield Section("", tuple(lines), tone=tone)
 
 
@@ -109,5 +110,11 @@ def _table(audit: Any) -> Iterator[Section]:
 
 
 def _notes(audit: Any) -> Iterator[Section]:
-    if audit.notes:
-        yield Section("Notes", audit.notes)
+    notes = audit.notes[len(_why(audit)) :]
+    if notes:
+        yield Section("Notes", notes)
+
+
+def _why(audit: Any) -> tuple[str, ...]:
+    """Why a step could not be judged, which is the first of the notes, and stands above them."""
+    return tuple(audit.notes[:1]) if audit.tensors and audit.outcome == UNJUDGED else ()

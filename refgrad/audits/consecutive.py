@@ -16,7 +16,7 @@ import numpy as np
 from refgrad.audits.found import Audit
 from refgrad.audits.groups import told
 from refgrad.audits.judging import CHUNK
-from refgrad.audits.naming import Names
+from refgrad.audits.naming import Names, group_of
 from refgrad.audits.recorded import Moments
 from refgrad.audits.stored import Stored
 from refgrad.optimizers.base import Optimizer
@@ -60,7 +60,7 @@ def found(moments: Moments, rule: Optimizer, names: Names, policy: Policy) -> Au
     apart = steps.pop() if len(steps) == 1 else None
     sentences.append(_counted(apart, steps, moments))
     for name in both:
-        seen = _seen(name, moments, told(rule, name, before.groups.get(name, {}), names).rule, apart)
+        seen = _seen(name, moments, told(rule, name, group_of(name, before, after), names).rule, apart)
         faults += [f"{name!r}: {each}" for each in seen.impossible]
         still += [] if seen.moved else [name]
     owned = [n for n in still if n in before.state or n in after.state]

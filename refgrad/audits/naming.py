@@ -144,6 +144,7 @@ class Checkpoint:
         state: of each what is kept of it: arrays, and numbers.
         steps: how many steps each has taken, where that is kept.
         groups: the hyperparameters of each that are kept beside the state, by the optimizer's own names.
+        injected: those that optax' `inject_hyperparams` keeps, of all parameters.
         unread: names of arrays that are no parameter's.
     """
 
@@ -152,6 +153,17 @@ class Checkpoint:
     steps: Mapping[str, int]
     groups: Mapping[str, Mapping[str, Any]]
     unread: tuple[str, ...] = ()
+    injected: Mapping[str, float] = field(default_factory=dict)
+
+
+def group_of(name: str, before: Checkpoint, after: Checkpoint) -> dict[str, Any]:
+    """The hyperparameters that a parameter's step was taken with, by the optimizer's own names.
+
+    torch steps with what its groups say before the step, and a schedule changes them after it. `optax.inject_hyperparams`
+    works out the rate of a schedule within the step, and keeps it after: before the step stands the rate of the step before.
+    """
+    groups = {**after.groups.get(name, {}), **before.groups.get(name, {})}
+    return {**before.injected, **after.injected, **groups}
 
 
 def arrays_by_name(contents: Contents, names: Names) -> dict[str, Stored]:
@@ -347,8 +359,7 @@ def _with_counts(
         steps |= {} if count is None else {name: count}
         if own:
             state[name] = own
-    groups = {n: {**injected, **found.groups.get(n, {})} for n in found.params} if injected else found.groups
-    return replace(found, steps=steps, state=state, groups=groups)
+    return replace(found, steps=steps, state=state, injected=injected)
 
 
 def _number(value: Any) -> float | None:

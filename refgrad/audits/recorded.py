@@ -10,7 +10,7 @@ from refgrad.arithmetic.scalar_math import names_in
 from refgrad.audits import formats
 from refgrad.audits.groups import told
 from refgrad.audits.judging import Leaf, misfits
-from refgrad.audits.naming import Checkpoint, Names, arrays_by_name, checkpoint
+from refgrad.audits.naming import Checkpoint, Names, arrays_by_name, checkpoint, group_of
 from refgrad.audits.stored import Contents, RecordError, Stored
 from refgrad.errors import ArgumentError, nearest
 from refgrad.optimizers.base import Optimizer
@@ -113,8 +113,7 @@ def put_together(moments: Moments, rule: Optimizer, names: Names, step: int | No
 
 def _leaf(name: str, g: Stored, moments: Moments, rule: Optimizer, names: Names, step: int | None) -> Leaf:
     before, after = moments.before, moments.after
-    group = {**after.groups.get(name, {}), **before.groups.get(name, {})}
-    own = told(rule, name, group, names)
+    own = told(rule, name, group_of(name, before, after), names)
     t = step if step is not None else _step(name, before, after, own.rule)
     states = [each.state.get(name, {}) for each in (before, after)]
     slots = own.rule.slots()
@@ -128,11 +127,11 @@ def _leaf(name: str, g: Stored, moments: Moments, rule: Optimizer, names: Names,
             f"before has no {missing[0]} of {name!r}, and step {t} is not the first; legal: the optimizer's state too, or --map "
             f"with what it calls {missing[0]}"
         )
-    notes = own.notes + tuple(
-        f"after has no {n} of {name!r}: it is not judged" for n in slots if n not in {**arrays[1], **scalars[1]}
-    )
+    absent = [n for n in slots if n not in {**arrays[1], **scalars[1]}]
+    lost = tuple(n for n in absent if not slots[n].scalar or n in scalars[0])
+    notes = own.notes + tuple(f"no state has {n} of {name!r}: it is not judged" for n in absent if n not in lost)
     at = ({"p": c.params[name], **a} for c, a in zip((before, after), arrays, strict=True))
-    return Leaf(name, own.rule, t, next(at), next(at), g, (scalars[0], scalars[1]), notes)
+    return Leaf(name, own.rule, t, next(at), next(at), g, (scalars[0], scalars[1]), notes, lost)
 
 
 def _number(value: Any, name: str) -> float:

@@ -162,6 +162,19 @@ def test_a_shard_that_was_not_updated(right: Step, tmp_path: Path) -> None:
     assert set(meanings(found).values()) & {"not updated", "parameter not updated", "state not updated"}
 
 
+def test_state_that_is_gone_after_the_step_is_not_called_right(tmp_path: Path) -> None:
+    step = Step()
+    del step.new_state["first.bias"]["m"], step.new_state["scale"]["v"]
+    found = step.audit(tmp_path)
+    assert (found.exit_code, found.faults, found.wrong) == (2, (), ())
+    lines = str(found).splitlines()
+    assert lines[0].startswith("COULD NOT BE JUDGED")
+    assert lines[2].strip() == found.notes[0]
+    assert found.notes[0].endswith("does not have it: m of 'first.bias', v of 'scale'")
+    step.new["first.bias"] = step.new["first.bias"] + np.float32(1)
+    assert step.audit(tmp_path, explain=False).exit_code == 1
+
+
 def test_counts_of_steps(tmp_path: Path) -> None:
     step = Step()
     step.new_state["scale"]["t"] = 9

@@ -118,6 +118,13 @@ def test_groups_of_a_map_and_of_torch(tmp_path: Path) -> None:
     found = refgrad.audit(step.rule, **paths, map=tmp_path / "names.toml")
     assert found.conforms, str(found)
     assert {t.name for t in found.tensors if "weight_decay=0" in t.rule} == {"first.bias", "scale"}
+    lines = [line.strip() for line in str(found).splitlines()]
+    assert lines[0] == "CONFORMS: the recorded step is AdamW(lr=0.01), with the settings of 2 groups"
+    judged = lines[lines.index("Judged as") + 1 :][:2]
+    assert judged == [
+        "AdamW(lr=0.01): first.weight, second.weight",
+        "AdamW(lr=0.01, weight_decay=0.0): first.bias, scale",
+    ]
     with pytest.raises(ArgumentError, match=r"groups.*'lrate'"):
         refgrad.audit(step.rule, **paths, map={"groups": [{"parameters": ["*"], "lrate": 1.0}]})
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.layout import BAD, GOOD, UNSURE, Section, Table
-from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS
+from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNJUDGED
 from refgrad.oracle.engine.verdict_text import number
 
 #: tensors that are shown in full, and rows of the table
@@ -17,7 +17,7 @@ SHOWN, ROWS = 8, 40
 
 def sections(audit: Any) -> list[Section]:
     """Everything that a person reads, most telling first; a section with nothing to say is left out."""
-    makers = (_headline, _faults, _findings, _wrong, _table, _notes)
+    makers = (_headline, _settings, _faults, _findings, _wrong, _table, _notes)
     return [section for maker in makers for section in maker(audit)]
 
 
@@ -25,7 +25,9 @@ def headline(audit: Any) -> str:
     """The outcome in one line."""
     link = {CONFORMS: "is", DIFFERS: "is not"}.get(audit.outcome, "against")
     what = "the recorded step" if not audit.findings or audit.tensors else "what was recorded, without gradients,"
-    return f"{audit.outcome.upper()}: {what} {link} {audit.rule}"
+    several = len(_judged_as(audit))
+    groups = f", with the settings of {several} groups" if several > 1 else ""
+    return f"{audit.outcome.upper()}: {what} {link} {audit.rule}{groups}"
 
 
 def _headline(audit: Any) -> Iterator[Section]:
@@ -35,7 +37,30 @@ def _headline(audit: Any) -> Iterator[Section]:
         values = sum(t.total for t in audit.tensors)
         wrong = f"{len(audit.wrong)} of {len(audit.tensors)} tensors have values outside" if audit.wrong else ""
         lines.append(wrong or f"{len(audit.tensors)} tensors, {values:,} values judged, none outside")
+        lines += _why(audit)
     yield Section("", tuple(lines), tone=tone)
+
+
+def _judged_as(audit: Any) -> dict[str, list[str]]:
+    """The rules that tensors were judged as, with the hyperparameters of their groups, and which tensors each is of."""
+    found: dict[str, list[str]] = {}
+    for tensor in audit.tensors:
+        found.setdefault(tensor.rule, []).append(tensor.name)
+    return found
+
+
+def _settings(audit: Any) -> Iterator[Section]:
+    """Whose hyperparameters are whose; the headline has them where all tensors have the same."""
+    rules = _judged_as(audit)
+    if len(rules) > 1:
+        lines = [f"{rule}: {_some(names)}" for rule, names in rules.items()]
+        more = [f"and {len(lines) - ROWS} others"] * (len(lines) > ROWS)
+        yield Section("Judged as", (*lines[:ROWS], *more))
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} others" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def _faults(audit: Any) -> Iterator[Section]:
@@ -109,5 +134,11 @@ def _table(audit: Any) -> Iterator[Section]:
 
 
 def _notes(audit: Any) -> Iterator[Section]:
-    if audit.notes:
-        yield Section("Notes", audit.notes)
+    notes = audit.notes[len(_why(audit)) :]
+    if notes:
+        yield Section("Notes", notes)
+
+
+def _why(audit: Any) -> tuple[str, ...]:
+    """Why a step could not be judged, which is the first of the notes, and stands above them."""
+    return tuple(audit.notes[:1]) if audit.tensors and audit.outcome == UNJUDGED else ()

@@ -13,6 +13,7 @@ from refgrad.arithmetic.running_error import Bounded
 from refgrad.audits.judging import Leaf
 from refgrad.oracle.acceptance import judge
 from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.hypotheses.changes import Change
 
 #: units in the last place to either side of what a step gives, from which a second one is judged
 NEAR = 4.0
@@ -87,13 +88,26 @@ class Sample:
             t: another number of the step.
         """
         leaf = self.leaf if t is None else replace(self.leaf, t=t)
-        given = {**self.before, **(before or {})}
-        known = {
-            n: b if isinstance(b, Bounded) else Bounded(np.asarray(b).astype(np.float64)) for n, b in given.items()
-        }
+        known = _bounded({**self.before, **(before or {})})
         step = judge.Step(leaf.plan, leaf.free, known, {**self.after, **(after or {})})
         with np.errstate(all="ignore"):
             return judge.outside(judge.judge(step, self.policy)[0].values())
+
+    def judged(self, change: Change) -> Mapping[str, judge.Judged]:
+        """Every value of it against its set under a change of the rule.
+
+        Raises:
+            ArgumentError, ArithmeticError, ValueError: the change is not defined here.
+        """
+        leaf = replace(self.leaf, rule=change.changed(self.leaf.rule))
+        plan = change.plans(leaf.rule, len(leaf.shape), tuple(leaf.free.values()))
+        step = judge.Step(plan, leaf.free, _bounded(self.before), self.after)
+        with np.errstate(all="ignore"):
+            return judge.judge(step, change.policy_of(self.policy))[0]
+
+
+def _bounded(arrays: Mapping[str, Any]) -> dict[str, Bounded]:
+    return {n: b if isinstance(b, Bounded) else Bounded(np.asarray(b).astype(np.float64)) for n, b in arrays.items()}
 
 
 def causes(sample: Sample, others: Sequence[Leaf]) -> Iterator[Cause]:

@@ -16,7 +16,7 @@ import numpy as np
 from refgrad.audits.found import Audit
 from refgrad.audits.groups import told
 from refgrad.audits.judging import CHUNK
-from refgrad.audits.naming import Names
+from refgrad.audits.naming import Names, group_of
 from refgrad.audits.recorded import Moments
 from refgrad.audits.stored import Stored
 from refgrad.optimizers.base import Optimizer
@@ -55,12 +55,12 @@ def found(moments: Moments, rule: Optimizer, names: Names, policy: Policy) -> Au
     """
     before, after = moments.before, moments.after
     both = [n for n in before.params if n in after.params]
-    faults, sentences, still = list[str](), list[str](), list[str]()
+    faults, sentences, still = _backwards(before.steps, after.steps), list[str](), list[str]()
     steps = {after.steps[n] - before.steps[n] for n in both if n in before.steps and n in after.steps}
     apart = steps.pop() if len(steps) == 1 else None
     sentences.append(_counted(apart, steps, moments))
     for name in both:
-        seen = _seen(name, moments, told(rule, name, before.groups.get(name, {}), names).rule, apart)
+        seen = _seen(name, moments, told(rule, name, group_of(name, before, after), names).rule, apart)
         faults += [f"{name!r}: {each}" for each in seen.impossible]
         still += [] if seen.moved else [name]
     owned = [n for n in still if n in before.state or n in after.state]
@@ -78,6 +78,18 @@ def found(moments: Moments, rule: Optimizer, names: Names, policy: Policy) -> Au
     outcome = DIFFERS if faults else UNJUDGED
     files = tuple(f[0] for f in moments.files)
     return Audit(outcome, stated(rule), policy.changed(), (), tuple(faults), tuple(sentences), tuple(gone), files)
+
+
+def _backwards(before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
+    """Counts of steps that went down, which no number of steps does: a sentence for each pair of counts."""
+    fell: dict[tuple[int, int], list[str]] = {}
+    for name in before:
+        if name in after and after[name] < before[name]:
+            fell.setdefault((before[name], after[name]), []).append(name)
+    return [
+        f"the count of steps goes down from {was} to {now} (of {_some(names)}): before is later than after"
+        for (was, now), names in fell.items()
+    ]
 
 
 def _counted(apart: int | None, steps: set[int], moments: Moments) -> str:

@@ -21,10 +21,12 @@ from refgrad.audits.found import Meaning
 from refgrad.audits.judging import Leaf
 from refgrad.candidates.protocol import Observation
 from refgrad.kinds.kind import Record
+from refgrad.oracle.acceptance.findings import Output
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.hypotheses.changes import Change
-from refgrad.oracle.hypotheses.control import FITS_THE_RULE, Control
+from refgrad.oracle.hypotheses.changes import NONE, Change
+from refgrad.oracle.hypotheses.control import FITS_THE_RULE, IS_WIDER, WIDER, Control, widths
 from refgrad.oracle.hypotheses.recovered import vague
+from refgrad.oracle.hypotheses.run_screen import UNDEFINED
 from refgrad.oracle.hypotheses.scored import Scored
 from refgrad.oracle.hypotheses.screen import StepScreen
 from refgrad.oracle.hypotheses.search import Search
@@ -34,6 +36,8 @@ from refgrad.rule import Rule
 
 #: elements of a sample that are outside, and others, at most; elements of a whole tensor that is searched
 WRONG, OTHERS, WHOLE = 384, 384, 1 << 14
+#: explanations of one tensor that are told, where they are as simple
+ALIKE = 3
 
 
 @dataclass(eq=False)
@@ -63,14 +67,35 @@ class OneStep(StepScreen):
 
 
 @dataclass(eq=False)
-class _Own:
-    """What the claimed rule itself gives from the same state: what fits this too explains nothing."""
+class Own:
+    """What the claimed rule itself gives from the same state: what fits this too explains nothing.
+
+    What has far wider sets than the claim may fit by its width alone: see `refgrad.oracle.hypotheses.control`.
+    """
 
     screen: StepScreen
+    sample: Sample
 
     def may_fit(self, change: Change) -> bool:
         counts = self.screen.counts(change)
         return counts is not None and not any(c.outside for c in counts.values())
+
+    def doubt(self, change: Change) -> str:
+        """Why a change that fits the sample is no fact; empty if it is one."""
+        if self.may_fit(change):
+            return FITS_THE_RULE.format(rule=self.screen.rule)
+        own, other = self._widths(NONE), self._widths(change)
+        times = max((width / own[name] for name, width in other.items() if name in own), default=1.0)
+        return IS_WIDER.format(rule=self.screen.rule, times=times) if times > WIDER else ""
+
+    def _widths(self, change: Change) -> dict[str, float]:
+        """How wide the sets of the sample are under a change, by output; none where it is not defined."""
+        try:
+            found = self.sample.judged(change)
+        except UNDEFINED:
+            return {}
+        after, at = self.sample.after, self.sample.leaf.t
+        return widths(Output(at, 0, n, each, after[n], after[n].dtype, lambda _: {}) for n, each in found.items())
 
 
 @dataclass
@@ -110,24 +135,25 @@ class Explainer:
             return (Meaning(cause.name, cause.sentence, 0, sample.total, cause.doubt),)
         if self.seconds <= 0:
             return ()
-        screen = self._screen(sample, sample.after)
-        control = _Own(self._screen(sample, sample.own()))
-        for change in self.known:
-            counts = screen.counts(change)
-            if counts and not any(c.outside for c in counts.values()):
-                return (self._meaning(Scored(change, counts), control),)
+        screen = self.screen(sample, sample.after)
+        control = Own(self.screen(sample, sample.own()), sample)
+        tried = [Scored(change, counts) for change in self.known if (counts := screen.counts(change))]
+        again = _best(sorted((s for s in tried if s.fits), key=lambda s: s.rank))
+        if again:
+            return self._meanings_of(again, control)
         search = Search(screen, seconds=self.seconds, control=lambda: cast(Control, control), clock=self.clock)
         search.run(alternatives=False)
         ranked = [s for s in search.ranked if s.change.parts]
         fitting = [s for s in ranked if s.fits and not s.loose]
         if fitting:
-            best = [s for s in fitting if s.rank[:-1] == fitting[0].rank[:-1]][:3]
+            best = _best(fitting)
             self.known += [s.change for s in best]
-            return tuple(self._meaning(s, control, [o.change.name for o in best if o is not s]) for s in best)
+            return self._meanings_of(best, control)
         claimed = next((s.outside for s in search.ranked if not s.change.parts), 0)
         return tuple(self._meaning(s, control) for s in ranked[:1] if 0 < 2 * s.outside < claimed)
 
-    def _screen(self, sample: Sample, after: Any) -> OneStep:
+    def screen(self, sample: Sample, after: Any) -> OneStep:
+        """A sample with something after the step as hypotheses are tried on it."""
         arrays, numbers = sample.before, sample.leaf.numbers
         before: dict[str, Any] = {**{n: a for n, a in arrays.items() if n not in ("p", "g")}, **numbers[0]}
         now: dict[str, Any] = {**{n: a for n, a in after.items() if n != "p"}, **numbers[1]}
@@ -136,16 +162,22 @@ class Explainer:
         record = Record(cases, [sample.leaf.rule], seen)
         return OneStep(record, self.policy, max(arrays["p"].size, 1), at=sample.leaf.t)
 
-    def _meaning(self, scored: Scored, control: _Own, others: Sequence[str] = ()) -> Meaning:
+    def _meanings_of(self, best: Sequence[Scored], control: Own) -> tuple[Meaning, ...]:
+        return tuple(self._meaning(s, control, [o.change.name for o in best if o is not s]) for s in best)
+
+    def _meaning(self, scored: Scored, control: Own, others: Sequence[str] = ()) -> Meaning:
         change, doubt = scored.change, ""
         if not scored.outside:
-            doubt = vague(change.recovered)
-            if not doubt and control.may_fit(change):
-                doubt = FITS_THE_RULE.format(rule=control.screen.rule)
+            doubt = vague(change.recovered) or control.doubt(change)
             if not doubt and others:
                 doubt = f"it is explained as well by {', '.join(others)}"
         total = sum(c.total for c in scored.counts.values())
         return Meaning(change.name, change.sentence, scored.outside, total, doubt)
+
+
+def _best(ranked: Sequence[Scored]) -> Sequence[Scored]:
+    """The first of what fits, and what fits as simply: all of it, for none of them is a fact while another is."""
+    return [s for s in ranked if s.rank[:-1] == ranked[0].rank[:-1]][:ALIKE]
 
 
 def _chosen(leaf: Leaf, places: Sequence[int]) -> np.ndarray:

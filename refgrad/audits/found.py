@@ -19,6 +19,8 @@ from refgrad.oracle.engine.verdict import plain
 from refgrad.rule import stated
 
 SCHEMA = "refgrad-audit-1"
+#: arrays that a sentence lists
+SHOWN = 6
 
 
 class WrongStepError(VerdictError):
@@ -207,7 +209,8 @@ def merged(rule: str, policy: Policy, given: Recorded, tensors: Iterable[Tensor]
     moved = [name for name, same in still.items() if not same]
     owned = [name for name in moved if given.still[name][2]]
     faults = [*given.faults, *(f"{name!r} has no gradient, and changed" for name in owned)]
-    notes = list(given.notes)
+    missing = _missing(given.leaves)
+    notes = [*missing, *given.notes]
     others = [name for name in moved if name not in owned]
     if others:
         notes.append(
@@ -226,4 +229,13 @@ def merged(rule: str, policy: Policy, given: Recorded, tensors: Iterable[Tensor]
     why = why_unjudged(found.counts, nan)
     if why:
         return replace(found, outcome=UNJUDGED, notes=(why, *notes))
-    return replace(found, outcome=CONFORMS)
+    return replace(found, outcome=UNJUDGED if missing else CONFORMS)
+
+
+def _missing(leaves: Iterable[Leaf]) -> list[str]:
+    """What of the state could not be judged, because it is not there after the step: a sentence, or none."""
+    gone = [f"{slot} of {leaf.name!r}" for leaf in leaves for slot in leaf.missing]
+    more = f" and {len(gone) - SHOWN} others" if len(gone) > SHOWN else ""
+    return [f"not judged, because the state after the step does not have it: {', '.join(gone[:SHOWN])}{more}"] * bool(
+        gone
+    )

@@ -39,6 +39,7 @@ class Leaf:
         g: the gradient.
         numbers: the slots that are numbers before the step, and after it.
         notes: what is worth knowing of it.
+        missing: the slots that should have been recorded after the step, and were not.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Leaf:
     g: Stored
     numbers: tuple[Mapping[str, float], Mapping[str, float]] = field(default=({}, {}))
     notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -116,10 +116,51 @@ class Names:
         return found
 
 
+def check_used(names: Names, contents: Sequence[Contents], params: Iterable[str]) -> None:
+    """Refuse a map that says something of what is not there, which would else be ignored without a word.
+
+    Args:
+        names: what the map says.
+        contents: of all files.
+        params: the parameters that were found.
+
+    Raises:
+        ArgumentError: a name or a pattern of it fits nothing; it is named.
+    """
+    groups = [group for each in contents for optimizer in each.optimizers for group in optimizer["param_groups"]]
+    called = {str(n) for group in groups for key in ("params", "param_names") for n in group.get(key, ())}
+    kept = [state for each in contents for optimizer in each.optimizers for state in optimizer["state"].values()]
+    keys = {key for each in contents for key in (*each.arrays, *each.numbers)} | called | {*names.order}
+    params = set(params)
+    short = {".".join(bare(words(name))) for name in params}
+    spoken = {word for key in keys for word in words(key)} | {word for state in kept for word in state}
+    for key in names.names:
+        _there(f"map['names'] has {key!r}, which no file has", key in keys, key, keys)
+    for slot, word in names.state.items():
+        _there(f"map['state'] says {slot} = {word!r}, which no state has", word in spoken, word, spoken)
+    for name in names.order:
+        known = name in params or ".".join(bare(words(names.names.get(name, name)))) in short
+        _there(f"map['order'] has {name!r}, which is no parameter", known, name, params)
+    for pattern in (each for patterns, _ in names.groups for each in patterns):
+        fits = any(fnmatch.fnmatchcase(name, pattern) for name in params)
+        _there(f"map['groups'] has the pattern {pattern!r}, which fits no parameter", fits, pattern, params)
+
+
+def _there(sentence: str, there: bool, word: str, known: Iterable[str]) -> None:
+    if not there:
+        some = sorted(known)
+        legal = ", ".join(some[:8]) + (f" and {len(some) - 8} others" if len(some) > 8 else "")
+        raise ArgumentError(f"{sentence}{nearest(word, some)}; legal: {legal}")
+
+
 def _toml(path: Any) -> Mapping[str, Any]:
     try:
         with open(os.fspath(path), "rb") as file:
             return tomllib.load(file)
+    except FileNotFoundError:
+        raise ArgumentError(
+            f"map is {str(path)!r}, which is not there; legal: a file in TOML, as docs/audit.md has it"
+        ) from None
     except (OSError, TypeError, ValueError) as error:
         raise ArgumentError(
             f"map is {str(path)!r}: {str(error)[:200]}; legal: a file in TOML, as docs/audit.md has it"
@@ -144,6 +185,7 @@ class Checkpoint:
         state: of each what is kept of it: arrays, and numbers.
         steps: how many steps each has taken, where that is kept.
         groups: the hyperparameters of each that are kept beside the state, by the optimizer's own names.
+        injected: those that optax' `inject_hyperparams` keeps, of all parameters.
         unread: names of arrays that are no parameter's.
     """
 
@@ -152,6 +194,17 @@ class Checkpoint:
     steps: Mapping[str, int]
     groups: Mapping[str, Mapping[str, Any]]
     unread: tuple[str, ...] = ()
+    injected: Mapping[str, float] = field(default_factory=dict)
+
+
+def group_of(name: str, before: Checkpoint, after: Checkpoint) -> dict[str, Any]:
+    """The hyperparameters that a parameter's step was taken with, by the optimizer's own names.
+
+    torch steps with what its groups say before the step, and a schedule changes them after it. `optax.inject_hyperparams`
+    works out the rate of a schedule within the step, and keeps it after: before the step stands the rate of the step before.
+    """
+    groups = {**after.groups.get(name, {}), **before.groups.get(name, {})}
+    return {**before.injected, **after.injected, **groups}
 
 
 def arrays_by_name(contents: Contents, names: Names) -> dict[str, Stored]:
@@ -347,8 +400,7 @@ def _with_counts(
         steps |= {} if count is None else {name: count}
         if own:
             state[name] = own
-    groups = {n: {**injected, **found.groups.get(n, {})} for n in found.params} if injected else found.groups
-    return replace(found, steps=steps, state=state, groups=groups)
+    return replace(found, steps=steps, state=state, injected=injected)
 
 
 def _number(value: Any) -> float | None:

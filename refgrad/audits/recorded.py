@@ -10,7 +10,7 @@ from refgrad.arithmetic.scalar_math import names_in
 from refgrad.audits import formats
 from refgrad.audits.groups import told
 from refgrad.audits.judging import Leaf, misfits
-from refgrad.audits.naming import Checkpoint, Names, arrays_by_name, checkpoint
+from refgrad.audits.naming import Checkpoint, Names, arrays_by_name, check_used, checkpoint, group_of
 from refgrad.audits.stored import Contents, RecordError, Stored
 from refgrad.errors import ArgumentError, nearest
 from refgrad.optimizers.base import Optimizer
@@ -67,6 +67,7 @@ def read(before: Any, after: Any, grads: Any, rule: Optimizer, names: Names) -> 
     found = None if grads is None else arrays_by_name(contents[2], names)
     known = tuple(found or ())
     moments = [checkpoint(each, rule, names, known) for each in contents[:2]]
+    check_used(names, contents, [*moments[0].params, *moments[1].params, *known])
     files = tuple(file for each in contents for file in each.files)
     return Moments(moments[0], moments[1], found, files, contents[0].metadata)
 
@@ -113,8 +114,7 @@ def put_together(moments: Moments, rule: Optimizer, names: Names, step: int | No
 
 def _leaf(name: str, g: Stored, moments: Moments, rule: Optimizer, names: Names, step: int | None) -> Leaf:
     before, after = moments.before, moments.after
-    group = {**after.groups.get(name, {}), **before.groups.get(name, {})}
-    own = told(rule, name, group, names)
+    own = told(rule, name, group_of(name, before, after), names)
     t = step if step is not None else _step(name, before, after, own.rule)
     states = [each.state.get(name, {}) for each in (before, after)]
     slots = own.rule.slots()
@@ -128,11 +128,11 @@ def _leaf(name: str, g: Stored, moments: Moments, rule: Optimizer, names: Names,
             f"before has no {missing[0]} of {name!r}, and step {t} is not the first; legal: the optimizer's state too, or --map "
             f"with what it calls {missing[0]}"
         )
-    notes = own.notes + tuple(
-        f"after has no {n} of {name!r}: it is not judged" for n in slots if n not in {**arrays[1], **scalars[1]}
-    )
+    absent = [n for n in slots if n not in {**arrays[1], **scalars[1]}]
+    lost = tuple(n for n in absent if not slots[n].scalar or n in scalars[0])
+    notes = own.notes + tuple(f"no state has {n} of {name!r}: it is not judged" for n in absent if n not in lost)
     at = ({"p": c.params[name], **a} for c, a in zip((before, after), arrays, strict=True))
-    return Leaf(name, own.rule, t, next(at), next(at), g, (scalars[0], scalars[1]), notes)
+    return Leaf(name, own.rule, t, next(at), next(at), g, (scalars[0], scalars[1]), notes, lost)
 
 
 def _number(value: Any, name: str) -> float:
@@ -166,14 +166,21 @@ def _counted(moments: Moments, step: int | None) -> list[str]:
     """Counts of steps that did not go up by one."""
     before, after = moments.before.steps, moments.after.steps
     wrong: dict[tuple[int, int], list[str]] = {}
+    other: dict[int, list[str]] = {}
     for name in moments.grads or moments.before.params:
         if name in before and name in after and after[name] != before[name] + 1:
             wrong.setdefault((before[name], after[name]), []).append(name)
         elif step is not None and name in after and after[name] != step:
-            wrong.setdefault((step - 1, after[name]), []).append(name)
+            other.setdefault(after[name], []).append(name)
     return [
-        f"the count of steps goes from {was} to {now} (of {_some(names)}); legal: {was + 1}"
-        for (was, now), names in wrong.items()
+        *(
+            f"the count of steps goes from {was} to {now} (of {_some(names)}); legal: {was + 1}"
+            for (was, now), names in wrong.items()
+        ),
+        *(
+            f"the count of steps after it is {now} (of {_some(names)}), and --step is {step}"
+            for now, names in other.items()
+        ),
     ]
 
 

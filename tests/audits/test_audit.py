@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,16 @@ import pytest
 from click.testing import CliRunner
 
 import refgrad
-from refgrad.audits import judging
+from refgrad.audits import judging, recorded
+from refgrad.audits.causes import Sample
+from refgrad.audits.explaining import Explainer, Own
 from refgrad.audits.found import Audit, WrongStepError
+from refgrad.audits.naming import Names
 from refgrad.cli import main
 from refgrad.errors import ArgumentError
-from refgrad.optimizers import LAMB, SGD, Adafactor, AdamW, Lion, Stored
+from refgrad.optimizers import LAMB, SGD, Adafactor, Adam, AdamW, Lion, Muon, Stored
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.hypotheses.changes import Change
 from refgrad.report import document
 from tests.audits.steps import BFLOAT16, Step
 
@@ -141,6 +147,27 @@ def test_a_planted_fault_is_found_and_named(fault: Any, named: dict[str, str | N
     )
 
 
+def test_what_fits_as_simply_is_told_of_every_tensor(tmp_path: Path) -> None:
+    """Also of those that are explained by what explained one before them."""
+    decayed = {"lr": 0.01, "weight_decay": 0.1}
+    found = Step(AdamW(**decayed), shapes={"a": (24, 9), "b": (24, 9)}).audit(tmp_path, Adam(**decayed))
+    assert [t.name for t in found.wrong] == ["a", "b"]
+    for tensor in found.wrong:
+        assert "AdamW(lr=0.01, weight_decay=0.1)" in {m.name for m in tensor.meanings}, str(found)
+        assert all("it is explained as well by" in m.doubt for m in tensor.meanings)
+
+
+def test_what_has_far_wider_sets_is_no_fact(tmp_path: Path) -> None:
+    rule, names = Muon(lr=0.01), Names()
+    moments = recorded.read(*Step(rule, shapes={"w": (12, 8)}).write(tmp_path).values(), rule, names)
+    leaf = recorded.put_together(moments, rule, names, None).leaves[0]
+    sample, explainer = Sample.of(leaf, np.arange(96), Policy()), Explainer(Policy(), 1.0)
+    control = Own(explainer.screen(sample, sample.own()), sample)
+    assert control.doubt(Change("", "", rule={"momentum": 0.9})) == ""
+    doubt = control.doubt(Change("", "", rule={"momentum": 0.9, "ns_steps": 9}))
+    assert re.fullmatch(r"its acceptance sets are \d{4,} times as wide as those of Muon\(lr=0.01\)", doubt), doubt
+
+
 def test_bfloat16_that_is_cut_is_named(tmp_path: Path) -> None:
     step = Step(AdamW(lr=0.1), dtype=BFLOAT16)
     wide = AdamW(lr=0.1).step(
@@ -160,6 +187,19 @@ def test_a_shard_that_was_not_updated(right: Step, tmp_path: Path) -> None:
     assert found.exit_code == 1
     assert found.faults, "the counts of that shard stand still"
     assert set(meanings(found).values()) & {"not updated", "parameter not updated", "state not updated"}
+
+
+def test_state_that_is_gone_after_the_step_is_not_called_right(tmp_path: Path) -> None:
+    step = Step()
+    del step.new_state["first.bias"]["m"], step.new_state["scale"]["v"]
+    found = step.audit(tmp_path)
+    assert (found.exit_code, found.faults, found.wrong) == (2, (), ())
+    lines = str(found).splitlines()
+    assert lines[0].startswith("COULD NOT BE JUDGED")
+    assert lines[2].strip() == found.notes[0]
+    assert found.notes[0].endswith("does not have it: m of 'first.bias', v of 'scale'")
+    step.new["first.bias"] = step.new["first.bias"] + np.float32(1)
+    assert step.audit(tmp_path, explain=False).exit_code == 1
 
 
 def test_counts_of_steps(tmp_path: Path) -> None:

@@ -41,6 +41,14 @@ def test_checkpoints_that_are_not_consecutive(tmp_path: Path) -> None:
     assert "changes by 4, not by one" in without_gradients(step, tmp_path).findings[0]
 
 
+def test_a_count_that_goes_down_is_impossible(tmp_path: Path) -> None:
+    paths = Step().write(tmp_path)
+    found = refgrad.audit(Step().rule, before=paths["after"], after=paths["before"])
+    assert found.exit_code == 1
+    assert found.faults[0].startswith("the count of steps goes down from 5 to 4 (of first.weight, first.bias,")
+    assert "needs its gradients" not in str(found)
+
+
 @pytest.mark.parametrize(
     ("slot", "value", "told"),
     [

@@ -19,6 +19,11 @@ from tests.audits.steps import Step, written
 RULE = AdamW()
 
 
+@pytest.fixture(scope="module")
+def right(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return Step().write(tmp_path_factory.mktemp("right"))
+
+
 def contents(*keys: str, ordered: bool = False, **more: Any) -> Contents:
     one = lambda key: Stored((2,), np.dtype(np.float32), lambda a, b: np.arange(a, b, dtype=np.float32), key)  # noqa: E731
     return Contents({key: one(key) for key in keys}, ordered=ordered, **more)
@@ -94,7 +99,7 @@ def test_torch_numbers() -> None:
         ({"names": {"a": 1}}, "names"),
         ({"state": {"q": "exp"}}, "map.*has 'q'"),
         ({"groups": [{"lr": 1.0}]}, "groups"),
-        ("gone.toml", "gone.toml"),
+        ("gone.toml", "map is 'gone.toml', which is not there; legal"),
         (3, "map is"),
     ],
 )
@@ -113,8 +118,34 @@ def test_groups_of_a_map_and_of_torch(tmp_path: Path) -> None:
     found = refgrad.audit(step.rule, **paths, map=tmp_path / "names.toml")
     assert found.conforms, str(found)
     assert {t.name for t in found.tensors if "weight_decay=0" in t.rule} == {"first.bias", "scale"}
+    lines = [line.strip() for line in str(found).splitlines()]
+    assert lines[0] == "CONFORMS: the recorded step is AdamW(lr=0.01), with the settings of 2 groups"
+    judged = lines[lines.index("Judged as") + 1 :][:2]
+    assert judged == [
+        "AdamW(lr=0.01): first.weight, second.weight",
+        "AdamW(lr=0.01, weight_decay=0.0): first.bias, scale",
+    ]
     with pytest.raises(ArgumentError, match=r"groups.*'lrate'"):
         refgrad.audit(step.rule, **paths, map={"groups": [{"parameters": ["*"], "lrate": 1.0}]})
+
+
+@pytest.mark.parametrize(
+    ("given", "words_"),
+    [
+        ({"names": {"first.wieght": "w"}}, r"map\['names'\] has 'first.wieght'.*did you mean 'first.weight'"),
+        ({"state": {"m": "momentum"}}, r"map\['state'\] says m = 'momentum', which no state has"),
+        ({"order": ["first.weight", "third"]}, r"map\['order'\] has 'third', which is no parameter"),
+        (
+            {"groups": [{"parameters": ["scale", "*.biass"]}]},
+            r"map\['groups'\] has the pattern '\*\.biass'.*legal: first",
+        ),
+    ],
+)
+def test_a_map_of_what_is_not_there(given: Any, words_: str, right: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError, match=words_):
+        refgrad.audit(RULE, **right, map=given)
+    with pytest.raises(ArgumentError, match=words_):
+        refgrad.audit(RULE, before=right["before"], after=right["after"], map=given)
 
 
 def test_names_that_differ(tmp_path: Path) -> None:
@@ -149,4 +180,6 @@ def test_shapes_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="nothing says which step"):
         step.audit(tmp_path)
     assert step.audit(tmp_path, step=5).conforms
+    found = Step().audit(tmp_path, step=7, explain=False)
+    assert found.faults == ("the count of steps after it is 5 (of 'first.weight' and 3 others), and --step is 7",)
     assert step.audit(tmp_path, step=1, explain=False).exit_code == 1

@@ -74,7 +74,8 @@ def test_files_of_torch_save(tmp_path: Path) -> None:
 def test_optax(tmp_path: Path) -> None:
     jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
     params = {"dense": {"kernel": np.ones((3, 2), np.float32), "bias": np.zeros(2, np.float32)}}
-    transform = refgrad.record(optax.inject_hyperparams(optax.adam)(learning_rate=0.05), tmp_path, 2)
+    schedule = optax.linear_schedule(0.0625, 0.03125, 2)  # before a step stands the rate of the step before it
+    transform = refgrad.record(optax.inject_hyperparams(optax.adam)(learning_rate=schedule), tmp_path, 2)
     state = transform.init(params)
 
     @jax.jit
@@ -87,10 +88,11 @@ def test_optax(tmp_path: Path) -> None:
         params, state = step(params, state, grads)
     jax.effects_barrier()
     assert sorted(f.name for f in tmp_path.iterdir()) == ["step-000001", "step-000002"]
-    found = audited(tmp_path, 2, Adam(scalars="float32"))
-    assert found.conforms, str(found)
-    assert {t.name for t in found.tensors} == {"dense.kernel", "dense.bias"}
-    assert all("lr=0.05" in t.rule and t.step == 2 for t in found.tensors)
+    for t, lr in ((1, "lr=0.0625,"), (2, "lr=0.046875,")):
+        found = audited(tmp_path, t, Adam(scalars="float32"))
+        assert found.conforms, str(found)
+        assert {each.name for each in found.tensors} == {"dense.kernel", "dense.bias"}
+        assert all(lr in each.rule and each.step == t for each in found.tensors)
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def bits(value: Any) -> Any:
     return (np.asarray(value).tobytes(), np.shape(value)) if value is not None else None
 
 
-@pytest.mark.sample(quick=5, suite=40)
+@pytest.mark.sample(quick=5, suite=24)
 @pytest.mark.parametrize("name", sorted(rules()))
 def test_every_rule_gives_the_same_bits(name: str) -> None:
     usual = bits(seen(name)[0])

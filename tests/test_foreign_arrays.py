@@ -78,7 +78,7 @@ def same_bits(rule: Rule, library: str) -> None:
     assert handed.returned or rule.kind in ("transform", "scaling")  # which may return numbers
 
 
-@pytest.mark.sample(quick=4, suite=60)
+@pytest.mark.sample(quick=4, suite=40)
 @pytest.mark.parametrize("name", sorted(rules()))
 def test_every_rule_takes_tensors_and_gives_the_bits_of_arrays(name: str) -> None:
     same_bits(rules()[name](), "torch")

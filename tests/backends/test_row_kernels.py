@@ -70,7 +70,7 @@ def order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     return str(request.param)
 
 
-@pytest.mark.sample(quick=2, suite=8)
+@pytest.mark.sample(quick=2, suite=5)
 @pytest.mark.parametrize("rule", [*RULES, FP4(nested=True)], ids=str)  # codes that are no ranks
 def test_the_bits_are_those_of_the_body(rule: RowQuantizer, order: str) -> None:
     dtypes = [np.float32, np.float64] if rule in (RULES[0], RULES[9]) else [np.float32]
@@ -103,7 +103,7 @@ def test_rows_of_many_blocks() -> None:
     assert found["scale"].tobytes() == np.asarray(wanted["scale"]).tobytes()
 
 
-@pytest.mark.sample(quick=2, suite=8)
+@pytest.mark.sample(quick=2, suite=5)
 @pytest.mark.parametrize(
     "rule",
     [
@@ -146,7 +146,7 @@ def test_what_kernels_do_not_read_is_restored_as_it_stands() -> None:
     assert np.array_equal(rule.dequantize(precise), (precise.codes - precise["zero_point"]) * precise["scale"])
 
 
-@pytest.mark.sample(quick=1, suite=8)
+@pytest.mark.sample(quick=1, suite=5)
 @pytest.mark.parametrize(
     ("name", "dtype"), [*((name, "float32") for name in rules(Mask)), ("RIA", "float64"), ("Block", "float64")]
 )

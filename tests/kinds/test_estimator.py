@@ -61,7 +61,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.sample(quick=1, suite=4)
 @pytest.mark.parametrize(("candidate", "name"), WRONG)
 def test_wrong_ones_and_why(candidate: Any, name: str | None) -> None:
     verdict = refgrad.verify(candidate, RULE)

@@ -60,6 +60,7 @@ def test_the_page_says_what_the_log_has() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.sample(suite=2)
 @pytest.mark.parametrize(
     ("name", "old", "new", "told"),
     [

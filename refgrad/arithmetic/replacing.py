@@ -14,8 +14,8 @@ from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.operations import OPERATIONS, UFUNCS
 from refgrad.rule import Rule
 
-#: an operation's name -> what does it to whatever stands for arrays
-_DO: Mapping[str, Callable[..., Any]] = {
+#: an operation's name -> what does it to whatever stands for arrays, element by element
+BY_ELEMENT: Mapping[str, Callable[..., Any]] = {
     **{op: ufunc for ufunc, op in UFUNCS.items()},
     **{
         op.name: getattr(operator, op.operator)
@@ -30,9 +30,8 @@ _DO: Mapping[str, Callable[..., Any]] = {
     "square": lambda x: x**2,
     "sqrt": np.sqrt,
     "where": np.where,
-    "matmul": operator.matmul,
-    "solve": np.linalg.solve,
 }
+_DO: Mapping[str, Callable[..., Any]] = {**BY_ELEMENT, "matmul": operator.matmul, "solve": np.linalg.solve}
 
 
 @dataclass(eq=False)

@@ -16,29 +16,13 @@ import numpy as np
 
 from refgrad.arithmetic import adjoints, subgradients
 from refgrad.arithmetic.body_mutations import Origin, derived_of
-from refgrad.arithmetic.operations import OPERATIONS, UFUNCS
+from refgrad.arithmetic.operations import UFUNCS
+from refgrad.arithmetic.replacing import BY_ELEMENT
 from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, axes_of, checked_spec, counted
 from refgrad.arithmetic.stored_places import stored
 from refgrad.errors import TraceError
 
-#: an operation's name -> what does it to whatever stands for arrays
-_DO: Mapping[str, Callable[..., Any]] = {
-    **{op: ufunc for ufunc, op in UFUNCS.items()},
-    **{
-        op.name: getattr(operator, op.operator)
-        for op in OPERATIONS.values()
-        if op.operator and op.operator not in ("and", "or")
-    },
-    "and": operator.and_,
-    "or": operator.or_,
-    "xor": operator.xor,
-    "not": operator.invert,
-    "neg": operator.neg,
-    "abs": operator.abs,
-    "square": lambda x: x**2,
-    "sqrt": np.sqrt,
-    "where": np.where,
-}
+_DO: Mapping[str, Callable[..., Any]] = {**BY_ELEMENT, "xor": operator.xor}
 _LEVELS = itertools.count()
 
 

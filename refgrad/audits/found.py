@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from refgrad.audits import audit_text
 from refgrad.audits.judging import Leaf, Outside, Part
 from refgrad.audits.recorded import Recorded
 from refgrad.errors import VerdictError
-from refgrad.layout import render_html, render_sections
+from refgrad.layout import Section
 from refgrad.oracle.acceptance.findings import Count
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, EXIT_CODES, UNJUDGED, why_unjudged
-from refgrad.oracle.engine.verdict import plain
+from refgrad.oracle.engine.result import Result
 from refgrad.rule import stated
 
-SCHEMA = "refgrad-audit-1"
 #: arrays that a sentence lists
 SHOWN = 6
 
@@ -112,7 +110,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(Result):
     """What was found of a recorded step; see `refgrad.audit`.
 
     Attributes:
@@ -125,6 +123,8 @@ class Audit:
         notes: what else is worth knowing, a sentence each.
         files: what was read.
     """
+
+    schema = "refgrad-audit-1"
 
     outcome: str
     rule: str
@@ -172,27 +172,9 @@ class Audit:
             raise WrongStepError(str(self))
         return self
 
-    def to_dict(self) -> dict[str, Any]:
-        """The audit as plain data; every float also as a hex float."""
-        return {"schema": SCHEMA, "exit_code": self.exit_code, **plain(asdict(self))}
-
-    def to_json(self, **options: Any) -> str:
-        """The audit as strict JSON.
-
-        Args:
-            options: keyword arguments of `json.dumps`, such as ``indent=2``.
-
-        Returns:
-            JSON text without NaN or infinities, which are strings in it.
-        """
-        return json.dumps(self.to_dict(), allow_nan=False, **options)
-
-    def __str__(self) -> str:
-        return render_sections(audit_text.sections(self))
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows."""
-        return render_html(audit_text.sections(self))
+    def sections(self) -> list[Section]:
+        """What the report consists of: what is printed, and what a notebook shows."""
+        return audit_text.sections(self)
 
 
 def merged(rule: str, policy: Policy, given: Recorded, tensors: Iterable[Tensor], still: Mapping[str, bool]) -> Audit:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
 from refgrad.cli.completion import complete_rule
 from refgrad.cli.options import HYPERPARAMETERS, JSON, NO_EXPLAIN, POLICY, claimed
-from refgrad.cli.surveying import write
+from refgrad.cli.results import show, write
 from refgrad.errors import ArgumentError
 
 AUDITED = """\b
@@ -86,17 +85,5 @@ def audit(
         )
     if html_file is not None:
         write(html_file, audit_html.page(found))
-    _show(found, as_json)
+    show(found, as_json)
     return found.exit_code
-
-
-def _show(found: Any, as_json: bool) -> None:
-    if as_json:
-        click.echo(found.to_json(indent=2))
-    elif sys.stdout.isatty():
-        from refgrad.audits import audit_text
-        from refgrad.report import terminal
-
-        terminal.show_sections(audit_text.sections(found))
-    else:
-        click.echo(str(found))

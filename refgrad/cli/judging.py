@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -26,6 +25,7 @@ from refgrad.cli.options import (
     claimed,
     searched,
 )
+from refgrad.cli.results import show
 from refgrad.errors import ArgumentError
 from refgrad.report import document
 
@@ -147,22 +147,10 @@ def verify(
     if as_json and laws:
         click.echo(_with_laws(verdict, reports, code))
     else:
-        show_verdict(verdict, as_json)
+        show(verdict, as_json)
     if reports and not as_json:
         click.echo("\n".join(["", "Laws", *map(str, reports)]))
     return code
-
-
-def show_verdict(verdict: Any, as_json: bool) -> None:
-    """Print a verdict: as JSON, in colour, or as plain text."""
-    if as_json:
-        click.echo(verdict.to_json(indent=2))
-    elif sys.stdout.isatty():
-        from refgrad.report import terminal
-
-        terminal.show(verdict)
-    else:
-        click.echo(str(verdict))
 
 
 def _library(target: str, signature: str) -> Any:
@@ -235,13 +223,5 @@ def identify(
     given = pairs(options, "--set", literal)
     with document.apart():
         found = refgrad.identify(target, claim, options=given, isolate=isolate, **asked(words))
-    if as_json:
-        click.echo(found.to_json(indent=2))
-    elif sys.stdout.isatty():
-        from refgrad.oracle import identification_text
-        from refgrad.report import terminal
-
-        terminal.show_sections(identification_text.sections(found))
-    else:
-        click.echo(str(found))
+    show(found, as_json)
     return found.exit_code

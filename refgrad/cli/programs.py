@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from refgrad.cli.command_line import command_line
-from refgrad.cli.judging import show_verdict
 from refgrad.cli.options import ASKED, HYPERPARAMETERS, JSON, SEARCHED, claimed, searched
+from refgrad.cli.results import show
 from refgrad.report import document
 
 JUDGED = """\b
@@ -54,5 +54,5 @@ def judge(
     recipe = Recipe(subject.__name__, "", "function", given, lambda: subject.function(**given))
     with document.apart():
         verdict = refgrad.verify(recipe, claim, isolate=hosting.FRESH if hosting.possible() else True, **asked)
-    show_verdict(dataclasses.replace(verdict, reproduce=command_line(verdict.seed)), as_json)
+    show(dataclasses.replace(verdict, reproduce=command_line(verdict.seed)), as_json)
     return verdict.exit_code

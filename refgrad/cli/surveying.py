@@ -9,6 +9,7 @@ import click
 
 from refgrad.cli.group import UNJUDGED
 from refgrad.cli.options import terminal_width
+from refgrad.cli.results import write
 from refgrad.errors import ArgumentError
 
 SURVEYED = """\b
@@ -105,17 +106,6 @@ def _log() -> str:
 def _names(given: tuple[str, ...]) -> list[str] | None:
     """Names from options that may be repeated and may hold several, parted by commas; None if there are none."""
     return [name for text in given for name in text.replace(",", " ").split()] or None
-
-
-def write(path: str, text: str) -> None:
-    """Write a text to a file that the command line names."""
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-    except OSError as error:
-        raise ArgumentError(
-            f"{path!r} cannot be written: {error.strerror}; legal: a file in a folder that exists"
-        ) from None
 
 
 @click.command()

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
-from refgrad.layout import render_html, render_sections
+from refgrad.layout import Section
 from refgrad.oracle import identification_text
 from refgrad.oracle.acceptance.findings import Fault
-from refgrad.oracle.engine.verdict import plain
+from refgrad.oracle.engine.result import Result
 from refgrad.oracle.explanation import EXIT_CODES, Explanation
-
-SCHEMA = "refgrad-identification-1"
 
 
 @dataclass(frozen=True)
-class Identification:
+class Identification(Result):
     """What a candidate is, as far as is known; see `refgrad.identify`.
 
     Attributes:
@@ -39,6 +35,8 @@ class Identification:
         environment: versions of what was loaded, the machine, and how subnormals are handled, by name.
         notes: what else is worth knowing, a sentence each.
     """
+
+    schema = "refgrad-identification-1"
 
     outcome: str
     candidate: str
@@ -66,24 +64,6 @@ class Identification:
         """The simplest explanation, if there is one."""
         return self.explanations[0] if self.explanations else None
 
-    def to_dict(self) -> dict[str, Any]:
-        """All of it as plain data; every float also as a hex float."""
-        return {"schema": SCHEMA, "exit_code": self.exit_code, **plain(asdict(self))}
-
-    def to_json(self, **options: Any) -> str:
-        """All of it as strict JSON; see `to_dict`.
-
-        Args:
-            options: keyword arguments of `json.dumps`, such as ``indent=2``.
-
-        Returns:
-            JSON text without NaN or infinities, which are strings in it.
-        """
-        return json.dumps(self.to_dict(), allow_nan=False, **options)
-
-    def __str__(self) -> str:
-        return render_sections(identification_text.sections(self))
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows."""
-        return render_html(identification_text.sections(self))
+    def sections(self) -> list[Section]:
+        """What the report consists of: what is printed, and what a notebook shows."""
+        return identification_text.sections(self)

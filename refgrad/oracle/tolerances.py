@@ -18,11 +18,12 @@ from refgrad.float_environment import guarded
 from refgrad.foreign_arrays import read_array
 from refgrad.kinds.kind import Record
 from refgrad.kinds.table import rule_of
-from refgrad.layout import Section, Table, render_html, render_sections
+from refgrad.layout import Section, Table
 from refgrad.oracle.acceptance.findings import Output
 from refgrad.oracle.acceptance.judge import INSIDE, UNDECIDED
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.request import Request
+from refgrad.oracle.engine.result import Report
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.frontier import TOLERANCES, Frontier, Pair, frontier, rounded_up, together
 from refgrad.oracle.hypotheses.changes import NONE, Change, named
@@ -61,7 +62,7 @@ class Tolerance:
 
 
 @dataclass(frozen=True)
-class Tolerances:
+class Tolerances(Report):
     """What `tolerances` found.
 
     Attributes:
@@ -120,12 +121,9 @@ class Tolerances:
             pairs = dict.fromkeys(pairs, (rtol or 0.0, atol or 0.0))
         return tuple(each for each in self.wrong if each.passes(pairs))
 
-    def __str__(self) -> str:
-        return render_sections(_sections(self))
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows."""
-        return render_html(_sections(self))
+    def sections(self) -> list[Section]:
+        """What the report consists of: what is printed, and what a notebook shows."""
+        return list(_sections(self))
 
 
 @guarded

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from html import escape
-
-from refgrad.audits import audit_text
 from refgrad.audits.found import Audit
 from refgrad.layout import render_html
+from refgrad.report import html_page
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
@@ -14,27 +12,13 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin-to
 th, td { padding: .1rem .7rem; text-align: right } th:first-child, td:first-child { text-align: left }
 th { font-weight: 600; border-bottom: 1px solid }
 """
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<link rel="icon" href="data:,">
-<style>{style}</style>
-</head>
-<body>
-<main>
+BODY = """<main>
 <h1>Was this recorded step right?</h1>
 {report}
-</main>
-</body>
-</html>
-"""
+</main>"""
 
 
 def page(audit: Audit) -> str:
     """The page, as HTML; all text of files is escaped."""
-    title = escape(f"refgrad audit: {audit.outcome}")
-    return PAGE.format(title=title, style=STYLE, report=render_html(audit_text.sections(audit)))
+    body = BODY.format(report=render_html(audit.sections()))
+    return html_page.page(f"refgrad audit: {audit.outcome}", STYLE, body)

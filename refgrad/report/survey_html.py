@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from refgrad.oracle.acceptance.ulp_errors import ENDS
+from refgrad.report import html_page
 from refgrad.surveys.attempts import CONDITIONS
 from refgrad.surveys.cell import CONFORMS, CRASHED, DIFFERS, HUNG, OUTCOMES, UNJUDGED, VARIANT, Cell
 from refgrad.surveys.run import Survey, Surveyed
@@ -21,18 +22,7 @@ MARKS = {CONFORMS: "✓", VARIANT: "≈", DIFFERS: "✗", CRASHED: "!", HUNG: "�
 #: condition -> how it is written in a cell
 SHORT = {"scalars=float32": "f32", "subnormals=either": "sub", "gradient=copied": "copy"}
 
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>refgrad survey</title>
-<link rel="icon" href="data:,">
-<style>{style}</style>
-</head>
-<body>
-<a class="skip" href="#matrix">To the matrix</a>
+BODY = """<a class="skip" href="#matrix">To the matrix</a>
 <header>
 <h1>Is it the rule that it says it is?</h1>
 <p>{lead}</p>
@@ -77,18 +67,14 @@ PAGE = """<!doctype html>
 <article></article>
 </dialog>
 <script type="application/json" id="survey">{data}</script>
-<script>{script}</script>
-</body>
-</html>
-"""
+<script>{script}</script>"""
 
 
 def page(survey: Survey) -> str:
     """The page, as HTML."""
     place = files("refgrad.report").joinpath("page")
     covered = set(survey.covered)
-    return PAGE.format(
-        style=place.joinpath("survey.css").read_text(encoding="utf-8"),
+    body = BODY.format(
         script=place.joinpath("survey.js").read_text(encoding="utf-8"),
         lead=_lead(survey),
         tiles="".join(_tile(outcome, count) for outcome, count in survey.counts.items()),
@@ -107,6 +93,7 @@ def page(survey: Survey) -> str:
         made=escape("Made with " + ", ".join(f"{n} {v}" for n, v in survey.environment.items()) + "."),
         data=_data(survey),
     )
+    return html_page.page("refgrad survey", place.joinpath("survey.css").read_text(encoding="utf-8"), body)
 
 
 def _lead(survey: Survey) -> str:

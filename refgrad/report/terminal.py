@@ -1,4 +1,4 @@
-"""A verdict in a terminal: colour and tables where the terminal has them, plain text wherever it has not."""
+"""A report in a terminal: colour and tables where the terminal has them, plain text wherever it has not."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from refgrad.layout import BAD, GOOD, PLAIN, UNSURE, Section, Table, render_sections, render_table
-from refgrad.oracle.engine.verdict import Verdict
-from refgrad.oracle.engine.verdict_text import sections
+from refgrad.oracle.engine.result import Report
 
 STYLES = {GOOD: "bold green", BAD: "bold red", UNSURE: "bold yellow", PLAIN: "bold"}
 
 
-def show(verdict: Verdict, console: Console | None = None) -> None:
-    """Print a verdict; a console that is not a terminal (a file, a pipe) gets `refgrad.report.text`, unwrapped."""
-    show_sections(sections(verdict), console)
+def show(report: Report, console: Console | None = None) -> None:
+    """Print a report, such as a verdict; a console that is not a terminal (a file, a pipe) gets its text, unwrapped."""
+    show_sections(report.sections(), console)
 
 
 def show_sections(parts: Sequence[Section], console: Console | None = None) -> None:

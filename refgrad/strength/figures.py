@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from refgrad.oracle.engine.result import AsJson
 from refgrad.strength.rejections import JUDGES, REFGRAD
 
 #: numbers of programs: of "all", and of those on "ordinary" numbers
@@ -90,7 +90,7 @@ class MutantFigures:
 
 
 @dataclass(frozen=True)
-class Strength:
+class Strength(AsJson):
     """How strong the oracle is on one rule.
 
     Attributes:
@@ -111,10 +111,6 @@ class Strength:
         """Plain data for JSON."""
         parts = {"programs": self.programs, "mutants": self.mutants, "rewrites": self.rewrites}
         return {"rule": self.rule, "kind": self.kind, **{n: f.to_dict() for n, f in parts.items() if f is not None}}
-
-    def to_json(self, **options: Any) -> str:
-        """The figures as strict JSON."""
-        return json.dumps(self.to_dict(), allow_nan=False, **options)
 
     def __str__(self) -> str:
         return "\n".join(self._lines())

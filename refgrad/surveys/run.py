@@ -20,6 +20,7 @@ import numpy as np
 from refgrad.arguments import AT_LEAST_ONE, by_name, flag, several
 from refgrad.errors import ArgumentError, bad_argument, nearest, shown
 from refgrad.oracle.engine.request import check_explain
+from refgrad.oracle.engine.result import AsJson
 from refgrad.oracle.engine.time_limit import check_time_limit
 from refgrad.rule import Rule, rules, short_name
 from refgrad.surveys import survey_text
@@ -50,7 +51,7 @@ class Surveyed:
 
 
 @dataclass(frozen=True)
-class Survey:
+class Survey(AsJson):
     """Every rule against every implementation that was installed."""
 
     started: str
@@ -100,7 +101,7 @@ class Survey:
         return tuple(c for c in self.cells if c.rule == rule and c.column == column)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Plain data for JSON; `read` reads back from a file what `to_json` makes of it."""
         return {
             "schema": SCHEMA,
             "started": self.started,
@@ -113,17 +114,6 @@ class Survey:
             "rules": [vars(r) for r in self.rules],
             "cells": [cell.to_dict() for cell in self.cells],
         }
-
-    def to_json(self, **options: Any) -> str:
-        """The survey as strict JSON, which `read` reads back from a file.
-
-        Args:
-            options: keyword arguments of `json.dumps`, such as ``indent=2``.
-
-        Returns:
-            JSON text.
-        """
-        return json.dumps(self.to_dict(), allow_nan=False, **options)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Survey:

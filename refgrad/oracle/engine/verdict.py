@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from refgrad.arithmetic.dtypes import shortest
 from refgrad.errors import VerdictError
-from refgrad.layout import render_html, render_sections
+from refgrad.layout import Section
 from refgrad.oracle.acceptance.findings import AtStep, Count, Fault, Finding
 from refgrad.oracle.acceptance.ulp_errors import Errors
 from refgrad.oracle.engine import verdict_text
 from refgrad.oracle.engine.outcomes import CONFORMS, EXIT_CODES, Counterexample, Departure
+from refgrad.oracle.engine.result import Result, plain
 
 if TYPE_CHECKING:
     import os
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-SCHEMA = "refgrad-verdict-1"
 
 
 class WrongImplementationError(VerdictError):
@@ -34,7 +30,7 @@ class WrongImplementationError(VerdictError):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Result):
     """What the oracle says of a candidate; see `refgrad.verify`.
 
     Attributes:
@@ -66,6 +62,8 @@ class Verdict:
         isolation: where the candidate ran, if a process of its own was asked for: that it did, or "not isolated: " and why.
         notes: what else is worth knowing, a sentence each.
     """
+
+    schema = "refgrad-verdict-1"
 
     outcome: str
     candidate: str
@@ -132,18 +130,7 @@ class Verdict:
         """
         found = self.first and {"first": plain(asdict(self.first), self.first.dtype)}
         fields = {name: value for name, value in asdict(self).items() if name != "by_step"}
-        return {"schema": SCHEMA, "exit_code": self.exit_code, **plain(fields), **(found or {})}
-
-    def to_json(self, **options: Any) -> str:
-        """The verdict as strict JSON; see `to_dict`.
-
-        Args:
-            options: keyword arguments of `json.dumps`, such as ``indent=2``.
-
-        Returns:
-            JSON text without NaN or infinities, which are strings in it.
-        """
-        return json.dumps(self.to_dict(), allow_nan=False, **options)
+        return {"schema": self.schema, "exit_code": self.exit_code, **plain(fields), **(found or {})}
 
     def plot(self, ax: Axes | None = None, path: str | os.PathLike[str] | None = None) -> Figure:
         """A picture: error over allowed, by step and tensor, on a logarithmic scale; where values are outside there is a cross.
@@ -162,29 +149,6 @@ class Verdict:
 
         return verdict_plot.plot(self, ax, path)
 
-    def __str__(self) -> str:
-        return render_sections(verdict_text.sections(self))
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows."""
-        return render_html(verdict_text.sections(self))
-
-
-def plain(value: Any, dtype: str | None = None) -> Any:
-    """A record's fields as what JSON holds.
-
-    Args:
-        value: a mapping, a sequence, or one value.
-        dtype: the name of a float dtype, in whose shortest decimals floats are written besides.
-
-    Returns:
-        The same in dicts and lists; a float is a dict of its value (a string if it is not finite) and its hex float.
-    """
-    if isinstance(value, Mapping):
-        return {str(k): plain(v, dtype) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(v, dtype) for v in value]
-    if isinstance(value, float):
-        number = {"value": value if math.isfinite(value) else str(value), "hex": value.hex()}
-        return number if dtype is None else {**number, "decimal": shortest(value, dtype)}
-    return value
+    def sections(self) -> list[Section]:
+        """What the report consists of: what is printed, and what a notebook shows."""
+        return verdict_text.sections(self)

@@ -18,6 +18,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from refgrad import whole_file
 from refgrad.audits.stored import Contents, RecordError, Stored, from_file, identity
 
 #: bytes of a header at most, as the format's own reader has it
@@ -122,7 +123,7 @@ def write(path: str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, st
         start = stop
     text = json.dumps(header).encode("utf-8")
     text += b" " * (-len(text) % 8)
-    with open(f"{path}.part", "wb") as file:
+    with whole_file.written(path, synced=False) as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for array in arrays.values():
             data = np.ascontiguousarray(array)
@@ -131,4 +132,3 @@ def write(path: str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, st
                 if data.dtype.kind in "fiu"
                 else data.tobytes()
             )
-    os.replace(f"{path}.part", path)

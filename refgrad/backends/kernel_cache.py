@@ -12,12 +12,12 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from refgrad import whole_file
 from refgrad.backends.compiler import target
 from refgrad.backends.source import KernelSource
 
@@ -86,14 +86,8 @@ def write(source: KernelSource, code: bytes, makers: str | None = None) -> None:
     facts = {"format": FORMAT, "key": key(source, makers), "sha256": hashlib.sha256(code).hexdigest()}
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".new")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(json.dumps(facts).encode() + b"\n" + code)
-            os.replace(temporary, path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+        with whole_file.written(path, 0o600, synced=False) as file:  # what is cut has another checksum
+            file.write(json.dumps(facts).encode() + b"\n" + code)
 
 
 def _is_ours(path: Path, of_kind: Callable[[int], bool]) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from refgrad import whole_file
 from refgrad.rule import Rule, rules
 from refgrad.strength.programs import class_of, why_not
 
@@ -46,10 +46,9 @@ def save(path: Path, found: Found) -> None:
         path: the file.
         found: rule -> part -> figures.
     """
-    new = path.with_suffix(".new")
     lines = [f"{json.dumps(name)}: {json.dumps(found[name], sort_keys=True)}" for name in sorted(found)]
-    new.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-    os.replace(new, path)
+    with whole_file.written(path) as file:
+        file.write(("{\n" + ",\n".join(lines) + "\n}\n").encode())
 
 
 def key_of(kind: str, part: str) -> str:

@@ -66,5 +66,5 @@ def test_a_log_of_something_else_is_left_alone(paths: dict[str, Any], tmp_path: 
     with pytest.raises(ArgumentError, match="no log of an audit"):
         refgrad.audit(AdamW(lr=0.01), **paths, log=other)
     assert (log.read_bytes(), other.read_text()) == (kept, "my notes\n")
-    with pytest.raises(ArgumentError, match="can be written"):
+    with pytest.raises(ArgumentError, match="can be read and written"):
         refgrad.audit(AdamW(lr=0.01), **paths, log=tmp_path / "none" / "log")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -69,45 +67,10 @@ def test_lines_that_are_no_cells_are_left_out(end: str, tmp_path: Path) -> None:
     assert len(path.read_text().splitlines()) == 2
 
 
-def test_a_log_stays_until_the_new_one_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever ends the program while the new log is written, what was there is still there, and nothing besides."""
-    path = write(tmp_path / "log.jsonl")
-    before = path.read_text()
-
-    def interrupted(descriptor: int) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "fsync", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        Log.open(path, resume=True)
-    assert path.read_text() == before
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_log_without_end_is_read_in_bounded_memory(tmp_path: Path) -> None:
-    """One line of 64 million characters is read in pieces, none of which is a cell."""
-    path = write(tmp_path / "log.jsonl")
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(["x" * (1 << 20)] * 64)
-    tracemalloc.start()
-    try:
-        with Log.open(path, resume=True) as log:
-            assert log.cells == {KEPT.key: KEPT}
-        assert tracemalloc.get_traced_memory()[1] < 16 << 20
-    finally:
-        tracemalloc.stop()
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is full")
 def test_a_full_disk_is_told_in_a_sentence() -> None:
     with pytest.raises(ArgumentError, match=r"log is '/dev/full'.*legal: a file that can be read and written"):
         Log.open("/dev/full", resume=False)
-
-
-def test_a_log_is_a_path(tmp_path: Path) -> None:
-    for value in (3, True, b"\x00", tmp_path):
-        with pytest.raises(ArgumentError, match="log is "):
-            Log.open(value, resume=False)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("version", "outcome"), [(KEPT.version, DIFFERS), ("0.0.0", CONFORMS)])

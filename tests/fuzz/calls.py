@@ -24,6 +24,7 @@ from typing import Any
 import hypothesis
 from hypothesis import strategies as st
 
+from refgrad import json_log
 from refgrad.errors import RefgradError
 from refgrad.rule import rules
 from tests.fuzz import judge, subjects, values
@@ -184,16 +185,7 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
     Args:
         path: the log.
     """
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            try:
-                data = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(data, dict) and data.get("schema") == SCHEMA:
-                yield data
+    return (line for line in json_log.lines(path) if line.get("schema") == SCHEMA)
 
 
 def told(rounds: Iterable[dict[str, Any]]) -> tuple[str, Counter[str]]:

@@ -6,17 +6,14 @@ by one of refgrad's own errors, and nothing else happens.
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import os
 import random
 import stat
 import tempfile
-import traceback
 import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +31,7 @@ from refgrad.optimizers import AdamW
 from refgrad.surveys.cell import DIFFERS, Cell
 from refgrad.surveys.log import SCHEMA, Log
 from refgrad.version import VERSION
+from tests.fuzz import seeds
 from tests.fuzz.judge import in_time
 from tests.golden import fuzz as golden
 
@@ -175,23 +173,7 @@ def main(arguments: Sequence[str]) -> int:
     Args:
         arguments: the command line.
     """
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz files", description=__doc__)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--files", type=int, default=10_000, help="of each kind")
-    parser.add_argument("--kind", choices=sorted(KINDS), action="append")
-    options = parser.parse_args(arguments)
-    failed = 0
-    for kind in options.kind or KINDS:
-        found: Counter[str] = Counter()
-        with tempfile.TemporaryDirectory() as folder:
-            for number in range(options.files):
-                try:
-                    found[outcome(kind, options.seed + number, Path(folder))] += 1
-                except Exception:
-                    found["failed"] += 1
-                    if found["failed"] <= 3:
-                        print(f"{kind}, --seed {options.seed + number} --files 1 --kind {kind}:")
-                        traceback.print_exc(limit=-3)
-        failed += found["failed"]
-        print(f"{kind}: " + ", ".join(f"{count} {name}" for name, count in sorted(found.items())), flush=True)
-    return 1 if failed else 0
+    with tempfile.TemporaryDirectory() as folder:
+        return seeds.main(
+            arguments, "files", str(__doc__), "files", KINDS, lambda kind, seed: outcome(kind, seed, Path(folder))
+        )

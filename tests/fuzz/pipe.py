@@ -6,15 +6,12 @@ arrays of the dtypes that it says, or is a fault of the candidate's, or cannot b
 
 from __future__ import annotations
 
-import argparse
 import copy
 import io
 import json
 import random
 import subprocess
-import traceback
 import warnings
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +27,7 @@ from refgrad.optimizers import AdamW
 from refgrad.quantizers import Affine
 from refgrad.rule import Rule
 from refgrad.sparsity import Magnitude
+from tests.fuzz import seeds
 from tests.fuzz.judge import in_time
 from tests.golden.fuzz import mutated
 
@@ -219,22 +217,4 @@ def main(arguments: Sequence[str]) -> int:
     Args:
         arguments: the command line.
     """
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz pipe", description=__doc__)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--answers", type=int, default=10_000, help="of each kind")
-    parser.add_argument("--kind", choices=sorted(KINDS), action="append")
-    options = parser.parse_args(arguments)
-    failed = 0
-    for kind in options.kind or KINDS:
-        found: Counter[str] = Counter()
-        for seed in range(options.seed, options.seed + options.answers):
-            try:
-                found[outcome(kind, seed)] += 1
-            except Exception:
-                found["failed"] += 1
-                if found["failed"] <= 3:
-                    print(f"--seed {seed} --answers 1 --kind {kind}:")
-                    traceback.print_exc(limit=-3)
-        failed += found["failed"]
-        print(f"{kind}: " + ", ".join(f"{count} {name}" for name, count in sorted(found.items())), flush=True)
-    return 1 if failed else 0
+    return seeds.main(arguments, "pipe", str(__doc__), "answers", KINDS, outcome)

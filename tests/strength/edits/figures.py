@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from refgrad import json_log
 from refgrad.oracle.engine.outcomes import MAY_BE, NEAR
 from tests.strength.edits.editing import Edit
 from tests.strength.edits.judging import (
@@ -51,10 +51,7 @@ COLUMNS = (*WANTED, ACCEPTED, EQUAL, FAULT, BROKEN)
 
 def read(log: Path) -> dict[str, dict[str, Any]]:
     """The lines of a log by the ids of their edits; of an id the last."""
-    if not log.exists():
-        return {}
-    lines = map(json.loads, filter(None, log.read_text(encoding="utf-8").splitlines()))
-    return {line["id"]: line for line in lines}
+    return {line["id"]: line for line in json_log.lines(log) if line}
 
 
 def table(lines: Iterable[Mapping[str, Any]]) -> str:

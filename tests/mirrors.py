@@ -196,7 +196,7 @@ TOPICS: tuple[Topic, ...] = (
         ("optimizers.adam", "optimizers.adam_relatives", "optimizers.belief", "optimizers.rmsprop"),
     ),
     Topic("optimizers/test_paper.py", FAMILY, ("optimizers.adagrad",)),
-    Topic("quantizers/test_gradients.py", FAMILY, ("quantizers.sparse",)),
+    Topic("quantizers/test_gradients.py", FAMILY, ("quantizers.buckets", "quantizers.sparse")),
     Topic("optimizers/test_paper_extra.py", FAMILY, ("optimizers.noise",)),
     Topic("optimizers/test_paper_averaging.py", FAMILY, ("optimizers.averaging",)),
     Topic(
@@ -266,7 +266,7 @@ TOPICS: tuple[Topic, ...] = (
         FAMILY,
         ("quantizers.gguf.blocks", "quantizers.gguf.searches", "quantizers.gguf.simple"),
     ),
-    Topic("quantizers/gguf/test_laws.py", KERNELS, ("quantizers.gguf.kernels",), False),
+    Topic("quantizers/gguf/test_laws.py", KERNELS, ("quantizers.gguf.kernels", "quantizers.gguf.loops"), False),
     Topic("quantizers/gguf/test_digests.py", "where the bytes of a block are", ("quantizers.gguf.layout",), False),
     Topic("quantizers/test_weights.py", FAMILY, ("quantizers.half_quadratic",)),
     Topic("quantizers/test_training.py", FAMILY, ("quantizers.natural",)),

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from refgrad.quantizers.affine import Affine
     from refgrad.quantizers.base import Quantized, Quantizer
     from refgrad.quantizers.blockwise import AF4, FP4, NF4, Blockwise
+    from refgrad.quantizers.buckets import QSGD
     from refgrad.quantizers.cast import Cast
     from refgrad.quantizers.codebooks import KMeans, OptimalCodebook, ProductQuantizer
     from refgrad.quantizers.eight_bit import EightBit, PercentileClipping, stable_embedding
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
         TQ1_0,
         TQ2_0,
     )
-    from refgrad.quantizers.gradients import QSGD, OneBit, SignSGD, TernGrad, error_feedback, majority_vote
+    from refgrad.quantizers.gradients import OneBit, SignSGD, TernGrad, error_feedback, majority_vote
     from refgrad.quantizers.half_quadratic import HQQ
     from refgrad.quantizers.microscaling import MX, NVFP4
     from refgrad.quantizers.natural import NUQSGD, NaturalCompression

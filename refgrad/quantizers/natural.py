@@ -11,8 +11,9 @@ from refgrad.arithmetic.operations.functions import power_of_two
 from refgrad.arithmetic.steps import Exponent, WholeCodes, step
 from refgrad.derived import derived
 from refgrad.quantizers.base import Ends, around
-from refgrad.quantizers.gradients import Bucketed, Drawn
+from refgrad.quantizers.buckets import Bucketed
 from refgrad.quantizers.powers import signed_powers
+from refgrad.quantizers.stochastic import Drawn
 from refgrad.rule import Citation, Whole
 
 #: added to exponents, so that those of all float64 numbers are positive

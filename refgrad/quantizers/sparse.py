@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from refgrad.quantizers.base import Quantizer
-from refgrad.quantizers.gradients import Random
+from refgrad.quantizers.stochastic import Random
 from refgrad.rule import Choice, Citation, Range, by
 
 

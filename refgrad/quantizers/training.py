@@ -17,8 +17,8 @@ from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Ends, around
 from refgrad.quantizers.decoding import sized
 from refgrad.quantizers.elements import ElementQuantizer
-from refgrad.quantizers.gradients import Drawn
 from refgrad.quantizers.powers import SQRT2
+from refgrad.quantizers.stochastic import Drawn
 from refgrad.rule import Citation, Positive, Whole
 
 WAGE_CITATION = Citation(

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 from refgrad import backends
 from refgrad.errors import ArgumentError
 from refgrad.quantizers import NUQSGD, QSGD, OneBit, RandomK, SignSGD, TernGrad, TopK, error_feedback, majority_vote
-from refgrad.quantizers.gradients import below
+from refgrad.quantizers.buckets import below
 from tests.depth import examples
 
 #: none so small that a quarter of it would be rounded

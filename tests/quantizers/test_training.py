@@ -19,7 +19,7 @@ from refgrad.quantizers import (
     lsq_plus_scale,
     lsq_scale,
 )
-from refgrad.quantizers.gradients import Random
+from refgrad.quantizers.stochastic import Random
 from tests.depth import examples
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)

@@ -15,7 +15,7 @@ import numpy as np
 
 from refgrad.candidates.numpy_function import FunctionRun
 from refgrad.examples.numpy_adamw import adamw as right
-from tests.isolation.hostile import doing
+from tests.isolation.hostile.right import doing
 
 
 class Hook:

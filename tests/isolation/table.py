@@ -27,7 +27,7 @@ from refgrad.errors import CandidateError
 from refgrad.optimizers import AdamW
 from refgrad.report import document
 from tests.isolation import subject
-from tests.isolation.hostile import CANDIDATES
+from tests.isolation.hostile.every import CANDIDATES
 
 FILE = Path(__file__).with_name("table.json")
 LOCK = Path(tempfile.gettempdir()) / "refgrad-table-of-isolation.lock"

@@ -29,12 +29,11 @@ from refgrad.sparsity import Magnitude
 from refgrad.testing import check_laws
 from tests.depth import at_depth
 from tests.isolation import lingering, table
-from tests.isolation.hostile import RIGHT, RIGHT_AS_PROGRAMS, TIMED
+from tests.isolation.hostile.every import CANDIDATES, RIGHT, RIGHT_AS_PROGRAMS, TIMED
 from tests.kinds import candidates
 
 ADAMW = "refgrad.examples.numpy_adamw:adamw"
 WRONG = "refgrad.examples.numpy_adamw:adamw_eps_inside"
-HOSTILE = "tests.isolation.hostile"
 STEADY = [name for name in table.NAMES if name not in TIMED]
 #: what becomes of these in refgrad's own process, where nothing limits them, is a matter of the machine
 LIMITLESS = ("prints_without_end", "flood", "no_stdout", "memory")
@@ -47,7 +46,7 @@ def told(verdict: Verdict) -> dict[str, Any]:
 
 
 @pytest.mark.sample(quick=1)
-@pytest.mark.parametrize("target", [f"{HOSTILE}:keeps_gradient", WRONG, f"{HOSTILE}:writes_gradient"])
+@pytest.mark.parametrize("target", [CANDIDATES["keeps_gradient"], WRONG, CANDIDATES["writes_gradient"]])
 def test_a_verdict_is_the_same_in_a_process_of_its_own(target: str) -> None:
     asked: dict[str, Any] = {"steps": 3, "explain": False}
     inside = refgrad.verify(target, AdamW(), **asked)
@@ -194,7 +193,7 @@ def test_laws_are_asked_through_the_pipe_too(rule: Any) -> None:
 @pytest.mark.slow
 def test_laws_of_a_candidate_that_ends_its_process_are_broken() -> None:
     pytest.importorskip("hypothesis", reason="Hypothesis is not installed")
-    (report,) = check_laws(f"{HOSTILE}:leaves_at_once", AdamW(), laws=["odd"], examples=2, isolate="fresh")
+    (report,) = check_laws(CANDIDATES["leaves_at_once"], AdamW(), laws=["odd"], examples=2, isolate="fresh")
     assert report.broken
     assert "exit code 0" in report.message
     with pytest.raises(ArgumentError, match="isolate is 'yes'; legal: True, False or 'fresh'"):
@@ -233,7 +232,7 @@ def test_a_wrong_candidate_has_nothing_of_the_one_before(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [("own_argument_error", "raised"), ("leaves_at_once", "crashed")])
 def test_the_line_that_gives_a_crash_again_does_not_end_the_readers_program(name: str, kind: str) -> None:
-    verdict = refgrad.verify(f"{HOSTILE}:{name}", AdamW(), steps=2, isolate=True, explain=False, shrink=False)
+    verdict = refgrad.verify(CANDIDATES[name], AdamW(), steps=2, isolate=True, explain=False, shrink=False)
     assert [fault.kind for fault in verdict.faults] == [kind]
     assert verdict.reproduce.endswith(", isolate=True)") == (kind == "crashed")
     assert eval(verdict.reproduce, {"refgrad": refgrad}).outcome == verdict.outcome
@@ -247,12 +246,12 @@ def test_a_process_is_kept_while_candidates_behave() -> None:
     refgrad.verify(WRONG, AdamW(), steps=1, isolate=True, explain=False, shrink=False)
     ((_, second),) = hosting._IDLE
     assert second is first
-    refgrad.verify(f"{HOSTILE}:own_argument_error", AdamW(), steps=2, isolate=True)
+    refgrad.verify(CANDIDATES["own_argument_error"], AdamW(), steps=2, isolate=True)
     assert not hosting._IDLE
     assert first.process.poll() is not None
     # right, and what they leave would be there for the next one
     for name in ("patch_equality", "patch_refgrad", "thread_that_stays"):
-        assert refgrad.verify(f"{HOSTILE}:{name}", AdamW(), steps=2, isolate=True, explain=False).conforms
+        assert refgrad.verify(CANDIDATES[name], AdamW(), steps=2, isolate=True, explain=False).conforms
         assert not hosting._IDLE
     assert refgrad.verify(ADAMW, AdamW(), steps=1, isolate="fresh").conforms
     assert not hosting._IDLE

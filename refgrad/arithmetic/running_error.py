@@ -14,17 +14,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import reduce
 
 import numpy as np
 
-from refgrad.arithmetic import dtypes, ends, infinities, nan_choices
+from refgrad.arithmetic import dtypes, ends, infinities, nan_choices, overflow
 from refgrad.arithmetic.bounded import OWN as OWN
 from refgrad.arithmetic.bounded import Array as Array
 from refgrad.arithmetic.bounded import Bounded as Bounded
 from refgrad.arithmetic.bounded import Model as Model
-from refgrad.arithmetic.bounded import every, greatest, some
-from refgrad.arithmetic.exactness import exact_product, exact_sum, is_working
+from refgrad.arithmetic.bounded import every, greatest
+from refgrad.arithmetic.exactness import exact_sum, is_working
+from refgrad.arithmetic.hulls import between as between
+from refgrad.arithmetic.hulls import hull as hull
+from refgrad.arithmetic.hulls import widest as widest
+from refgrad.arithmetic.overflow import settle as settle
+from refgrad.arithmetic.product_error import product as product
 
 
 def exact(values: Array, model: Model) -> Bounded:
@@ -101,36 +105,6 @@ def scalar(value: float, error: float, model: Model) -> Bounded:
     return found._replace(low=np.asarray(low), high=np.asarray(high))
 
 
-def settle(value: Array, error: Array, model: Model) -> Bounded:
-    """Settle overflow, and make a value of a centre and a bound.
-
-    Args:
-        value: the centre as float64 has it, which holds larger numbers than a narrower format.
-        error: the bound.
-        model: the format.
-
-    Returns:
-        Infinity where all of the set is beyond the largest number; an infinite bound where only some of it is.
-    """
-    return Bounded(value, error) if _fits(value, error, model) else _overflowed(value, error, model)
-
-
-def _fits(value: Array, error: Array, model: Model) -> bool:
-    """True if nothing in a set may overflow, so that its bound is finite too."""
-    return bool(greatest(np.abs(value) + error) <= model.largest)
-
-
-def _overflowed(value: Array, error: Array, model: Model) -> Bounded:
-    magnitude = np.abs(value)
-    threshold = model.largest * (1.0 + model.unit_roundoff)
-    surely = magnitude - error >= threshold
-    value = np.where(surely & ~np.isnan(value), np.copysign(np.inf, value), value)
-    maybe = ~surely & ~(magnitude + error <= model.largest) & ~np.isnan(value)
-    error = np.where(surely, 0.0, np.where(maybe, np.inf, error))
-    # the centre may itself have overflowed; a finite one keeps infinity minus infinity out of what follows
-    return Bounded(np.where(maybe, np.clip(value, -model.largest, model.largest), value), error)
-
-
 def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, model: Model) -> Bounded:
     """A sum of terms, added in any order.
 
@@ -160,8 +134,8 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
     if len(terms) > 2 and not greatest(np.asarray(spread)) <= model.largest:  # another order may overflow on its way
         error = np.where(np.isfinite(value) & (spread > model.largest), np.inf, error)
     value, error = np.asarray(value), np.asarray(error)
-    fits = _fits(value, error, model)
-    settled = Bounded(value, error) if fits else _overflowed(value, error, model)
+    fits = overflow.fits(value, error, model)
+    settled = Bounded(value, error) if fits else overflow.overflowed(value, error, model)
     settled = settled._replace(sure=exactly, norm=_norm_of_sum(terms))
     if any(term.has_ends() for _, term in terms) or (not fits and np.isinf(settled.bound()).any()):
         settled = ends.of_sum(terms, settled, flushed, interpolation, model)
@@ -216,153 +190,9 @@ def given_back(total: Bounded, cancelled: Sequence[Bounded], model: Model) -> Bo
     return Bounded(total.value, error, total.reach, total.least, norm=total.norm, overflowed=total.overflowed)
 
 
-def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model: Model) -> Bounded:
-    """A quotient of products, multiplied and divided in any order, with or without reciprocals.
-
-    Args:
-        sign: 1 or -1.
-        above: the factors.
-        below: the divisors, of shapes that broadcast against each other and against those of the factors.
-        model: what is charged.
-
-    Returns:
-        The quotient. An exact zero among the factors makes an exact zero, unless a partial product may overflow before.
-    """
-    value = _quotient([b.value for b in above], [b.value for b in below])
-    high = [np.abs(b.value) if b.error is None else np.abs(b.value) + b.error for b in above]
-    low = [np.abs(b.value) if b.error is None else np.maximum(np.abs(b.value) - b.error, 0.0) for b in below]
-    upper = _quotient(high, low)
-    operations = len(above) + len(below) - 1
-    error = (upper - np.abs(value)) + (model.charge * operations + 2 * operations * OWN) * upper
-    ended = any(b.has_ends() for b in (*above, *below))
-    if ended:
-        high, low = [ends.sizes(b)[1] for b in above], [ends.sizes(b)[0] for b in below]
-    error, reach, least = _partial_products(error, above, below, high, low, model)
-    if model.exact_scaling:
-        error = np.where(_only_scales(above, below, value, model) & np.isfinite(error), 0.0, error)
-    for b in above:
-        if some(b.value == 0.0):  # an exact zero makes zero in any order, unless a partial product may overflow
-            error = np.where((b.value == 0.0) & (b.bound() == 0.0) & np.isfinite(error), 0.0, error)
-    for b in below:
-        if some(b.value == 0.0):  # an exact zero divides to an infinity or NaN in any order
-            error = np.where((b.value == 0.0) & (b.bound() == 0.0), 0.0, error)
-    sure = exact_product(above, below, value, model)
-    value, error = _uncertain_nan(value, error, above, below)
-    value = value if sign > 0 else -value
-    fits = _fits(value, error, model)
-    found = Bounded(value, error) if fits else _overflowed(value, error, model)
-    if ended or _spans_zero(above, found) or (not fits and np.isinf(found.bound()).any()):
-        found = ends.tightened(ends.fitted(found, *ends.of_product(sign, above, below, reach, model), model))
-    if reach is not None:
-        reach = np.where(ends.surely_zero(above, below, model), 1.0, reach)
-    return found._replace(reach=reach, least=least, sure=sure, norm=_norm_of_product(above, high, low))
-
-
-def _spans_zero(above: Sequence[Bounded], found: Bounded) -> bool:
-    """True if a product of a number with itself may be negative by its bound somewhere."""
-    squared = len({id(b) for b in above}) < len(above)
-    return squared and bool(some(np.abs(found.value) < found.bound()))
-
-
 def _norm_of_sum(terms: Sequence[tuple[int, Bounded]]) -> Array | None:
     norms = [term.norm for _, term in terms if term.norm is not None]
     return sum(norms[1:], norms[0]) if norms else None
-
-
-def _norm_of_product(above: Sequence[Bounded], high: Sequence[Array], low: Sequence[Array]) -> Array | None:
-    """The norm of a deviation that is multiplied by numbers; with any other factor nothing is known of it."""
-    known = [b.norm for b in above if b.norm is not None]
-    if len(known) != 1:
-        return None
-    others = [np.asarray(h) for b, h in zip(above, high, strict=True) if b.norm is None] + [np.asarray(x) for x in low]
-    if any(factor.ndim for factor in others):
-        return None
-    return _quotient([known[0], *(h for b, h in zip(above, high, strict=True) if b.norm is None)], low) * (
-        1.0 + 16 * OWN
-    )
-
-
-def _uncertain_nan(
-    value: Array, error: Array, above: Sequence[Bounded], below: Sequence[Bounded]
-) -> tuple[Array, Array]:
-    """Nothing can be said where the centre is 0/0 or the like, but a factor that is not exact may be another number."""
-    met = infinities.meet(above, below)
-    value, error = np.where(met, np.nan, value) if some(met) else value, error
-    if not some(np.isnan(value)):
-        return value, error
-    factors = (*above, *below)
-    open_ = np.isnan(value) & ~reduce(np.logical_or, (np.isnan(b.value) for b in factors))
-    open_ = (
-        open_
-        & reduce(
-            np.logical_or, ((b.bound() > 0.0) | (infinities.infinite(b) & ~infinities.certain(b)) for b in factors)
-        )
-        & ~met
-    )
-    return np.where(open_, 0.0, value), np.where(open_, np.inf, error)
-
-
-def _only_scales(above: Sequence[Bounded], below: Sequence[Bounded], value: Array, model: Model) -> Array:
-    """Where all factors are exact, all but one of them powers of two, and the result is a normal number or zero."""
-    powers = [np.frexp(np.abs(b.value))[0] == 0.5 for b in (*above, *below)]
-    others = sum((~power).astype(np.int8) for power in powers[: len(above)])
-    known = np.asarray(True)
-    for fact in (*(b.bound() == 0.0 for b in (*above, *below)), *powers[len(above) :]):
-        known = known & fact
-    return known & (others <= 1) & ((np.abs(value) >= model.smallest_normal) | (value == 0.0))
-
-
-def _quotient(above: Sequence[Array], below: Sequence[Array]) -> Array:
-    result: Array = above[0] if above else np.asarray(1.0)
-    for factor in above[1:]:
-        result = result * factor
-    for factor in below:
-        result = result / factor
-    return result
-
-
-def _partial_products(
-    error: Array,
-    above: Sequence[Bounded],
-    below: Sequence[Bounded],
-    high: Sequence[Array],
-    low: Sequence[Array],
-    model: Model,
-) -> tuple[Array, Array | None, float]:
-    """Charge what partial products may lose to underflow; nothing can be said where one may overflow.
-
-    A factor that is itself a sum of products counts with their reach, because a product may be distributed over a sum.
-    """
-    least = most = 1.0
-    for factor, known in zip(high, above, strict=True):
-        least *= min(1.0, _smallest(factor), 1.0 if known.least is None else known.least)
-        most *= max(1.0, _largest(factor))
-    for factor in low:
-        least *= min(1.0, float(1.0 / np.float64(_largest(factor))))
-        most *= max(1.0, float(1.0 / np.float64(_smallest(factor))))
-    if least >= model.smallest_normal and most <= model.largest:
-        return error, None, least
-    reach: Array = np.asarray(1.0)
-    for factor, known in zip(high, above, strict=True):
-        reach = reach * (np.maximum(factor, 1.0) if known.reach is None else np.maximum(factor, known.reach))
-    for factor in low:
-        reach = reach * np.maximum(1.0 / factor, 1.0)
-    error = error + (model.underflow * (len(high) + len(low))) * reach
-    if len(below) > 1:  # divisors may be multiplied first
-        divisor = _quotient([np.maximum(np.abs(b.value) + b.bound(), 1.0) for b in below], [])
-        error = np.where(divisor > model.largest, np.inf, error)
-    return np.where(reach > model.largest, np.inf, error), reach, least
-
-
-def _smallest(magnitudes: Array) -> float:
-    """The smallest of them; NaN does not count, for the sake of those beside it."""
-    least = float(np.minimum.reduce(magnitudes, axis=None, initial=np.inf))
-    return least if least == least else float(np.fmin.reduce(magnitudes, axis=None, initial=np.inf))
-
-
-def _largest(magnitudes: Array) -> float:
-    most = float(greatest(magnitudes))
-    return most if most == most else float(np.fmax.reduce(magnitudes, axis=None, initial=0.0))
 
 
 def absolute(x: Bounded, model: Model) -> Bounded:
@@ -407,7 +237,7 @@ def _extremum(choose: Callable[[Array, Array], Array]) -> Callable[[Bounded, Bou
         high = choose(a.value + a.bound(), b.value + b.bound())
         low = choose(a.value - a.bound(), b.value - b.bound())
         sure = None if a.sure is None and b.sure is None else a.known() & b.known()
-        found = Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)), sure=sure)
+        found = Bounded(value, overflow.nan_to_zero(np.maximum(high - value, value - low)), sure=sure)
         return ends.of_extremum(choose, a, b, found) if a.has_ends() or b.has_ends() else found
 
     return extremum
@@ -415,11 +245,6 @@ def _extremum(choose: Callable[[Array, Array], Array]) -> Callable[[Bounded, Bou
 
 maximum = _extremum(np.maximum)
 minimum = _extremum(np.minimum)
-
-
-def _nan_to_zero(error: Array) -> Array:
-    """Infinity minus itself is no error: both ends are the same infinity."""
-    return np.where(np.isnan(error), 0.0, error)
 
 
 def select(condition: Array, a: Bounded, b: Bounded) -> Bounded:
@@ -459,7 +284,7 @@ def cast(x: Bounded, name: str, rounding: str) -> Bounded:
     if x.error is None:
         return Bounded(value)
     high, low = dtypes.cast(x.highest(), name, rounding), dtypes.cast(x.lowest(), name, rounding)
-    found = Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))
+    found = Bounded(value, overflow.nan_to_zero(np.maximum(high - value, value - low)))
     return found._replace(low=low, high=high, nan=x.may_be_nan()) if x.has_ends() else found
 
 
@@ -481,7 +306,7 @@ def rounded(grid: Callable[..., Array], x: Bounded, random: Bounded | None = Non
     unknown = ~np.isfinite(reach) & ~np.isnan(x.value)
     value = np.where(low == high, low, np.where(np.isfinite(low + high), low / 2 + high / 2, x.value))
     error = np.where(low == high, 0.0, high / 2 - low / 2)
-    value, error = np.where(unknown, 0.0, value), np.where(unknown, np.inf, _nan_to_zero(error))
+    value, error = np.where(unknown, 0.0, value), np.where(unknown, np.inf, overflow.nan_to_zero(error))
     return Bounded(value, None if not error.any() else error)
 
 
@@ -536,65 +361,5 @@ def largest(x: Bounded, axes: tuple[int, ...], model: Model) -> Bounded:
     value = np.max(x.value, axis=axes, keepdims=True, initial=-np.inf)
     high = np.max(x.value + x.bound(), axis=axes, keepdims=True, initial=-np.inf)
     low = np.max(x.value - x.bound(), axis=axes, keepdims=True, initial=-np.inf)
-    found = Bounded(value, _nan_to_zero(np.maximum(high - value, value - low)))
+    found = Bounded(value, overflow.nan_to_zero(np.maximum(high - value, value - low)))
     return ends.of_largest(x, axes, found) if x.has_ends() else found
-
-
-def widest(known: tuple[Array, Array] | None, x: Bounded) -> tuple[Array, Array]:
-    """The ends of what holds several values.
-
-    Args:
-        known: the lowest and the highest number of those before, if there were any.
-        x: one more.
-
-    Returns:
-        The lowest and the highest number of all; minus and plus infinity where nothing is known of one, or where one is NaN
-        and another is not.
-    """
-    low, high = x.lowest(), x.highest()
-    if not x.has_ends():
-        unknown = ~np.isfinite(x.bound()) & ~np.isnan(x.value)
-        low, high = np.where(unknown, -np.inf, low), np.where(unknown, np.inf, high)
-    elif x.may_be_nan().any():
-        maybe = x.may_be_nan() & ~np.isnan(x.value)
-        low, high = np.where(maybe, -np.inf, low), np.where(maybe, np.inf, high)
-    if known is None:
-        return low, high
-    some = np.isnan(low) != np.isnan(known[0])
-    return np.where(some, -np.inf, np.minimum(low, known[0])), np.where(some, np.inf, np.maximum(high, known[1]))
-
-
-def between(low: Array, high: Array) -> Bounded:
-    """All numbers from one to another.
-
-    Args:
-        low: the lowest.
-        high: the highest.
-
-    Returns:
-        The middle of them, with an infinite bound where only one of the ends is infinite; NaN where both are NaN.
-    """
-    middle = high / 2 + low / 2
-    error = _nan_to_zero((high / 2 - low / 2) + (np.abs(high) + np.abs(low)) * OWN)
-    endless = (high != low) & (np.isinf(high) | np.isinf(low)) & ~np.isnan(high) & ~np.isnan(low)
-    found = Bounded(np.where(endless, 0.0, middle), np.where(endless, np.inf, error))
-    if not endless.any():
-        return found
-    nan = endless & np.isneginf(low) & np.isposinf(high)
-    return found._replace(low=np.where(endless, low, -np.inf), high=np.where(endless, high, np.inf), nan=nan)
-
-
-def hull(values: Sequence[Bounded]) -> Bounded:
-    """The smallest interval that holds all of several values.
-
-    Args:
-        values: at least one.
-
-    Returns:
-        What `between` makes of their ends; any number where one is NaN and another is not.
-    """
-    ends = None
-    for value in values:
-        ends = widest(ends, value)
-    assert ends is not None
-    return between(*ends)

@@ -169,7 +169,12 @@ TOPICS: tuple[Topic, ...] = (
     Topic("kinds/test_estimator.py", ASKED, ("candidates.estimator_arguments",), False),
     Topic("candidates/test_frameworks.py", ASKED, ("candidates.keras_optimizer",), False),
     Topic("candidates/test_masks.py", ASKED, ("candidates.mask_function", "candidates.torch_mask"), False),
-    Topic("kinds/test_every_kind.py", ASKED, ("candidates.mask_updates", "kinds.kind", "kinds.leaf"), False),
+    Topic(
+        "kinds/test_every_kind.py",
+        ASKED,
+        ("candidates.mask_updates", "kinds.kind", "kinds.leaf", "kinds.record", "kinds.stateless"),
+        False,
+    ),
     Topic("kinds/test_quantizer.py", ASKED, ("candidates.quantizer",), False),
     Topic("test_rule.py", FRONT, ("estimators", "optimizers", "quantizers", "sparsity"), False),
     Topic("estimators/test_laws.py", FAMILY, ("estimators.policies",)),

@@ -41,6 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("formulas",),
     ("candidates",),
     ("oracle.acceptance", "oracle.inputs"),
+    ("kinds.record",),
     ("kinds.kind",),
     ("kinds.table",),
     ("kinds",),

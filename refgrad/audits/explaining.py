@@ -20,7 +20,7 @@ from refgrad.audits.causes import Sample, causes
 from refgrad.audits.found import Meaning
 from refgrad.audits.judging import Leaf
 from refgrad.candidates.protocol import Observation
-from refgrad.kinds.kind import Record
+from refgrad.kinds.record import Record
 from refgrad.oracle.acceptance.findings import Output
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.hypotheses.changes import NONE, Change

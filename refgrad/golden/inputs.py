@@ -12,7 +12,8 @@ from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.axes import COLUMN, ELEMENT, ROW, Axes
 from refgrad.errors import ArgumentError, RefgradError
 from refgrad.golden.levels import Level
-from refgrad.kinds.kind import SETTING, Driven, Situation
+from refgrad.kinds.kind import SETTING
+from refgrad.kinds.record import Driven, Situation
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.cases import Cases

@@ -29,7 +29,7 @@ from refgrad.isolation.layouts import laid_out, text_of
 from refgrad.isolation.pristine import Snapshot
 from refgrad.isolation.recipe import NotMadeError, Recipe, made
 from refgrad.isolation.shared import Region
-from refgrad.kinds.kind import Stateless
+from refgrad.kinds.stateless import Stateless
 from refgrad.kinds.table import kind_of
 from refgrad.oracle.engine.drive import from_outside
 from refgrad.oracle.engine.environment import environment

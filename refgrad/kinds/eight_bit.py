@@ -13,7 +13,9 @@ from refgrad.arithmetic import dtypes
 from refgrad.candidates.eight_bit import quantized, resolve
 from refgrad.candidates.protocol import SAVED, CandidateFault
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.kinds.kind import LOCKED, NOT_FINITE, SHAPES, Driven, Record, Situation, Wanted, judged_of
+from refgrad.kinds.kind import NOT_FINITE, SHAPES
+from refgrad.kinds.record import LOCKED, Driven, Record, Situation, Wanted
+from refgrad.kinds.stateless import judged_of
 from refgrad.kinds.stepped import Stepped
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.findings import Output

@@ -14,7 +14,9 @@ from refgrad.candidates.protocol import STRIDED
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.estimators.choosing import Choosing
-from refgrad.kinds.kind import CASES, NOT_FINITE, Answer, Call, Driven, Graph, Record, Results, Situation, Stateless
+from refgrad.kinds.kind import NOT_FINITE
+from refgrad.kinds.record import CASES, Call, Driven, Graph, Record, Results, Situation
+from refgrad.kinds.stateless import Answer, Stateless
 from refgrad.oracle.acceptance import no_numbers
 from refgrad.oracle.acceptance.explicit_sets import Way, of_case
 from refgrad.oracle.acceptance.findings import Counts

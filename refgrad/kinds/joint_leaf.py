@@ -9,7 +9,7 @@ import numpy as np
 
 from refgrad.axes import TENSOR
 from refgrad.candidates.protocol import Observation, Value
-from refgrad.kinds.kind import Record
+from refgrad.kinds.record import Record
 from refgrad.optimizers.base import Optimizer
 
 

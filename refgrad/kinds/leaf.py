@@ -10,7 +10,7 @@ import numpy as np
 
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.axes import broadcasts
-from refgrad.kinds.kind import Record
+from refgrad.kinds.record import Record
 from refgrad.kinds.stepped import fits
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import judge, no_numbers, screening

@@ -10,7 +10,8 @@ import numpy as np
 from refgrad.candidates.masks import MaskSeen, resolve_mask
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import bad_argument
-from refgrad.kinds.kind import Answer, Call, Driven, Graph, Record, Results, Stateless
+from refgrad.kinds.record import Call, Driven, Graph, Record, Results
+from refgrad.kinds.stateless import Answer, Stateless
 from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.selections import judge_mask, like_units

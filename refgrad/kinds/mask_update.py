@@ -16,8 +16,10 @@ import numpy as np
 from refgrad.candidates.faults import copies
 from refgrad.candidates.mask_updates import resolve
 from refgrad.errors import bad_argument
-from refgrad.kinds.kind import NOT_FINITE, Answer, Call, Driven, Record, Results, Situation, Stateless, misshapen
+from refgrad.kinds.kind import NOT_FINITE
 from refgrad.kinds.mask import booleans, smaller
+from refgrad.kinds.record import Call, Driven, Record, Results, Situation
+from refgrad.kinds.stateless import Answer, Stateless, misshapen
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases

@@ -14,8 +14,10 @@ from refgrad.candidates.names import check_stated
 from refgrad.candidates.protocol import ABSENT, GROUPS, RATES, SAVED, STRIDED
 from refgrad.candidates.resolve import resolve
 from refgrad.kinds.joint_leaf import joined
-from refgrad.kinds.kind import FREE, LOCKED, NOT_FINITE, SETTING, Driven, Record, Situation, Wanted, judged_of
+from refgrad.kinds.kind import NOT_FINITE, SETTING
 from refgrad.kinds.leaf import Leaf, locked_steps
+from refgrad.kinds.record import FREE, LOCKED, Driven, Record, Situation, Wanted
+from refgrad.kinds.stateless import judged_of
 from refgrad.kinds.stepped import Stepped
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import stochastic_rounding

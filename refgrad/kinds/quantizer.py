@@ -16,20 +16,10 @@ from refgrad.arithmetic.steps import FormatCodes
 from refgrad.axes import ELEMENT
 from refgrad.candidates.quantizer import handed_parts, resolve
 from refgrad.errors import ArgumentError
-from refgrad.kinds.kind import (
-    NOT_FINITE,
-    SETTING,
-    Answer,
-    Call,
-    Driven,
-    Graph,
-    Record,
-    Results,
-    Situation,
-    Stateless,
-    misshapen,
-)
+from refgrad.kinds.kind import NOT_FINITE, SETTING
 from refgrad.kinds.readings import READING, read, readings, told
+from refgrad.kinds.record import Call, Driven, Graph, Record, Results, Situation
+from refgrad.kinds.stateless import Answer, Stateless, misshapen
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import (

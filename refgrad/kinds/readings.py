@@ -19,7 +19,7 @@ from refgrad.quantizers.cast import Cast
 from refgrad.quantizers.gguf.blocks import BlockFormat
 from refgrad.quantizers.rows import RowQuantizer
 
-#: the keyword of `refgrad.kinds.kind.Wanted.how`
+#: the keyword of `refgrad.kinds.record.Wanted.how`
 READING = "reading"
 CODES = "codes"
 

@@ -10,7 +10,8 @@ import numpy as np
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.scaling import resolve
 from refgrad.errors import bad_argument
-from refgrad.kinds.kind import CASES, Answer, Call, Record, Results, Stateless
+from refgrad.kinds.record import CASES, Call, Record, Results
+from refgrad.kinds.stateless import Answer, Stateless
 from refgrad.optimizers.batch_scaling import Scaling
 from refgrad.oracle.acceptance.findings import Output
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, Judged

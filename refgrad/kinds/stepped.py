@@ -15,7 +15,8 @@ from refgrad.axes import ELEMENT
 from refgrad.candidates.one_step import GRADIENT, Order, StepRequest, Taken, kept, take
 from refgrad.candidates.protocol import STRIDED, Candidate, CandidateFault, Observation, Run
 from refgrad.errors import ArgumentError, bad_argument, with_article
-from refgrad.kinds.kind import Call, Kind, Question, Record
+from refgrad.kinds.kind import Kind
+from refgrad.kinds.record import Call, Question, Record
 from refgrad.oracle.acceptance.findings import Fault, Output
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.simpler import parts, simpler

@@ -16,19 +16,9 @@ from refgrad.arithmetic.replacing import Replacing
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.transform import resolve
 from refgrad.errors import ArgumentError, RefgradError, bad_argument, shown
-from refgrad.kinds.kind import (
-    CASES,
-    NOT_FINITE,
-    SHAPES,
-    Answer,
-    Call,
-    Driven,
-    Record,
-    Results,
-    Situation,
-    Stateless,
-    misshapen,
-)
+from refgrad.kinds.kind import NOT_FINITE, SHAPES
+from refgrad.kinds.record import CASES, Call, Driven, Record, Results, Situation
+from refgrad.kinds.stateless import Answer, Stateless, misshapen
 from refgrad.optimizers.transform import Transform, axes_named
 from refgrad.oracle.acceptance import no_numbers
 from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, opened, tried, ways
@@ -43,7 +33,7 @@ from refgrad.oracle.inputs.transforms import families, generate, sizes
 from refgrad.oracle.inputs.undefined import VALUES, not_finite
 from refgrad.tracing import Plans, plan_for
 
-#: the keyword of `refgrad.kinds.kind.Wanted.how` for an operation that is replaced
+#: the keyword of `refgrad.kinds.record.Wanted.how` for an operation that is replaced
 REPLACED = "replaced"
 #: the same for two arrays that are taken for one another
 EXCHANGED = "exchanged"

@@ -14,7 +14,8 @@ from refgrad.arithmetic.arrays import plain_array
 from refgrad.candidates.eight_bit import flat
 from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError, bad_argument, nearest
-from refgrad.kinds.kind import Kind, Record, Wanted
+from refgrad.kinds.kind import Kind
+from refgrad.kinds.record import Record, Wanted
 from refgrad.kinds.table import kind_of, rule_of
 from refgrad.legal import Whole
 from refgrad.oracle.acceptance.explicit_sets import Ends, Way, on_grid

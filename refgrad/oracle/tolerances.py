@@ -16,7 +16,7 @@ from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.float_environment import guarded
 from refgrad.foreign_arrays import read_array
-from refgrad.kinds.kind import Record
+from refgrad.kinds.record import Record
 from refgrad.kinds.table import rule_of
 from refgrad.layout import Section, Table
 from refgrad.oracle.acceptance.findings import Output

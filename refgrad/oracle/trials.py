@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from refgrad.errors import ArgumentError, CandidateError
-from refgrad.kinds.kind import Record
+from refgrad.kinds.record import Record
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.engine.request import Request

@@ -9,7 +9,7 @@ from typing import Any
 from refgrad.float_environment import guarded
 from refgrad.isolation import hosting
 from refgrad.isolation.recipe import Recipe
-from refgrad.kinds.kind import Record
+from refgrad.kinds.record import Record
 from refgrad.kinds.table import rule_of
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.outcomes import Departure

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from refgrad.kinds.kind import Results
+from refgrad.kinds.record import Results
 from refgrad.oracle.inputs.cases import Arrays
 
 Fault = TypeVar("Fault")

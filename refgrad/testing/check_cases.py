@@ -8,9 +8,9 @@ import numpy as np
 
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError
-from refgrad.kinds.kind import Record
 from refgrad.kinds.laws.case_law import Arrays, Call, CaseLaw
 from refgrad.kinds.laws.case_law import Claim as LawClaim
+from refgrad.kinds.record import Record
 from refgrad.oracle.engine.reproduce import hexes
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.inputs.cases import Cases

@@ -9,8 +9,8 @@ import numpy as np
 
 from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError, CandidateError
-from refgrad.kinds.kind import Record, Wanted
 from refgrad.kinds.laws.optimizer import Law
+from refgrad.kinds.record import Record, Wanted
 from refgrad.kinds.stepped import Stepped
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.engine.reproduce import hexes

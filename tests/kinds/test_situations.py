@@ -14,7 +14,7 @@ import refgrad.quantizers as q
 import refgrad.sparsity as s
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.estimators import LSQ
-from refgrad.kinds.kind import Driven
+from refgrad.kinds.record import Driven
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers import SGD, ClipByNorm
 from refgrad.oracle.engine.request import Request

@@ -17,7 +17,7 @@ from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError
 from refgrad.golden.inputs import drawn, golden_rule
 from refgrad.golden.levels import LEVELS
-from refgrad.kinds.kind import Wanted
+from refgrad.kinds.record import Wanted
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers import SGD, AdamW, Lion
 from refgrad.oracle import sets as module

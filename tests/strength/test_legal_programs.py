@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from refgrad.errors import ArgumentError
-from refgrad.kinds.kind import Record
+from refgrad.kinds.record import Record
 from refgrad.oracle.hypotheses.changes import NONE
 from refgrad.rule import find
 from refgrad.strength.exercised import exercised

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from refgrad.kinds.kind import Wanted
+from refgrad.kinds.record import Wanted
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.engine.run import tally_of

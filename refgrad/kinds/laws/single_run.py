@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.kinds.kind import Record
 from refgrad.kinds.laws.optimizer import LAWS, Law
+from refgrad.kinds.record import Record
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import find, short_name
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, CandidateError
-from refgrad.kinds.kind import Kind, Question, Record
+from refgrad.kinds.kind import Kind
+from refgrad.kinds.record import Question, Record
 from refgrad.oracle.acceptance.findings import FAULTS, Fault
 from refgrad.oracle.engine.time_limit import watched
 from refgrad.oracle.inputs.cases import Cases

@@ -16,7 +16,8 @@ from typing import Any, Protocol
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, CandidateError, TraceError
 from refgrad.float_environment import candidate_notes
-from refgrad.kinds.kind import Kind, Record, Wanted
+from refgrad.kinds.kind import Kind
+from refgrad.kinds.record import Record, Wanted
 from refgrad.kinds.table import kind_of
 from refgrad.oracle.acceptance.findings import Fault, Output
 from refgrad.oracle.acceptance.policy import Policy
@@ -54,7 +55,7 @@ class Claim:
     subject: Any
     rule: Rule
     request: Request
-    #: that in which it is made, as `refgrad.kinds.kind.Situation.name`; empty for ordinary cases
+    #: that in which it is made, as `refgrad.kinds.record.Situation.name`; empty for ordinary cases
     situation: str = ""
     #: a change of the rule that it is told, under which what it gives is judged; None to judge it as that rule
     change: Altered | None = None

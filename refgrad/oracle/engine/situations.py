@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refgrad.errors import ArgumentError, CandidateError
-from refgrad.kinds.kind import Driven, Record, Situation
+from refgrad.kinds.record import Driven, Record, Situation
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.settings import neutral

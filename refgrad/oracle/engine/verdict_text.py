@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from refgrad.arithmetic.dtypes import shortest
-from refgrad.kinds.kind import CASES, FREE, LOCKED
+from refgrad.kinds.record import CASES, FREE, LOCKED
 from refgrad.layout import BAD, GOOD, UNSURE, Section, Table
 from refgrad.optimizers import elsewhere
 from refgrad.oracle.acceptance.findings import Finding

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, cast
 
 from refgrad.errors import ArgumentError
-from refgrad.kinds.kind import Kind, Record, Wanted
+from refgrad.kinds.kind import Kind
+from refgrad.kinds.record import Record, Wanted
 from refgrad.oracle.acceptance.policy import CHOICES, Policy
 from refgrad.oracle.hypotheses.recovered import Recovered
 from refgrad.rule import Choice, Flag, Range, Rule, Whole, rules, short_name

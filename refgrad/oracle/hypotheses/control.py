@@ -18,7 +18,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError, CandidateError
-from refgrad.kinds.kind import Record
+from refgrad.kinds.record import Record
 from refgrad.oracle.acceptance.findings import Output
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.hypotheses.changes import NONE, Change

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from refgrad.arithmetic import dtypes
-from refgrad.kinds.kind import Record
+from refgrad.kinds.record import Record
 from refgrad.optimizers import elsewhere
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.engine.outcomes import FACT, Departure

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 
 from refgrad.errors import CandidateError
-from refgrad.kinds.kind import Record
+from refgrad.kinds.record import Record
 from refgrad.oracle.engine.run import Claim, Judgement, examine
 from refgrad.oracle.hypotheses.changes import Change
 from refgrad.oracle.hypotheses.run_screen import UNDEFINED

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import floats, scalar_math
-from refgrad.kinds.kind import Record
+from refgrad.kinds.record import Record
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import judge
 from refgrad.oracle.acceptance.findings import Output

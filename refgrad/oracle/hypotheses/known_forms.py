@@ -11,7 +11,7 @@ import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from refgrad.kinds.kind import Record
+from refgrad.kinds.record import Record
 from refgrad.optimizers import elsewhere
 from refgrad.oracle.acceptance.judge import OUTSIDE
 from refgrad.oracle.engine.run import Claim

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from refgrad.kinds.kind import SHAPES, Record
+from refgrad.kinds.kind import SHAPES
+from refgrad.kinds.record import Record
 from refgrad.oracle.acceptance.judge import OUTSIDE
 from refgrad.oracle.engine.outcomes import Departure
 from refgrad.oracle.engine.run import Claim

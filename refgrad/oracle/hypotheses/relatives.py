@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from refgrad.errors import ArgumentError, CandidateError
-from refgrad.kinds.kind import Record
+from refgrad.kinds.record import Record
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.hypotheses.changes import Change, others

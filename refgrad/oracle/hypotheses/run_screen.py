@@ -11,7 +11,8 @@ import numpy as np
 
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, TraceError
-from refgrad.kinds.kind import Kind, Record
+from refgrad.kinds.kind import Kind
+from refgrad.kinds.record import Record
 from refgrad.oracle.acceptance.findings import Counts, Output
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.tally import Tally

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from refgrad.errors import ArgumentError, CandidateError
-from refgrad.kinds.kind import Record
+from refgrad.kinds.record import Record
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.engine.run import Claim

@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Iterator
 
-from refgrad.kinds.kind import Record
+from refgrad.kinds.record import Record
 from refgrad.oracle.engine.outcomes import Departure
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.tally import Tally

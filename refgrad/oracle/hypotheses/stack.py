@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refgrad.kinds.kind import Record
+from refgrad.kinds.record import Record
 from refgrad.optimizers.base import Optimizer
 
 

@@ -20,7 +20,8 @@ from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.running_error import Bounded, Model, scalar
 from refgrad.arithmetic.scalar_math import Expr
 from refgrad.candidates.protocol import Observation
-from refgrad.kinds.kind import Kind, Record
+from refgrad.kinds.kind import Kind
+from refgrad.kinds.record import Record
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import judge

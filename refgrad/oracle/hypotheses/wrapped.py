@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError
-from refgrad.kinds.kind import Record
+from refgrad.kinds.record import Record
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.stored import Stored
 from refgrad.optimizers.wrapper import Wrapper

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refgrad.kinds.kind import Answer, Results, Stateless
+from refgrad.kinds.record import Results
+from refgrad.kinds.stateless import Answer, Stateless
 from refgrad.kinds.table import kind_of
 from refgrad.oracle.acceptance.findings import Count
 from refgrad.oracle.acceptance.judge import Judged

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import floats
-from refgrad.kinds.kind import Answer, Results
+from refgrad.kinds.record import Results
+from refgrad.kinds.stateless import Answer
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_state import judge_step
 from refgrad.oracle.hypotheses.equivalence import distinct

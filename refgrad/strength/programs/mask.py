@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.kinds.kind import Answer, Results
+from refgrad.kinds.record import Results
+from refgrad.kinds.stateless import Answer
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.strength import mask_faults
 from refgrad.strength.programs.base import Case, CasePrograms, Mutants

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.kinds.kind import Results
 from refgrad.kinds.mask_update import handed
+from refgrad.kinds.record import Results
 from refgrad.strength.mask_faults import UPDATES, MaskFault, OtherBehaviour, differing
 from refgrad.strength.programs.base import Case, CasePrograms, Mutants
 from refgrad.strength.rounding_styles import Style

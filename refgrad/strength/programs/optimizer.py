@@ -12,7 +12,7 @@ import numpy as np
 
 from refgrad.arithmetic import floats
 from refgrad.candidates.protocol import Observation
-from refgrad.kinds.kind import Record, Wanted
+from refgrad.kinds.record import Record, Wanted
 from refgrad.kinds.stepped import Stepped
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers.base import Optimizer

@@ -9,7 +9,8 @@ import numpy as np
 
 from refgrad.axes import ELEMENT, axes_shape
 from refgrad.candidates.protocol import CandidateFault
-from refgrad.kinds.kind import Answer, Results
+from refgrad.kinds.record import Results
+from refgrad.kinds.stateless import Answer
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import has_graph
 from refgrad.strength import graph_programs

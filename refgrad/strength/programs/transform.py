@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.kinds.kind import Results
+from refgrad.kinds.record import Results
 from refgrad.oracle.inputs.transforms import families, generate
 from refgrad.rule import short_name
 from refgrad.strength import body_programs

@@ -16,7 +16,7 @@ import numpy as np
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.candidates.protocol import CandidateFault, Observation
 from refgrad.errors import ArgumentError, CandidateError
-from refgrad.kinds.kind import Driven, Record, Situation
+from refgrad.kinds.record import Driven, Record, Situation
 from refgrad.oracle.engine.outcomes import why_unjudged
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim

@@ -14,7 +14,7 @@ import pytest
 
 import refgrad
 from refgrad.errors import ArgumentError
-from refgrad.kinds.kind import Record
+from refgrad.kinds.record import Record
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim

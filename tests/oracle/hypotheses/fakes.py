@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.candidates.protocol import CandidateFault
-from refgrad.kinds.kind import Answer, Call, Record, Results, Stateless
 from refgrad.kinds.quantizer import KIND as QUANTIZERS
+from refgrad.kinds.record import Call, Record, Results
+from refgrad.kinds.stateless import Answer, Stateless
 from refgrad.oracle.acceptance.findings import Count, Counts
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, Judged
 from refgrad.oracle.acceptance.policy import Policy

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.kinds.kind import Record
+from refgrad.kinds.record import Record
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.policy import Policy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refgrad.kinds.kind import Record
+from refgrad.kinds.record import Record
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers import Adam
 from refgrad.oracle.acceptance.findings import Count

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from refgrad.kinds.kind import Wanted
+from refgrad.kinds.record import Wanted
 from refgrad.optimizers import LAMB, SGD, Adam, AdamW, Lion, Lookahead, RMSprop
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.policy import Policy

@@ -10,7 +10,7 @@ import pytest
 
 import refgrad
 from refgrad.estimators import EDE, ClippedSTE, RoundingSTE, SoftSign, XNORWeights
-from refgrad.kinds.kind import Driven
+from refgrad.kinds.record import Driven
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers import SGD, SOAP, AdAdaGrad, AdamW, ClipByNorm, GhostBatchNorm, Lion, Rprop, Shampoo
 from refgrad.optimizers.base import Optimizer

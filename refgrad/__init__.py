@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from refgrad.oracle.engine.verdict import Verdict
     from refgrad.oracle.identification import Identification
     from refgrad.oracle.identify import identify
-    from refgrad.oracle.inputs.cases import Cases, Inputs
+    from refgrad.oracle.inputs.cases import Cases
+    from refgrad.oracle.inputs.written import Inputs
     from refgrad.oracle.sets import OutputSet, sets
     from refgrad.oracle.tolerances import Tolerances, tolerances
     from refgrad.oracle.verify import verify
@@ -87,7 +88,7 @@ _LATER = {
     **dict.fromkeys(
         ("Choice", "Flag", "Fraction", "NonNegative", "Positive", "Range", "Real", "Whole"), "refgrad.legal"
     ),
-    "Inputs": "refgrad.oracle.inputs.cases",
+    "Inputs": "refgrad.oracle.inputs.written",
     "Cases": "refgrad.oracle.inputs.cases",
 }
 

@@ -239,6 +239,7 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic("report/test_terminal.py", "a verdict, as people see it", ("oracle.engine.verdict",)),
     Topic("report/test_text.py", "a verdict, as text", ("oracle.engine.verdict_text",)),
+    Topic("oracle/inputs/test_steps.py", "cases of steps, drawn and written", ("oracle.inputs.written",)),
     Topic("oracle/engine/test_shrink.py", "cases that are made smaller", ("oracle.inputs.cases",)),
     Topic("oracle/inputs/test_estimators.py", "generated cases", ("oracle.inputs.quantizers",)),
     Topic(

@@ -46,6 +46,7 @@ DOCUMENTED = [
     "refgrad.oracle.acceptance.judge",
     "refgrad.oracle.acceptance.policy",
     "refgrad.oracle.inputs.cases",
+    "refgrad.oracle.inputs.written",
     "refgrad.quantizers.base",
     "refgrad.estimators.base",
     "refgrad.sparsity.base",

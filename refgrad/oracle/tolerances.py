@@ -29,7 +29,8 @@ from refgrad.oracle.frontier import TOLERANCES, Frontier, Pair, frontier, rounde
 from refgrad.oracle.hypotheses.changes import NONE, Change, named
 from refgrad.oracle.hypotheses.run_screen import UNDEFINED
 from refgrad.oracle.hypotheses.screens import screen_of
-from refgrad.oracle.inputs.cases import Cases, of_steps
+from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.written import of_steps
 from refgrad.oracle.mutants import CASE_REWRITES, REWRITES, mutations
 
 #: wrong programs that a text shows

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from refgrad.arithmetic import dtypes
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.inputs.cases import Cases, of_steps
+from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.written import of_steps
 from refgrad.rule import Extra
 
 #: steps and elements of a generated problem

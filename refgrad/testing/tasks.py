@@ -20,7 +20,8 @@ from refgrad.candidates.resolve import load_module
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.isolation.recipe import Recipe
 from refgrad.oracle.engine.verdict import Verdict
-from refgrad.oracle.inputs.cases import Cases, Inputs
+from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.written import Inputs
 from refgrad.oracle.verify import verify
 from refgrad.rule import Rule
 

@@ -15,7 +15,7 @@ from refgrad import CandidateError  # noqa: E402
 from refgrad.candidates.protocol import CandidateFault  # noqa: E402
 from refgrad.candidates.resolve import resolve  # noqa: E402
 from refgrad.optimizers import SGD, AdaBelief, Adafactor, AdamW, Lion  # noqa: E402
-from refgrad.oracle.inputs.cases import of_steps  # noqa: E402
+from refgrad.oracle.inputs.written import of_steps  # noqa: E402
 
 RULE = AdamW(lr=0.02, beta1=0.8, eps=1e-6, weight_decay=0.1)
 BUILT = optax.adamw(0.02, b1=0.8, eps=1e-6, weight_decay=0.1)

@@ -14,7 +14,7 @@ from refgrad.kinds.stepped import PROBED_STEPS
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers import SGD, AdamW, Lookahead
 from refgrad.oracle.engine.drive import drive
-from refgrad.oracle.inputs.cases import Inputs
+from refgrad.oracle.inputs.written import Inputs
 
 RULE = SGD(lr=0.5, momentum=0.5)
 CASES = Inputs.of([1.0, 2.0], [[1.0, -1.0]] * 4)

@@ -10,8 +10,8 @@ import numpy as np
 from mpmath import mpf
 
 from refgrad.arithmetic import exact
-from refgrad.oracle.inputs.cases import Inputs
 from refgrad.oracle.inputs.steps import completed
+from refgrad.oracle.inputs.written import Inputs
 from refgrad.tracing import free_values
 from tests.optimizers.test_paper import DIGITS, Hyperparameters, agree
 

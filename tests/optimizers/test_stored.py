@@ -15,8 +15,8 @@ from refgrad import optimizers as o
 from refgrad.arithmetic.storage import Grid
 from refgrad.errors import ArgumentError
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.inputs.cases import Inputs
 from refgrad.oracle.inputs.steps import completed
+from refgrad.oracle.inputs.written import Inputs
 from refgrad.rule import rules
 
 F = np.float32

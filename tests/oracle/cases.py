@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.inputs.cases import Inputs
 from refgrad.oracle.inputs.steps import completed, generate
+from refgrad.oracle.inputs.written import Inputs
 from refgrad.rule import rules
 from refgrad.strength.optimizer_inputs import adversarial, top_of
 

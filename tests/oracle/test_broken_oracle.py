@@ -16,7 +16,7 @@ from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.optimizers import SGD, AdamW, Lion
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import judge
-from refgrad.oracle.inputs.cases import Inputs
+from refgrad.oracle.inputs.written import Inputs
 from refgrad.strength.random_candidate import RandomCandidate
 from refgrad.strength.rounding_styles import STYLES, Style
 from tests.kinds.test_optimizer import judged

@@ -15,7 +15,8 @@ import refgrad
 from refgrad.arithmetic import dtypes
 from refgrad.candidates.resolve import resolve
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.inputs.cases import Cases, of_steps
+from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.written import of_steps
 from refgrad.rule import Range
 from refgrad.surveys.implementations import Implementation
 from refgrad.testing.case_strategies import strategy_of

@@ -33,7 +33,7 @@ from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.hypotheses.free_running import FreeRun
 from refgrad.oracle.hypotheses.sketched import FEW, MANY, Sets, counted, hopeless
 from refgrad.oracle.hypotheses.stack import Stack, stack_of
-from refgrad.oracle.inputs.cases import Inputs
+from refgrad.oracle.inputs.written import Inputs
 from refgrad.tracing import Plan, free_names, free_values
 
 #: elements of each leaf that are looked at, where nothing else is said

@@ -8,10 +8,11 @@ import itertools
 import numpy as np
 
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.inputs.cases import Cases, of_steps
+from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extremes import large
 from refgrad.oracle.inputs.sizes import normal
 from refgrad.oracle.inputs.steps import completed, epsilons
+from refgrad.oracle.inputs.written import of_steps
 
 #: three small leaves, two of them alike, so that one may be taken for the other
 SHAPES = ((3, 4), (3, 4), (5, 2))

@@ -1,4 +1,4 @@
-"""`Cases`: what a candidate is driven with, of every kind; and `Inputs`, the short way to write those of an optimizer."""
+"""`Cases`: what a candidate is driven with, of every kind."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arguments import FROM_ZERO, by_name, number, several
-from refgrad.arithmetic.arrays import plain_array
-from refgrad.arithmetic.dtypes import as_dtype, is_float
+from refgrad.arguments import FROM_ZERO, by_name
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.inputs.numbers import numbers
 
 Arrays = Mapping[str, np.ndarray]
-#: what stands for numbers
-NUMBERS = "numbers, or strings such as '0x1.8p+0', all rows of one length"
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +72,13 @@ class Cases:
         if not self.arrays:
             raise ArgumentError("inputs have no case; legal: at least one in inputs.arrays")
         for case, arrays in enumerate(self.arrays):
-            _check_arrays(f"inputs.arrays[{case}]", arrays)
+            check_arrays(f"inputs.arrays[{case}]", arrays)
         for t, step in enumerate(self.steps):
             _check_several(f"inputs.steps[{t}]", step, "dicts of arrays")
             if len(step) != len(self.arrays):
                 raise bad_argument(f"len(inputs.steps[{t}])", len(step), f"{len(self.arrays)}, one a case")
             for case, arrays in enumerate(step):
-                _check_arrays(f"inputs.steps[{t}][{case}]", arrays)
+                check_arrays(f"inputs.steps[{t}][{case}]", arrays)
         if self.numbers and len(self.numbers) != len(self.steps):
             raise bad_argument("len(inputs.numbers)", len(self.numbers), f"{len(self.steps)}, one a step")
         for t, given in enumerate(self.numbers):
@@ -327,182 +324,12 @@ class Cases:
         return arrays, {n: float(given[n]) for n, extra in wanted.items() if extra.scalar}
 
 
-def of_steps(
-    p: Sequence[np.ndarray],
-    g: Sequence[Sequence[np.ndarray | None]],
-    names: Sequence[str] = (),
-    seed: int | None = None,
-    extras: Sequence[Mapping[str, Any]] = (),
-) -> Cases:
-    """The cases of a kind with state from columns; see `Inputs`.
-
-    Args:
-        p: the parameters before the first step, one array a leaf.
-        g: for each step the gradients, one array a leaf; None where a leaf has none.
-        names: what each leaf is called in reports.
-        seed: the seed that they were made from, if they were.
-        extras: for each step the extra inputs by name: one array a leaf, or a number.
-
-    Returns:
-        The cases.
-
-    Raises:
-        ArgumentError: no leaf or no step, or shapes that are not those of the parameters.
-    """
-    p, g = several("p", p, "arrays, one a leaf"), several("g", g, "gradients, one list a step")
-    g = [several(f"g[{t}]", grads, "arrays, one a leaf") for t, grads in enumerate(g)]
-    extras = several("extras", extras, "dicts, one a step")
-    if not p or not g:
-        raise ArgumentError("inputs p or g are empty; legal: at least one leaf and one step")
-    for t, step in enumerate(extras):
-        by_name(f"extras[{t}]", step, "{'loss': 1.0}")
-    for i, array in enumerate(p):
-        _check_arrays("inputs", {f"p[{i}]": _array(array)})
-    absent = frozenset((t, i) for t, grads in enumerate(g) for i, each in enumerate(grads) if each is None)
-    if absent:
-        g = [[np.zeros_like(p[i]) if each is None and i < len(p) else each for i, each in enumerate(gs)] for gs in g]
-    if extras and len(extras) != len(g):
-        raise bad_argument("len(inputs.extras)", len(extras), f"{len(g)}, one a step")
-    shapes = [np.shape(a) for a in p]
-    rows: list[list[dict[str, np.ndarray]]] = []
-    for t, grads in enumerate(g):
-        columns = {"g": grads, **{n: v for n, v in (extras[t] if extras else {}).items() if not _is_number(v)}}
-        for name, column in columns.items():
-            _check_shapes(f"g[{t}]" if name == "g" else f"extras[{t}][{name!r}]", column, shapes)
-        rows.append([{n: _array(column[i]) for n, column in columns.items()} for i in range(len(p))])
-    single = [{n: float(v) for n, v in step.items() if _is_number(v)} for step in extras]
-    return Cases([{"p": _array(a)} for a in p], names, seed, rows, single, absent)
-
-
-class Inputs:
-    """`Cases` of an optimizer, written shortly: calling this makes `Cases`.
-
-    Args:
-        p: the parameters before the first step, one array a leaf, all of one float dtype.
-        g: for each step the gradients, one array a leaf, shaped like the parameters; None where a leaf has none at a step,
-            which leaves it as it is.
-        names: what each leaf is called in reports.
-        seed: the seed that they were made from, if they were.
-        extras: for each step the extra inputs of rules that have them, by name: one array a leaf, or a number.
-
-    Raises:
-        ArgumentError: no leaf or no step, or shapes that are not those of the parameters.
-    """
-
-    def __new__(cls, *columns: Any, **more: Any) -> Cases:  # type: ignore[misc]
-        """The cases."""
-        return of_steps(*columns, **more)
-
-    @staticmethod
-    def of(p: Any, g: Any, dtype: Any = "float32", **extras: Any) -> Cases:
-        """One leaf, of an optimizer.
-
-        Args:
-            p: the parameter before the first step, of any shape: an array, which is cast, or numbers or hex strings.
-            g: for each step a gradient shaped like ``p``, or None where there is none at that step.
-            dtype: the float dtype of the parameter, the gradients and the extra inputs.
-            extras: the rule's extra inputs by name: for each step an array shaped like ``p`` (one of unsigned integers, such as
-                random bits, keeps its dtype), or a number, such as the loss.
-
-        Returns:
-            Cases of that leaf alone, and of as many steps as there are gradients.
-
-        Raises:
-            ArgumentError: there is no step, extra inputs are not given for each, or are of unequal length; a gradient of another
-                size than ``p``; what is no number or no hex float.
-
-        >>> Inputs.of([1.0, 2.0], [[0.5, -0.5]]).g
-        [[array([ 0.5, -0.5], dtype=float32)]]
-        """
-        leaf, given = numbers(p, dtype, "p"), several("g", g, "gradients, one a step")
-        columns = {name: several(name, column, "inputs, one a step") for name, column in extras.items()}
-        for name, column in columns.items():
-            if len(column) != len(given):
-                raise bad_argument(f"len({name})", len(column), f"{len(given)}, one a step")
-        steps = [{n: _extra(v[t], dtype, leaf.shape, n) for n, v in columns.items()} for t in range(len(given))]
-        grads = [[None if each is None else _like(numbers(each, dtype, "g"), leaf.shape, "g")] for each in given]
-        return of_steps([leaf], grads, [""], extras=steps if columns else ())
-
-
-def _like(array: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
-    """An array of as many numbers as the parameter has, in its shape."""
-    if array.size != math.prod(shape):
-        raise bad_argument(f"{name}.shape", array.shape, f"{shape}, that of p")
-    return array.reshape(shape)
-
-
-def numbers(values: Any, dtype: Any, name: str = "inputs") -> np.ndarray:
-    """Numbers or hex strings as an array.
-
-    Args:
-        values: an array, which is cast; or numbers or hex strings, nested as they are.
-        dtype: the float dtype of the result.
-        name: what errors call them.
-
-    Returns:
-        An array of the same shape; one number becomes one of one axis.
-
-    Raises:
-        ArgumentError: what is no number or no hex float, lists of different lengths in one array, or no float dtype.
-    """
-    dtype = as_dtype(dtype)
-    if isinstance(values, np.ndarray):
-        array = plain_array(values, name)
-        if array.dtype.kind not in "iub" and not is_float(array.dtype):
-            raise bad_argument(f"{name}.dtype", str(array.dtype), "a dtype of numbers")
-        return array.astype(dtype)
-    try:
-        nested = np.atleast_1d(np.asarray(values, dtype=object))
-    except ValueError:
-        raise bad_argument(name, values, NUMBERS) from None
-    flat = [_number(v, name) for v in nested.ravel()]
-    return np.asarray(flat, dtype=np.float64).astype(dtype).reshape(nested.shape)
-
-
-def _number(value: Any, name: str = "inputs") -> float:
-    """A number, or one as a string: in hexadecimal with 0x before it, in decimals without."""
-    value = value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
-    if isinstance(value, str):
-        try:
-            return float.fromhex(value) if "x" in value.lower() else float(value)
-        except (ValueError, OverflowError):
-            raise bad_argument(name, value, NUMBERS) from None
-    return number(value, name, NUMBERS)
-
-
-def _check_arrays(place: str, arrays: Any) -> None:
+def check_arrays(place: str, arrays: Any) -> None:
     if not isinstance(arrays, Mapping):
         raise bad_argument(place, type(arrays).__name__, "arrays by name")
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
             raise bad_argument(f"{place}[{name!r}]", type(array).__name__, "a NumPy array")
-
-
-def _check_shapes(place: str, arrays: Any, shapes: list[tuple[int, ...]]) -> None:
-    arrays = several(place, arrays, "arrays, one a leaf")
-    for i, array in enumerate(arrays):
-        _check_arrays("inputs", {f"{place}[{i}]": _array(array)})
-    found = [np.shape(a) for a in arrays]
-    if found != shapes:
-        raise bad_argument(f"inputs.{place} shapes", found, f"{shapes}, those of p")
-
-
-def _array(value: Any) -> Any:
-    """NumPy makes numbers of arrays without axes; these are arrays again."""
-    return np.asarray(value) if isinstance(value, np.generic) else value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, float | int)
-
-
-def _extra(value: Any, dtype: Any, shape: tuple[int, ...], name: str) -> Any:
-    """One extra input of one leaf: numbers shaped like it, or one number."""
-    if isinstance(value, np.ndarray) and value.dtype.kind == "u":
-        return [_like(value, shape, name)]
-    if isinstance(value, list | tuple | np.ndarray) and np.shape(value) != ():
-        return [_like(numbers(value, dtype, name), shape, name)]
-    return _number(value, name)
 
 
 def _check_several(place: str, value: Any, what: str) -> None:

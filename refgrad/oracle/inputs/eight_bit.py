@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from refgrad.oracle.inputs.cases import Cases, of_steps
+from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.steps import SHAPE
 from refgrad.oracle.inputs.steps import generate as of_optimizer
+from refgrad.oracle.inputs.written import of_steps
 from refgrad.quantizers.eight_bit import EightBit
 
 

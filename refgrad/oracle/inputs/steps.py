@@ -14,7 +14,8 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs import decision_boundaries, matrices
 from refgrad.oracle.inputs import extras as extra_inputs
 from refgrad.oracle.inputs import sizes as shapes
-from refgrad.oracle.inputs.cases import Cases, of_steps
+from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.written import of_steps
 from refgrad.rule import Rule
 from refgrad.tracing import free_values, plan_for
 

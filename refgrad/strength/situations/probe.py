@@ -16,9 +16,10 @@ from refgrad.optimizers.transform import axes_named
 from refgrad.oracle.acceptance.quantized_parts import has_graph
 from refgrad.oracle.inputs import estimators, mask_updates, masks, quantizers, scalings, steps, transforms
 from refgrad.oracle.inputs.calls import grouped
-from refgrad.oracle.inputs.cases import Arrays, Cases, of_steps
+from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.settings import other_setting, other_settings
 from refgrad.oracle.inputs.sizes import normal
+from refgrad.oracle.inputs.written import of_steps
 from refgrad.rule import Rule
 from refgrad.strength.situations.fault import Fault
 from refgrad.strength.situations.planting import STEPPED

@@ -9,8 +9,9 @@ import numpy as np
 
 from refgrad.optimizers import LBFGS, SAM, Muon, PolyakSGD, PSGDKron, Shampoo, Sophia
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.inputs.cases import Cases, of_steps
+from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.steps import completed, generate
+from refgrad.oracle.inputs.written import of_steps
 
 
 def without_wide_magnitudes() -> Cases:

@@ -13,7 +13,8 @@ from refgrad.errors import CandidateError
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers import SGD
 from refgrad.oracle.engine.drive import drive
-from refgrad.oracle.inputs.cases import Cases, Inputs
+from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.written import Inputs
 from refgrad.sparsity import Magnitude
 
 RULE = Magnitude()

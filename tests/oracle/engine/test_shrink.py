@@ -7,7 +7,8 @@ import numpy as np
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers import SGD
 from refgrad.oracle.engine.shrink import least
-from refgrad.oracle.inputs.cases import Cases, Inputs
+from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.written import Inputs
 from refgrad.sparsity import Magnitude
 
 

@@ -13,7 +13,8 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.drive import drive
 from refgrad.oracle.hypotheses.screen import StepScreen
-from refgrad.oracle.inputs.cases import Cases, Inputs
+from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.written import Inputs
 
 RANDOM = np.random.Generator(np.random.Philox(11))
 P, *G = (RANDOM.standard_normal((12, 12)).astype(np.float32) for _ in range(5))

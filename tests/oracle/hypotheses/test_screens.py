@@ -13,7 +13,7 @@ from refgrad.oracle.hypotheses.changes import NONE
 from refgrad.oracle.hypotheses.screens import screen_of, some_wrong, telling_screen
 from refgrad.oracle.hypotheses.stack import _chosen
 from refgrad.oracle.hypotheses.stacked import ELEMENTS
-from refgrad.oracle.inputs.cases import Inputs
+from refgrad.oracle.inputs.written import Inputs
 
 RANDOM = np.random.default_rng(3)
 P, *G = (RANDOM.standard_normal((40, 40)).astype(np.float32) for _ in range(3))

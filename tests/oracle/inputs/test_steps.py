@@ -7,8 +7,9 @@ import pytest
 
 from refgrad.arithmetic import dtypes
 from refgrad.errors import ArgumentError
-from refgrad.oracle.inputs.cases import Cases, Inputs
+from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.steps import FAMILIES, generate
+from refgrad.oracle.inputs.written import Inputs
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "float64"])

@@ -334,6 +334,7 @@ TOPICS: tuple[Topic, ...] = (
             "surveys.implementations.casts",
             "surveys.implementations.extra",
             "surveys.implementations.frameworks",
+            "surveys.implementations.inputs",
             "surveys.implementations.layers",
             "surveys.implementations.matrices",
             "surveys.implementations.momenta",

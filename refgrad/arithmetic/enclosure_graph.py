@@ -11,49 +11,25 @@ are no smaller, and larger by no more than a share that follows from the graph (
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial, reduce
 from typing import NamedTuple
 
-import numpy as np
-
-from refgrad.arithmetic.bounded import OWN, Bounded, Model
+from refgrad.arithmetic.averages import Pair, Pairs
+from refgrad.arithmetic.enclosed import NEGLIGIBLE, NOTHING, UNIT, Enclosed, Host, seen
 from refgrad.arithmetic.graph import Builder, Graph, Node
 from refgrad.arithmetic.grouping import Product, Sum, group, needed, operands
-from refgrad.arithmetic.operations import OPERATIONS
 from refgrad.arithmetic.scalar_math import Scope
 from refgrad.axes import ELEMENT, NUMBER
 
-#: the share of a bound that underflow may add where it is charged, and that with which it changes no bit
-NEGLIGIBLE, NOTHING = 2.0**-30, 2.0**-55
 #: the share of a bound by which the enclosure's own may be smaller: more is refused
 MOST_LOSS = 2.0**-10
-#: what is kept free besides, for the comparison itself
-SPARE = 2.0**-40
-#: unit roundoff of float64
-UNIT = 2.0**-53
 
 COMPARES = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 
 
 class Unknown(Exception):  # not an error: the enclosure itself knows it
     """What the transformation does not know; its text says what that is."""
-
-
-class Host(NamedTuple):
-    """What a scalar of the new graph is: computed on the host, before the kernel is called.
-
-    Args:
-        kind: "value" or "error" of a scalar of the rule's graph; "weight" of an interpolation; "constant"; or a fact of the
-            model: "largest", "smallest", "charge", "factor" (what is charged to a quotient of products), "underflow" or
-            "negligible".
-        number: which scalar or which weight, the constant, or how many operations or factors.
-    """
-
-    kind: str
-    number: float = 0.0
 
 
 class Part(NamedTuple):
@@ -70,163 +46,6 @@ class Part(NamedTuple):
     error: Node | None = None
     reach: Node | None = None
     loss: float = 0.0
-
-
-#: two terms of a sum, by their places, of which one is (1 - w) a and the other w b
-Pair = tuple[int, int]
-#: by the index of a sum those of its pairs whose coefficients add up to one
-Pairs = Mapping[int, tuple[Pair, ...]]
-
-
-@dataclass(frozen=True, eq=False)
-class Enclosed:
-    """A graph of centres and bounds.
-
-    Attributes:
-        graph: reads the rule's arrays by their names, and what was seen of an output under `seen`; its outputs are the
-            centre (``t:`` before the name), the bound (``e:``) and what was seen (``s:``) of each of the rule's.
-        names: the rule's outputs, in order.
-        conditions: truth values that must hold at each element.
-        exactly: truth values; where they hold besides, underflow changes no bit of the bounds, which are the enclosure's own.
-        truths, errors: of each output its centre and its bound; one without a bound is its centre.
-        losses: of each output the share of the bound by which that of the enclosure may be smaller.
-        weights: for each weight of an interpolation the numbers of the scalars that its two coefficients are products of.
-    """
-
-    graph: Graph
-    names: tuple[str, ...]
-    conditions: tuple[Node, ...]
-    exactly: tuple[Node, ...]
-    truths: Mapping[str, Node]
-    errors: Mapping[str, Node]
-    losses: Mapping[str, float]
-    weights: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
-
-    def scalars(self, scalars: Sequence[Bounded], model: Model) -> list[float]:
-        """What the graph's `numbers` are.
-
-        Args:
-            scalars: those of the rule's graph, in its order.
-            model: what is charged.
-
-        Returns:
-            A number for each of `numbers`; where a condition on numbers alone does not hold, all are NaN.
-        """
-        values: dict[int, np.float64] = {}
-        with np.errstate(all="ignore"):
-            for node in self._on_host:
-                if node.op == "scalar":
-                    values[node.index] = np.float64(self._scalar(node.attribute, scalars, model))
-                else:
-                    values[node.index] = OPERATIONS[node.op].on([values[a.index] for a in node.args])
-        holds = all(values[node.index] for node in self.conditions if node.axes == NUMBER)
-        return [float(values[node.index]) if holds else math.nan for node in self.numbers]
-
-    @cached_property
-    def _on_host(self) -> tuple[Node, ...]:
-        """The nodes that are one number, operands first."""
-        return tuple(node for node in self.graph.nodes if node.axes == NUMBER)
-
-    @cached_property
-    def of_elements(self) -> tuple[Node, ...]:
-        """The nodes that are computed for each element, operands first."""
-        return tuple(node for node in self.graph.nodes if node.axes != NUMBER)
-
-    @cached_property
-    def numbers(self) -> tuple[Node, ...]:
-        """The nodes that are one number and that elements are computed from."""
-        used = {a.index for node in self.of_elements for a in node.args}
-        used |= {node.index for node in (*self.truths.values(), *self.errors.values())}
-        return tuple(node for node in self._on_host if node.index in used)
-
-    def _scalar(self, host: Host, scalars: Sequence[Bounded], model: Model) -> float:
-        kind, number = host
-        if kind in ("value", "error"):
-            found = scalars[int(number)]
-            return float(found.value if kind == "value" else found.bound())
-        if kind == "weight":
-            return min(coefficient(part, scalars) for part in self.weights[int(number)]) * 2.0
-        return _FACTS[kind](model, number)
-
-
-#: the facts of a model, each computed as the enclosure does
-_FACTS: Mapping[str, Callable[[Model, float], float]] = {
-    "constant": lambda model, number: number,
-    "largest": lambda model, number: model.largest,
-    "smallest": lambda model, number: model.smallest_normal,
-    "charge": lambda model, number: model.charge * int(number),
-    "factor": lambda model, number: model.charge * int(number) + 2 * int(number) * OWN,
-    "underflow": lambda model, number: model.underflow * int(number),
-    # in float64 rounding hides no share of a bound
-    "negligible": lambda model, number: NOTHING if model.unit_roundoff <= UNIT else NEGLIGIBLE,
-}
-
-
-def seen(output: str) -> str:
-    """What the new graph calls what was seen of an output."""
-    return f"new_{output}"
-
-
-def coefficient(numbers: Sequence[int], scalars: Sequence[Bounded]) -> float:
-    """The product of some scalars, as the enclosure has it.
-
-    Args:
-        numbers: which.
-        scalars: those of the rule's graph, in its order.
-    """
-    return float(math.prod(float(scalars[number].value) for number in numbers))
-
-
-def complementary(graph: Graph, scalars: Sequence[Bounded]) -> Pairs:
-    """The terms of sums that are the two parts of an average, for some scalars.
-
-    Args:
-        graph: the rule's graph.
-        scalars: its scalars, in its order.
-
-    Returns:
-        By the index of a sum its pairs; sums without any are not there.
-    """
-    found = {}
-    for index, pairs in _candidates(graph).items():
-        chosen = tuple(
-            pair for pair, (a, b) in pairs.items() if _add_up(coefficient(a, scalars), coefficient(b, scalars))
-        )
-        if chosen:
-            found[index] = chosen
-    return found
-
-
-def _add_up(a: float, b: float) -> bool:
-    return abs(a + b - 1.0) < 1e-12 and a > 0 and b > 0
-
-
-def _candidates(graph: Graph) -> dict[int, dict[Pair, tuple[tuple[int, ...], tuple[int, ...]]]]:
-    """By sum the pairs of its terms that have a coefficient each, with the numbers of the scalars that these are made of."""
-    groups, outputs = group(graph), {node.index for node in graph.outputs.values()}
-    found = {}
-    for index, grouped in groups.items():
-        if isinstance(grouped, Sum):
-            known = [_coefficient(term, groups, outputs, graph) for _, term in grouped.terms]
-            found[index] = {
-                (i, j): (a, b)
-                for i, a in enumerate(known)
-                for j, b in enumerate(known)
-                if i < j and a is not None and b is not None
-            }
-    return found
-
-
-def _coefficient(
-    term: Node, groups: Mapping[int, Sum | Product], outputs: set[int], graph: Graph
-) -> tuple[int, ...] | None:
-    """The numbers of the scalars that a term is a product of with something; None if it is no such product."""
-    grouped = groups.get(term.index)
-    if not isinstance(grouped, Product) or term.index in outputs or grouped.denominators:
-        return None
-    numbers = {n.index: i for i, n in enumerate(n for n in graph.nodes if n.op == "scalar")}
-    found = tuple(numbers[n.index] for n in grouped.numerators if n.op == "scalar")
-    return found if 0 < len(found) < len(grouped.numerators) else None
 
 
 def enclosed(graph: Graph, pairs: Pairs) -> Enclosed:

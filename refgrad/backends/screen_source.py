@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from refgrad.arithmetic.dtypes import format_of
-from refgrad.arithmetic.enclosure_graph import SPARE, Enclosed, seen
+from refgrad.arithmetic.enclosed import SPARE, Enclosed, seen
 from refgrad.arithmetic.graph import Node
 from refgrad.axes import NUMBER
 from refgrad.backends.dialect import NUMBA, Array, Dialect

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from refgrad import optimizers
-from refgrad.arithmetic.enclosure_graph import SPARE, Enclosed, Unknown, complementary, enclosed, seen
+from refgrad.arithmetic.averages import complementary
+from refgrad.arithmetic.enclosed import SPARE, Enclosed, seen
+from refgrad.arithmetic.enclosure_graph import Unknown, enclosed
 from refgrad.arithmetic.graph import Node, walk
 from refgrad.arithmetic.operations import OPERATIONS
 from refgrad.arithmetic.running_error import Bounded

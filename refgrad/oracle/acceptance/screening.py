@@ -15,7 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refgrad.arithmetic.enclosure_graph import SPARE, Enclosed, Pairs, Unknown, complementary, enclosed, seen
+from refgrad.arithmetic.averages import Pairs, complementary
+from refgrad.arithmetic.enclosed import SPARE, Enclosed, seen
+from refgrad.arithmetic.enclosure_graph import Unknown, enclosed
 from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.backends import kernels, thread_pool
 from refgrad.backends.screen_source import BINADES, BINS, ROOM, groups_of, screen_source, widest

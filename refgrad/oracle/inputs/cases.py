@@ -325,6 +325,15 @@ class Cases:
 
 
 def check_arrays(place: str, arrays: Any) -> None:
+    """Refuse what is no dict of arrays.
+
+    Args:
+        place: what errors call it.
+        arrays: by name.
+
+    Raises:
+        ArgumentError: it is no mapping, or something in it is no NumPy array.
+    """
     if not isinstance(arrays, Mapping):
         raise bad_argument(place, type(arrays).__name__, "arrays by name")
     for name, array in arrays.items():

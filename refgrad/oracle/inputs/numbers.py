@@ -44,7 +44,18 @@ def numbers(values: Any, dtype: Any, name: str = "inputs") -> np.ndarray:
 
 
 def number_of(value: Any, name: str = "inputs") -> float:
-    """A number, or one as a string: in hexadecimal with 0x before it, in decimals without."""
+    """A number, or one as a string: in hexadecimal with 0x before it, in decimals without.
+
+    Args:
+        value: the number, the string, or an array of one number.
+        name: what errors call it.
+
+    Returns:
+        The number.
+
+    Raises:
+        ArgumentError: what is none.
+    """
     value = value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
     if isinstance(value, str):
         try:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
-import sys
 import typing
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Annotated, Any, ClassVar, dataclass_transform
 
+from refgrad import registry
 from refgrad.axes import Axes, named
 from refgrad.citation import Alternative, Citation, by
 from refgrad.derived import Frozen, derived
@@ -34,7 +34,7 @@ from refgrad.legal import (
     ScalarPrecision,
     Whole,
 )
-from refgrad.rooms import load
+from refgrad.registry import REGISTRY, ROOMS, is_own, qualified_name, short_name
 from refgrad.state import KINDS, Extra, Extras, Kind, Slot, State, copy_of_param, scalar_slot, zeros_like_param
 
 __all__ = [
@@ -104,13 +104,6 @@ class Nested:
         if self.kind and value.kind != self.kind:
             raise bad_argument(name, str(value), f"a rule of the kind {self.kind}; this one's is {value.kind}")
         return value
-
-
-#: every rule that was defined so far, refgrad's own and those of others, by `qualified_name`
-REGISTRY: dict[str, type[Rule]] = {}
-
-#: the packages that hold refgrad's own rules
-ROOMS = ("optimizers", "quantizers", "estimators", "sparsity")
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
@@ -210,7 +203,7 @@ class Rule(Frozen):
         # what can be written once, below, is not compiled for every class: that is most of the time that importing takes
         dataclass(frozen=True, kw_only=True, repr=False, eq=False)(cls)
         if "citation" in vars(cls):
-            _register(cls)
+            registry.register(cls)
 
     @classmethod
     def checked_method(cls, function: typing.Callable[..., Any]) -> typing.Callable[..., Any]:
@@ -524,37 +517,6 @@ def _hints(cls: type[Rule]) -> dict[str, Any]:
     return _HINTS[cls]
 
 
-def is_own(cls: type[Rule]) -> bool:
-    """True if a rule is one of refgrad's own."""
-    package, _, module = cls.__module__.partition(".")
-    return package == "refgrad" and module.partition(".")[0] in ROOMS
-
-
-def qualified_name(cls: type[Rule]) -> str:
-    """The name that no other rule has: ``refgrad.optimizers:SGD``, or ``module:Class`` of a rule that is not refgrad's."""
-    place = ".".join(cls.__module__.split(".")[:2]) if is_own(cls) else cls.__module__
-    return f"{place}:{cls.__qualname__}"
-
-
-def short_name(cls: type[Rule]) -> str:
-    """The shortest name that no other rule has: the class's own, or the qualified one where another rule is called so too."""
-    if is_own(cls):
-        return cls.__name__
-    alike = any(other.__name__ == cls.__name__ and other is not cls for other in REGISTRY.values())
-    return qualified_name(cls) if alike else cls.__name__
-
-
-def _register(cls: type[Rule]) -> None:
-    """Enter a rule; one of the same module and name, such as that of a notebook's cell that is run again, takes its place."""
-    name = qualified_name(cls)
-    if is_own(cls):
-        for other in map(REGISTRY.get, (f"refgrad.{room}:{cls.__name__}" for room in ROOMS)):
-            if other is not None and other.__module__ != cls.__module__:
-                places = f"in {other.__module__} and in {cls.__module__}"
-                raise TypeError(f"two rules of refgrad are called {cls.__name__!r}, {places}; legal: one of a name")
-    REGISTRY[name] = cls
-
-
 def find(name: str) -> type[Rule]:
     """The rule of a name.
 
@@ -572,58 +534,8 @@ def find(name: str) -> type[Rule]:
     >>> find("AdamW") is find("refgrad.optimizers:AdamW")
     True
     """
-    if not isinstance(name, str):
-        raise bad_argument("the name of a rule", name, "a text such as 'AdamW'")
-    if ":" in name:
-        return _qualified(name)
-    for room in ROOMS:
-        if _own(f"refgrad.{room}", name) and f"refgrad.{room}:{name}" in REGISTRY:
-            return REGISTRY[f"refgrad.{room}:{name}"]
-    others = [qualified for qualified, cls in REGISTRY.items() if cls.__name__ == name]
-    if len(others) == 1:
-        return REGISTRY[others[0]]
-    if others:
-        raise ArgumentError(f"{len(others)} rules are called {name!r}; legal: {', '.join(sorted(others))}")
-    raise ArgumentError(f"no rule is called {name!r}{nearest(name, rules())}; `refgrad list` shows all")
-
-
-def _own(room: str, name: str) -> bool:
-    """True if a room has a name, whose module is imported then."""
-    return hasattr(importlib.import_module(room), name)
-
-
-def _attribute(module: Any, name: str) -> Any:
-    """What a module has under a name such as ``attention.backward``; None if that is nothing."""
-    first, *rest = name.split(".")
-    found = vars(module).get(first)
-    for word in rest:
-        try:
-            found = getattr(found, word)
-        except ArgumentError:  # it says what is missing
-            raise
-        except AttributeError:
-            return None
+    found: type[Rule] = registry.named(name, Rule)
     return found
-
-
-def _qualified(name: str) -> type[Rule]:
-    if name not in REGISTRY:
-        module, _, own = name.partition(":")
-        try:
-            _own(module, own)
-        except (Exception, SystemExit) as error:
-            raised = f"importing {module!r} raised {type(error).__name__}: {error}"
-            raise ArgumentError(f"the rule is {name!r}, but {raised}") from error
-    found = None if name in REGISTRY else _attribute(sys.modules[module], own)
-    if isinstance(found, type) and issubclass(found, Rule) and found.kind != Rule.kind:  # one without a citation
-        return found
-    if name not in REGISTRY:
-        rules()  # so that the nearest is found among all
-        hint = nearest(name, REGISTRY)
-        raise ArgumentError(
-            f"{module!r} has no rule {name.partition(':')[2]!r}{hint}; legal: a subclass with a citation"
-        )
-    return REGISTRY[name]
 
 
 def rules(base: type[Rule] | None = None) -> dict[str, type[Rule]]:
@@ -639,7 +551,4 @@ def rules(base: type[Rule] | None = None) -> dict[str, type[Rule]]:
     >>> "ClippedSTE" in rules(Estimator), "AdamW" in rules(Estimator)
     (True, False)
     """
-    for room in ROOMS:
-        load(f"refgrad.{room}")
-    own = {cls.__name__: cls for cls in REGISTRY.values() if is_own(cls)}
-    return {name: own[name] for name in sorted(own) if base is None or issubclass(own[name], base)}
+    return {name: cls for name, cls in registry.own_rules().items() if base is None or issubclass(cls, base)}

@@ -1,0 +1,123 @@
+"""The names of rules: a plain one for each of refgrad's own, and for any rule one that no other has.
+
+It knows classes of rules by what they are called and where they stand; `refgrad.rule` has the questions that users ask.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.rooms import load
+
+#: every rule that was defined so far, refgrad's own and those of others, by `qualified_name`
+REGISTRY: dict[str, Any] = {}
+
+#: the packages that hold refgrad's own rules
+ROOMS = ("optimizers", "quantizers", "estimators", "sparsity")
+
+
+def is_own(cls: type) -> bool:
+    """True if a rule is one of refgrad's own."""
+    package, _, module = cls.__module__.partition(".")
+    return package == "refgrad" and module.partition(".")[0] in ROOMS
+
+
+def qualified_name(cls: type) -> str:
+    """The name that no other rule has: ``refgrad.optimizers:SGD``, or ``module:Class`` of a rule that is not refgrad's."""
+    place = ".".join(cls.__module__.split(".")[:2]) if is_own(cls) else cls.__module__
+    return f"{place}:{cls.__qualname__}"
+
+
+def short_name(cls: type) -> str:
+    """The shortest name that no other rule has: the class's own, or the qualified one where another rule is called so too."""
+    if is_own(cls):
+        return cls.__name__
+    alike = any(other.__name__ == cls.__name__ and other is not cls for other in REGISTRY.values())
+    return qualified_name(cls) if alike else cls.__name__
+
+
+def register(cls: type) -> None:
+    """Enter a rule; one of the same module and name, such as that of a notebook's cell that is run again, takes its place."""
+    name = qualified_name(cls)
+    if is_own(cls):
+        for other in map(REGISTRY.get, (f"refgrad.{room}:{cls.__name__}" for room in ROOMS)):
+            if other is not None and other.__module__ != cls.__module__:
+                places = f"in {other.__module__} and in {cls.__module__}"
+                raise TypeError(f"two rules of refgrad are called {cls.__name__!r}, {places}; legal: one of a name")
+    REGISTRY[name] = cls
+
+
+def own_rules() -> dict[str, Any]:
+    """All of refgrad's own rules by plain name, sorted; their modules are imported."""
+    for room in ROOMS:
+        load(f"refgrad.{room}")
+    own = {cls.__name__: cls for cls in REGISTRY.values() if is_own(cls)}
+    return {name: own[name] for name in sorted(own)}
+
+
+def named(name: str, base: Any) -> Any:
+    """The rule of a name; see `refgrad.rule.find`.
+
+    Args:
+        name: plain or qualified.
+        base: the class that all rules have.
+    """
+    if not isinstance(name, str):
+        raise bad_argument("the name of a rule", name, "a text such as 'AdamW'")
+    if ":" in name:
+        return _qualified(name, base)
+    for room in ROOMS:
+        if _has(f"refgrad.{room}", name) and f"refgrad.{room}:{name}" in REGISTRY:
+            return REGISTRY[f"refgrad.{room}:{name}"]
+    others = [qualified for qualified, cls in REGISTRY.items() if cls.__name__ == name]
+    if len(others) == 1:
+        return REGISTRY[others[0]]
+    if others:
+        raise ArgumentError(f"{len(others)} rules are called {name!r}; legal: {', '.join(sorted(others))}")
+    raise ArgumentError(f"no rule is called {name!r}{nearest(name, own_rules())}; `refgrad list` shows all")
+
+
+def _has(room: str, name: str) -> bool:
+    """True if a room has a name, whose module is imported then."""
+    return hasattr(importlib.import_module(room), name)
+
+
+def _attribute(module: Any, name: str) -> Any:
+    """What a module has under a name such as ``attention.backward``; None if that is nothing."""
+    first, *rest = name.split(".")
+    found = vars(module).get(first)
+    for word in rest:
+        try:
+            found = getattr(found, word)
+        except ArgumentError:  # it says what is missing
+            raise
+        except AttributeError:
+            return None
+    return found
+
+
+def _is_a(found: Any, base: type) -> bool:
+    return isinstance(found, type) and issubclass(found, base)
+
+
+def _qualified(name: str, base: Any) -> Any:
+    if name not in REGISTRY:
+        module, _, own = name.partition(":")
+        try:
+            _has(module, own)
+        except (Exception, SystemExit) as error:
+            raised = f"importing {module!r} raised {type(error).__name__}: {error}"
+            raise ArgumentError(f"the rule is {name!r}, but {raised}") from error
+    found: Any = None if name in REGISTRY else _attribute(sys.modules[module], own)
+    if _is_a(found, base) and found.kind != base.kind:  # one without a citation
+        return found
+    if name not in REGISTRY:
+        own_rules()  # so that the nearest is found among all
+        hint = nearest(name, REGISTRY)
+        raise ArgumentError(
+            f"{module!r} has no rule {name.partition(':')[2]!r}{hint}; legal: a subclass with a citation"
+        )
+    return REGISTRY[name]

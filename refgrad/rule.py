@@ -6,21 +6,20 @@ paper's algorithm in NumPy's vocabulary, and is run under several arithmetics by
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import FunctionType
-from typing import Annotated, Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar, dataclass_transform
 
 from refgrad import registry
 from refgrad.axes import Axes, named
 from refgrad.citation import Alternative, Citation, by
-from refgrad.derived import Frozen, derived
+from refgrad.derived import derived
 from refgrad.entry_points import entry_point
-from refgrad.errors import ArgumentError, NoKernel, bad_argument, nearest
+from refgrad.errors import NoKernel
+from refgrad.hyperparameters import Hyperparameters, Nested
 from refgrad.layout import Section, Table, render_html
 from refgrad.legal import (
     Choice,
@@ -73,42 +72,9 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Nested:
-    """Another rule, which the rule wraps.
-
-    Args:
-        kind: the kind that it must be of, such as ``"optimizer"``; empty for any.
-    """
-
-    kind: str = ""
-
-    def __str__(self) -> str:
-        return "a rule"
-
-    def check(self, name: str, value: object) -> Rule:
-        """A value that is such a rule.
-
-        Args:
-            name: what errors call the value.
-            value: an instance of a rule.
-
-        Returns:
-            The value.
-
-        Raises:
-            ArgumentError: it is no rule, such as a rule's class, or one of another kind.
-        """
-        if not isinstance(value, Rule):
-            raise bad_argument(name, value, "a rule such as AdamW(lr=1e-3)")
-        if self.kind and value.kind != self.kind:
-            raise bad_argument(name, str(value), f"a rule of the kind {self.kind}; this one's is {value.kind}")
-        return value
-
-
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
-class Rule(Frozen):
+class Rule(Hyperparameters):
     """Base of every rule: a frozen dataclass whose annotations are its hyperparameters.
 
     A subclass with a `citation` enters the registry under its qualified name (see `find`). A rule is a value: rules of one class
@@ -129,10 +95,7 @@ class Rule(Frozen):
     refgrad.errors.ArgumentError: AdamW.lr is -1.0; legal: a number in [0, inf)
     """
 
-    __slots__ = ("_claimed",)
-
-    if typing.TYPE_CHECKING:  # at run time it is a slot alone, and no field
-        _claimed: ClassVar[frozenset[str]]
+    __slots__ = ()
 
     scalars: ScalarPrecision = "float64"
 
@@ -143,13 +106,9 @@ class Rule(Frozen):
     unspecified: ClassVar[str] = ""
     #: why a default is not what the publication has, by the hyperparameter's name; a row of docs/departures.md
     default_reasons: ClassVar[Mapping[str, str]] = {}
-    #: what a named behaviour asks of other hyperparameters: (field, value) -> their values
-    needs: ClassVar[Mapping[tuple[str, Any], Mapping[str, Any]]] = {}
     #: laws (`refgrad.testing`) that most rules of a kind obey but this one does not, each with the reason; None where
     #: nobody has said which, so that only those are asked that hold of every rule of the kind
     exempt_laws: ClassVar[Mapping[str, str] | None] = None
-    #: what the rules of a room are called, such as "optimizer"
-    kind: ClassVar[str] = "rule"
     #: the array that gives elementwise values their shape, and the working dtype
     primary: ClassVar[str] = "p"
     state: ClassVar[State] = State()
@@ -166,31 +125,6 @@ class Rule(Frozen):
     device_module: ClassVar[str] = ""
     #: what happens to NaN: "propagate" means that an output that depends on a NaN is NaN, and no other is touched
     nan: ClassVar[str] = "propagate"
-
-    def __new__(cls, *args: Any, **given: Any) -> typing.Self:
-        """The object, which knows what it was given; what it is given in this way is claimed."""
-        if args and isinstance(
-            args[0], FunctionType
-        ):  # `@pytest.mark.refgrad(AdamW)` marks the class, and calls it with the test
-            name = cls.__name__
-            raise TypeError(
-                f"{name} takes hyperparameters by name, not {args[0]!r}; legal: {name}(), and so in a mark of pytest"
-            )
-        fields = dataclasses.fields(cls)
-        if len(args) > sum(not each.kw_only for each in fields):
-            raise ArgumentError(
-                f"{cls.__name__} takes hyperparameters by name, not {args[0]!r}; legal: {', '.join(cls.legal())}"
-            )
-        cls._check_names(given, {each.name for each in fields})
-        new = super().__new__(cls)
-        object.__setattr__(new, "_claimed", frozenset(given))
-        return new
-
-    @classmethod
-    def _check_names(cls, given: Collection[str], known: Collection[str]) -> None:
-        for word in sorted(set(given) - set(known)):
-            names = ", ".join(cls.legal())
-            raise ArgumentError(f"{cls.__name__} has no {word!r}{nearest(word, cls.legal())}; legal: {names}")
 
     def __reduce__(self) -> tuple[typing.Callable[..., Any], tuple[Any, ...]]:
         make, arguments = super().__reduce__()
@@ -217,47 +151,6 @@ class Rule(Frozen):
         """
         return function
 
-    def __post_init__(self) -> None:
-        for name, legal in self.legal().items():
-            object.__setattr__(self, name, legal.check(f"{type(self).__name__}.{name}", getattr(self, name)))
-
-    @classmethod
-    def legal(cls) -> dict[str, Range | Whole | Choice | Flag | Nested]:
-        """What each hyperparameter may be.
-
-        Returns:
-            Name -> legal values, in order of declaration, ``scalars`` last.
-
-        >>> from refgrad.optimizers import SGD
-        >>> str(SGD.legal()["lr"])
-        '[0, inf)'
-        """
-        return dict(_hints(cls))
-
-    @classmethod
-    def defaults(cls) -> dict[str, Any]:
-        """The default of each hyperparameter, by name."""
-        return {f.name: f.default for f in dataclasses.fields(cls)}
-
-    def hyperparameters(self) -> dict[str, Any]:
-        """The value of each hyperparameter, by name, in the order of `legal`."""
-        return {name: getattr(self, name) for name in self.legal()}
-
-    def numbers(self) -> dict[str, float]:
-        """The hyperparameters that are numbers; the others choose what is done.
-
-        Returns:
-            Name -> number; those of a nested rule are called ``field_name``.
-
-        >>> from refgrad.optimizers import SGD, Lookahead
-        >>> Lookahead(inner=SGD(lr=0.1)).numbers()["inner_lr"]
-        0.1
-        """
-        found = {n: getattr(self, n) for n, legal in self.legal().items() if isinstance(legal, Range)}
-        for field, rule in self.inner_rules().items():
-            found |= {f"{field}_{n}": value for n, value in rule.numbers().items()}
-        return found
-
     def at_device(self, method: str, device: Any, *args: Any, **keywords: Any) -> Any:
         """One of the methods in `computing` on arrays of a device, by kernels.
 
@@ -279,21 +172,6 @@ class Rule(Frozen):
         return found(self, *args, device=device, **keywords)
 
     @property
-    def claimed(self) -> frozenset[str]:
-        """The hyperparameters that were named when the rule was made, at their defaults too, and what `replace` changed.
-
-        Of an implementation that claims to be the rule, these are claims; the others it may have otherwise. They are no part of
-        the rule's value: rules with equal hyperparameters are equal. Those of a nested rule are called as in `numbers`.
-
-        >>> from refgrad.optimizers import AdamW
-        >>> sorted(AdamW(lr=1e-3).replace(beta1=0.8).claimed), AdamW(lr=1e-3) == AdamW()
-        (['beta1', 'lr'], True)
-        """
-        own: frozenset[str] = self._claimed
-        inner = self.inner_rules().items()
-        return own | {f"{field}_{name}" for field, rule in inner for name in rule.claimed}
-
-    @property
     def kept_in(self) -> str:
         """The dtype that the primary array is kept in where nothing else is said."""
         return "float32"
@@ -301,81 +179,6 @@ class Rule(Frozen):
     def reads(self) -> frozenset[str]:
         """The names of the numbers that the rule's algorithm reads under its named behaviours."""
         return frozenset(self.numbers())
-
-    def inner_rules(self) -> dict[str, Rule]:
-        """The hyperparameters that are rules, by name."""
-        return {n: getattr(self, n) for n, legal in self.legal().items() if isinstance(legal, Nested)}
-
-    def range_of(self, name: str) -> Range | Whole | Choice | Flag | Nested:
-        """The legal values of a hyperparameter.
-
-        Args:
-            name: its name; that of a nested rule's as in `numbers`.
-
-        Returns:
-            What it may be, as in `legal`.
-
-        Raises:
-            KeyError: there is none of the name.
-        """
-        owner, own = self._owner(name)
-        return owner.legal()[own]
-
-    def _owner(self, name: str) -> tuple[Rule, str]:
-        """The rule that has a hyperparameter, and what it calls it."""
-        for field, rule in self.inner_rules().items():
-            if name not in self.legal() and name.startswith(f"{field}_"):
-                return rule._owner(name.removeprefix(f"{field}_"))
-        return self, name
-
-    def replace(self, **changes: Any) -> typing.Self:
-        """The same rule with other hyperparameters.
-
-        Args:
-            changes: values by name; those of a nested rule as in `numbers`.
-
-        Returns:
-            A new rule of the same class, which claims what this one did and what was changed; this one stays as it is.
-
-        Raises:
-            ArgumentError: there is no such hyperparameter, or the value is illegal.
-
-        >>> from refgrad.optimizers import SGD, Lookahead
-        >>> print(Lookahead(inner=SGD()).replace(k=3, inner_lr=0.5))
-        Lookahead(inner=SGD(lr=0.5), k=3.0)
-        """
-        for field, rule in self.inner_rules().items():
-            inner = {n: changes.pop(n) for n in list(changes) if n not in self.legal() and n.startswith(f"{field}_")}
-            if inner:
-                changes[field] = rule.replace(**{n.removeprefix(f"{field}_"): v for n, v in inner.items()})
-        self._check_names(changes, self.legal())
-        new = dataclasses.replace(self, **changes)
-        object.__setattr__(new, "_claimed", self._claimed | set(changes))
-        return new
-
-    def variants(self) -> list[tuple[str, typing.Self]]:
-        """Every rule that differs from this one in one named behaviour, and in what that asks of others (`needs`).
-
-        Returns:
-            Pairs of ``"field=value"`` and the rule, in order of declaration. What the rule's other hyperparameters exclude is
-            left out; from the defaults every named behaviour is reached.
-
-        >>> from refgrad.optimizers import SGD
-        >>> [name for name, _ in SGD().variants()][:1]
-        ['nesterov=True']
-        """
-        found = []
-        for name, legal in self.legal().items():
-            values: list[Any] = list(legal.sentences) if isinstance(legal, Choice) else []
-            if isinstance(legal, Flag):
-                values = [True, False]
-            for value in values:
-                if value != getattr(self, name):
-                    with contextlib.suppress(ArgumentError):  # other hyperparameters exclude it
-                        found.append(
-                            (f"{name}={value}", self.replace(**self.needs.get((name, value), {}), **{name: value}))
-                        )
-        return found
 
     def exempt(self) -> Mapping[str, str]:
         """The laws that the rule does not obey under its hyperparameters: name -> reason."""
@@ -428,18 +231,10 @@ class Rule(Frozen):
         rank = getattr(self, slot.rank) if isinstance(slot.rank, str) else slot.rank
         return dataclasses.replace(slot, axes=axes, rank=rank, side=side)
 
-    def _values(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, f.name) for f in dataclasses.fields(self))
+    if typing.TYPE_CHECKING:
 
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other._values() == self._values()  # type: ignore[attr-defined]
-
-    def __hash__(self) -> int:
-        return hash((type(self), self._values()))
-
-    def __repr__(self) -> str:
-        values = zip(dataclasses.fields(self), self._values(), strict=True)
-        return f"{type(self).__qualname__}({', '.join(f'{f.name}={value!r}' for f, value in values)})"
+        def inner_rules(self) -> dict[str, Rule]:
+            """The hyperparameters that are rules, by name."""
 
     def __str__(self) -> str:
         return _text(self, frozenset())
@@ -499,22 +294,6 @@ def _claiming(make: typing.Callable[..., Rule], arguments: tuple[Any, ...], clai
     new = make(*arguments)
     object.__setattr__(new, "_claimed", claimed)
     return new
-
-
-_HINTS: dict[type, dict[str, Any]] = {}
-
-
-def _hints(cls: type[Rule]) -> dict[str, Any]:
-    if cls not in _HINTS:
-        hints = typing.get_type_hints(cls, include_extras=True)
-        known = {n: h.__metadata__[0] for n, h in hints.items() if typing.get_origin(h) is Annotated}
-        names = sorted((f.name for f in dataclasses.fields(cls)), key=lambda name: name == "scalars")
-        for name in names:
-            if name not in known:
-                legal = "a type with its legal values, such as NonNegative, Positive, Decay, a Range or a Choice"
-                raise bad_argument(f"the type of {cls.__name__}.{name}", hints.get(name), legal)
-        _HINTS[cls] = {n: known[n] for n in names}
-    return _HINTS[cls]
 
 
 def find(name: str) -> type[Rule]:

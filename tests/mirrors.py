@@ -117,7 +117,7 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic("arithmetic/test_operations.py", "the record is what the table is made of", ("arithmetic.operations.op",)),
     Topic("arithmetic/test_elementary.py", "each function against mpmath", ("arithmetic.operations.functions",)),
-    Topic("test_rule.py", "rules are found by what the registry calls them", ("registry",)),
+    Topic("test_rule.py", "what a rule is as a value, and what it is called", ("hyperparameters", "registry")),
     Topic("arithmetic/test_enclosure_graph.py", KERNELS, ("arithmetic.enclosed",)),
     Topic("arithmetic/test_running_error.py", BOUNDS, ("arithmetic.product_error",)),
     Topic("arithmetic/test_scalar_math.py", BOUNDS, ("arithmetic.operations.scalar_bounds",), False),

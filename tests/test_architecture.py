@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("derived", "foreign_arrays"),
     ("axes", "legal"),
     ("arguments",),
-    ("entry_points",),
+    ("entry_points", "hyperparameters"),
     ("state", "schedules"),
     ("rule",),
     ("rule_text", "arithmetic"),

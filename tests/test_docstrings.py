@@ -25,6 +25,7 @@ WITH_EXAMPLES = [module for module, path in SOURCES.items() if re.search(r"^ *>>
 DOCUMENTED = [
     "refgrad.citation",
     "refgrad.rule",
+    "refgrad.hyperparameters",
     "refgrad.state",
     "refgrad.trees",
     "refgrad.schedules",

@@ -111,10 +111,9 @@ def verify(
         from refgrad.report.proposals import advice
 
         raise click.MissingParameter(advice(target), param_hint="'--as'", param_type="option")
-    if quiet and as_json:
-        raise ArgumentError("--json is given with --quiet; legal: one of them")
-    if device is not None and (laws or signature is not None):
-        raise ArgumentError("--device is given with --laws or --signature; legal: one of them")
+    _check_apart(quiet=quiet, json=as_json)
+    _check_apart(device=device, laws=laws)
+    _check_apart(device=device, signature=signature)
     if isolate and ":" in target:
         from refgrad.isolation import hosting
 
@@ -133,14 +132,12 @@ def verify(
         )
         if signature is not None:  # there is no call in Python that says it
             verdict = dataclasses.replace(verdict, reproduce=command_line(verdict.seed))
-        # one that is lost at every step would be started again for every law
-        lost = [fault.kind for fault in verdict.faults if fault.kind in ("crashed", "hung")] if laws else []
-        reports: Any = ()
+        lost, reports = _lost(verdict) if laws else "", list[Any]()
         if laws and not lost:
             told = {**{n: asking[n] for n in ("policy", "time_limit")}, "options": given, "isolate": isolate}
             reports = _laws(target, claim, dtype=asking["dtype"] or claim.kept_in, seed=verdict.seed or 0, **told)
     if lost:
-        click.echo(f"laws are not checked of a candidate that has {lost[0]}", err=True)
+        click.echo(f"laws are not checked of a candidate that has {lost}", err=True)
     code = 1 if any(report.broken for report in reports) else verdict.exit_code
     if quiet:
         return code
@@ -151,6 +148,18 @@ def verify(
     if reports and not as_json:
         click.echo("\n".join(["", "Laws", *map(str, reports)]))
     return code
+
+
+def _check_apart(**given: Any) -> None:
+    """Refuse options that are given together, of which one alone is legal."""
+    names = [f"--{name}" for name, value in given.items() if value not in (None, False)]
+    if len(names) > 1:
+        raise ArgumentError(f"{' is given with '.join(sorted(names))}; legal: one of them")
+
+
+def _lost(verdict: Any) -> str:
+    """How a candidate was lost, which is at every step, so that it would be started again for every law; empty if it was not."""
+    return next((fault.kind for fault in verdict.faults if fault.kind in ("crashed", "hung")), "")
 
 
 def _library(target: str, signature: str) -> Any:

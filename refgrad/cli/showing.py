@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -64,7 +65,6 @@ def show(
     as_json: bool,
 ) -> None:
     """A rule's source, formula, state, hyperparameters and variants."""
-    from refgrad.arithmetic import formula
     from refgrad.estimators.base import Estimator
     from refgrad.optimizers.base import Optimizer
     from refgrad.report import catalogue
@@ -82,23 +82,28 @@ def show(
             )
         click.echo(catalogue.page(known, step, terminal_width()))
         return
-    if source == "cuda":
-        from refgrad.arithmetic.dtypes import as_dtype
-        from refgrad.backends.cuda import shown
-
-        click.echo(shown.text(known.plan(catalogue.SHAPE, step), as_dtype(dtype, "--dtype"), arch))
-    elif source is not None:
-        from refgrad.arithmetic.dtypes import as_dtype, working
-
-        precision = working(as_dtype(dtype, "--dtype"))
-        from refgrad.backends import c_dialect, dialect, numba_backend
-
-        language = c_dialect.DIALECT if source == "c" else dialect.NUMBA
-        click.echo(numba_backend.kernel_source(known.plan(catalogue.SHAPE, step), precision, language))
+    if source is not None:
+        click.echo(_kernel(known.plan(catalogue.SHAPE, step), source, dtype, arch))
     elif latex:
+        from refgrad.arithmetic import formula
+
         click.echo(formula.latex(known.plan(catalogue.SHAPE, step)))
     else:
         click.echo(catalogue.page(known, step, terminal_width()))
+
+
+def _kernel(plan: Any, language: str, dtype: str, arch: str | None) -> str:
+    """The text of a plan's kernel: Numba's Python, C, or CUDA C++ and what NVRTC makes of it for an architecture."""
+    from refgrad.arithmetic.dtypes import as_dtype, working
+
+    stored = as_dtype(dtype, "--dtype")
+    if language == "cuda":
+        from refgrad.backends.cuda import shown
+
+        return shown.text(plan, stored, arch)
+    from refgrad.backends import c_dialect, dialect, numba_backend
+
+    return numba_backend.kernel_source(plan, working(stored), c_dialect.DIALECT if language == "c" else dialect.NUMBA)
 
 
 @click.command()

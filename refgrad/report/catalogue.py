@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,13 +53,7 @@ def page(rule: Rule, step: int, width: int = WIDTH) -> str:
 
 def _parts(rule: Rule, step: int, width: int) -> list[tuple[str, list[str]]]:
     """Titles, each with its lines."""
-
-    def listed(rows: Sequence[tuple[str, ...]], nothing: Sequence[str] = ("none",)) -> list[str]:
-        return columns(rows, width) or list(nothing)
-
-    def said(texts: Iterable[str]) -> list[str]:
-        return [line for text in texts for line in wrapped(text, width, rest=INDENT)]
-
+    listed, said = partial(_listed, width), partial(_said, width)
     cited = getattr(type(rule), "citation", None)
     source = ["a formula without a citation"] if cited is None else said([str(cited), cited.provenance()])
     parts = [(str(rule), [*source, "", *_prose(inspect.cleandoc(type(rule).__doc__ or ""), width)])]
@@ -67,14 +62,7 @@ def _parts(rule: Rule, step: int, width: int) -> list[tuple[str, list[str]]]:
         parts.append(("Takes", listed([(name, text or "one number") for name, text in rule.shapes.items()])))
     if theirs := [*elsewhere_with_difference(rule), *itself_elsewhere(type(rule))]:
         parts.append(("Elsewhere", said(theirs)))
-    if isinstance(rule, Optimizer):
-        parts.append((f"Update at step {step}", said(update(rule, step))))
-        parts.append(("State", listed([(name, _slot(slot)) for name, slot in rule.slots().items()])))
-        if rule.inputs():
-            parts.append(("Extra inputs", listed([(n, extra.facts.sentence) for n, extra in rule.inputs().items()])))
-    if isinstance(rule, Estimator):
-        parts.append(("Value and gradients", said(update(rule, step))))
-        parts.append(("Parameters", listed(_parameters(rule))))
+    parts += _computed(rule, step, width)
     parts += [(title, listed(rows)) for title, rows in _arrays(rule)]
     parts.append(
         ("Hyperparameters", listed([(n, _shown(getattr(rule, n)), text) for n, text in _legal_texts(rule)], ()))
@@ -90,6 +78,26 @@ def _parts(rule: Rule, step: int, width: int) -> list[tuple[str, list[str]]]:
     if rule.default_reasons:
         parts.append(("Defaults that are not the publication's", listed(list(rule.default_reasons.items()))))
     return parts
+
+
+def _listed(width: int, rows: Sequence[tuple[str, ...]], nothing: Sequence[str] = ("none",)) -> list[str]:
+    return columns(rows, width) or list(nothing)
+
+
+def _said(width: int, texts: Iterable[str]) -> list[str]:
+    return [line for text in texts for line in wrapped(text, width, rest=INDENT)]
+
+
+def _computed(rule: Rule, step: int, width: int) -> Iterator[tuple[str, list[str]]]:
+    """What an optimizer or an estimator computes, and from what."""
+    if isinstance(rule, Optimizer):
+        yield f"Update at step {step}", _said(width, update(rule, step))
+        yield "State", _listed(width, [(name, _slot(slot)) for name, slot in rule.slots().items()])
+        if rule.inputs():
+            yield "Extra inputs", _listed(width, [(n, extra.facts.sentence) for n, extra in rule.inputs().items()])
+    if isinstance(rule, Estimator):
+        yield "Value and gradients", _said(width, update(rule, step))
+        yield "Parameters", _listed(width, _parameters(rule))
 
 
 def _prose(text: str, width: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.estimators.choosing import Choosing
 from refgrad.kinds.kind import NOT_FINITE
-from refgrad.kinds.record import CASES, Call, Driven, Graph, Record, Results, Situation
+from refgrad.kinds.record import Call, Driven, Graph, Record, Results, Situation
 from refgrad.kinds.stateless import Answer, Stateless
 from refgrad.oracle.acceptance import no_numbers
 from refgrad.oracle.acceptance.explicit_sets import Way, of_case
@@ -170,10 +170,6 @@ class EstimatorKind(Stateless):
         missing = [n for n in record.rules[0].results() if seen is not None and n not in seen]
         if missing:
             yield f"{subject.name} gives no {', '.join(missing)}, which is not judged"
-
-    def mode(self, tensors: Iterable[str], record: Record) -> str:
-        """Case by case."""
-        return CASES
 
     def comparable(self, rule: Estimator, other: Estimator, record: Record) -> bool:
         """The same arrays taken and given; a choice belongs to its own rule."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.scaling import resolve
 from refgrad.errors import bad_argument
-from refgrad.kinds.record import CASES, Call, Record, Results
+from refgrad.kinds.record import Call, Record, Results
 from refgrad.kinds.stateless import Answer, Stateless
 from refgrad.optimizers.batch_scaling import Scaling
 from refgrad.oracle.acceptance.findings import Output
@@ -70,10 +70,6 @@ class ScalingKind(Stateless):
         """Each number; whole ones exactly, others to within the roundings of as many operations as the rule has."""
         wanted = rule.scaled(*_numbers(arrays))
         return {n: (_judged(float(value), wanted[n], n, rule, policy), value) for n, value in seen.items()}
-
-    def mode(self, tensors: Iterable[str], record: Record) -> str:
-        """Case by case."""
-        return CASES
 
     def comparable(self, rule: Scaling, other: Scaling, record: Record) -> bool:
         """Another that makes all the numbers that were seen."""

@@ -13,7 +13,7 @@ from refgrad.candidates.faults import check_kept, copies
 from refgrad.candidates.protocol import STRIDED, CandidateFault
 from refgrad.errors import bad_argument
 from refgrad.kinds.kind import Kind
-from refgrad.kinds.record import Call, Question, Record, Results, Wanted
+from refgrad.kinds.record import CASES, Call, Question, Record, Results, Wanted
 from refgrad.oracle.acceptance import no_numbers
 from refgrad.oracle.acceptance.findings import Output
 from refgrad.oracle.acceptance.judge import Judged, admitted, met
@@ -152,6 +152,10 @@ class Stateless(Kind):
     def conditioned(self, rule: Any, arrays: Arrays, seen: Results) -> Arrays:
         """A case with what its results show of the candidate's own choices, where it makes some."""
         return arrays
+
+    def mode(self, tensors: Iterable[str], record: Record) -> str:
+        """Case by case; kinds that judge one output given another say so."""
+        return CASES
 
     def unit(self, rule: Any, name: str, arrays: Arrays, values: np.ndarray) -> np.dtype:
         """The dtype whose units in the last place distances are counted in; bool where there are none."""

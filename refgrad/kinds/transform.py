@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import combinations, product
@@ -17,7 +17,7 @@ from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.transform import resolve
 from refgrad.errors import ArgumentError, RefgradError, bad_argument, shown
 from refgrad.kinds.kind import NOT_FINITE, SHAPES
-from refgrad.kinds.record import CASES, Call, Driven, Record, Results, Situation
+from refgrad.kinds.record import Call, Driven, Record, Results, Situation
 from refgrad.kinds.stateless import Answer, Stateless, misshapen
 from refgrad.optimizers.transform import Transform, axes_named
 from refgrad.oracle.acceptance import no_numbers
@@ -171,10 +171,6 @@ class TransformKind(Stateless):
         """Results that are undecided as a whole."""
         if any(c.undecided == c.total for c in counts.values()):
             yield f"choices that rounding decides went more than {MOST_WAYS} ways in some cases: undecided there"
-
-    def mode(self, tensors: Iterable[str], record: Record) -> str:
-        """Case by case."""
-        return CASES
 
     def comparable(self, rule: Transform, other: Transform, record: Record) -> bool:
         """The same arrays taken, and results of the same shapes given."""

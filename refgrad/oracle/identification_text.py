@@ -7,7 +7,7 @@ from typing import Any
 
 from refgrad.layout import BAD, GOOD, PLAIN, UNSURE, Section, Table
 from refgrad.oracle.engine.outcomes import FACT
-from refgrad.oracle.engine.verdict_text import turn
+from refgrad.oracle.engine.verdict_text import faults, turn
 from refgrad.oracle.explanation import AMBIGUOUS, IDENTIFIED, MISBEHAVES, SITUATION, UNKNOWN, Explanation
 from refgrad.oracle.hypotheses.recovered import ALL, Recovered
 
@@ -17,7 +17,7 @@ ALIASES = 4
 
 def sections(found: Any) -> list[Section]:
     """Everything that a person reads, most telling first; a section with nothing to say is left out."""
-    makers = (_headline, _faults, _why, _formula, _values, _others, _nearest, _tried)
+    makers = (_headline, faults, _why, _formula, _values, _others, _nearest, _tried)
     return [section for maker in makers for section in maker(found)]
 
 
@@ -110,12 +110,6 @@ def _nearest(found: Any) -> Iterator[Section]:
     if found.nearest:
         rows = tuple((e.title, str(e.outside), str(e.total)) for e in found.nearest)
         yield Section("The nearest", table=Table(("hypothesis", "outside", "of"), rows))
-
-
-def _faults(found: Any) -> Iterator[Section]:
-    if found.faults:
-        lines = tuple(f"{turn(found.mode)} {f.step}, {f.kind}: {f.message}" for f in found.faults)
-        yield Section("Faults", lines, tone=BAD)
 
 
 def _tried(found: Any) -> Iterator[Section]:

@@ -65,7 +65,7 @@ def _parts(rule: Rule, step: int, width: int) -> list[tuple[str, list[str]]]:
     parts += _computed(rule, step, width)
     parts += [(title, listed(rows)) for title, rows in _arrays(rule)]
     parts.append(
-        ("Hyperparameters", listed([(n, _shown(getattr(rule, n)), text) for n, text in _legal_texts(rule)], ()))
+        ("Hyperparameters", listed([(n, shown_value(getattr(rule, n)), text) for n, text in _legal_texts(rule)], ()))
     )
     if others := other_names(rule):
         parts.append(("Other names that are understood", listed(others)))
@@ -259,7 +259,7 @@ def behaviours(rule: Rule) -> list[tuple[str, str]]:
         if isinstance(legal, Choice):
             found.append((f"{name}={value}", legal.sentences[value]))
         elif isinstance(legal, Flag):
-            found.append((f"{name}={_shown(value)}", legal.said(value)))
+            found.append((f"{name}={shown_value(value)}", legal.said(value)))
     return found
 
 
@@ -271,7 +271,7 @@ def variants(rule: Rule) -> list[tuple[str, str]]:
             found += [(f"{name}={v}", s) for v, s in legal.sentences.items() if v != getattr(rule, name)]
         elif isinstance(legal, Flag):
             value = not getattr(rule, name)
-            found.append((f"{name}={_shown(value)}", legal.said(value)))
+            found.append((f"{name}={shown_value(value)}", legal.said(value)))
     return found
 
 
@@ -281,5 +281,6 @@ def _slot(slot: Slot) -> str:
     return f"{'one float64 number a parameter' if slot.scalar else shape}, {fill} at first"
 
 
-def _shown(value: object) -> str:
+def shown_value(value: object) -> str:
+    """A hyperparameter's value as people write it."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from refgrad.citation import READ
+from refgrad.report.catalogue import shown_value
 from refgrad.rule import Choice, Flag, Rule, rules
 
 COMMAND = "python -m refgrad.report.rules_page docs"
@@ -114,7 +115,7 @@ def unlike_published(cls: type[Rule]) -> list[str]:
     names = []
     for name in cls.legal():
         theirs = published(cls, name, ("paper", "published"))
-        if theirs and _shown(cls.defaults()[name]) not in theirs:
+        if theirs and shown_value(cls.defaults()[name]) not in theirs:
             names.append(name)
     return names
 
@@ -132,14 +133,10 @@ def default_rows(cls: type[Rule]) -> list[str]:
     """A row of docs/departures.md for each default of a rule that is not a publication's, with the reason for it."""
     rows = []
     for name, reason in cls.default_reasons.items():
-        default = _shown(cls.defaults()[name])
+        default = shown_value(cls.defaults()[name])
         theirs = ", ".join(f"`{name}={value}`" for value in published(cls, name) if value != default)
         rows.append(f"| `{cls.__name__}` | `{name}={default}` | {theirs} | {cell(reason)} |\n")
     return rows
-
-
-def _shown(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def cell(text: str) -> str:

@@ -63,6 +63,12 @@ def downhill(p: Array, g: Array, lr: float) -> Array:
     return p - p.dtype.type(lr) * g
 
 
+def tailless(p: Array, g: Array) -> None:
+    """Twice the rate of SGD(lr=0.1), and nothing for what a block of 128 does not take in."""
+    whole = p.size // 128 * 128
+    p.reshape(-1)[:whole] -= np.float32(0.2) * g.reshape(-1)[:whole]
+
+
 def uphill(p: Array, g: Array, lr: float) -> Array:
     return p + p.dtype.type(lr) * g
 

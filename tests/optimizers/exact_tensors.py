@@ -7,6 +7,7 @@ from typing import Any
 
 import mpmath
 import numpy as np
+import pytest
 from mpmath import mpf
 
 from refgrad.arithmetic import exact
@@ -73,3 +74,12 @@ def check(rule: Any, paper: Paper, shape: tuple[int, ...] = (3, 4), grads: Seque
                 pairs = np.broadcast(np.asarray(got[name], dtype=object), np.asarray(values, dtype=object))
                 assert all(agree(a, b) for a, b in pairs), (t, name, got[name], values)
         p, state = rule.step(p, g, state, backend="numpy", **extras, **numbers)
+
+
+def variants_of(bases: Sequence[tuple[Any, Any]]) -> list[Any]:
+    """Rules and their named variants, each with the equations of its source, as cases of a test."""
+    found = []
+    for base, paper in bases:
+        for rule in (base, *(rule for name, rule in base.variants() if not name.startswith("scalars"))):
+            found.append(pytest.param(rule, paper, id=str(rule)))
+    return found

@@ -12,6 +12,7 @@ from mpmath import mpf
 from refgrad.arithmetic import exact
 from refgrad.optimizers import LAMB, SGDP, AdaGradNorm, AdamP
 from refgrad.tracing import free_values
+from tests.optimizers.exact_tensors import variants_of
 from tests.optimizers.test_paper import DIGITS, Hyperparameters, agree
 from tests.optimizers.test_paper_variants import denominator
 
@@ -145,16 +146,8 @@ BASES = [
 ]
 
 
-def cases() -> list[Any]:
-    found = []
-    for base, paper in BASES:
-        for rule in (base, *(rule for name, rule in base.variants() if not name.startswith("scalars"))):
-            found.append(pytest.param(rule, paper, id=str(rule)))
-    return found
-
-
 @pytest.mark.parametrize("kind", ["rows", "one", "whole", "neither"])
-@pytest.mark.parametrize(("rule", "paper"), cases())
+@pytest.mark.parametrize(("rule", "paper"), variants_of(BASES))
 def test_the_graph_is_the_papers_equations(rule: Any, paper: Any, kind: str) -> None:
     p = np.random.default_rng(3).standard_normal((3, 4))
     state = rule.init(p)

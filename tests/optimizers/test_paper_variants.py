@@ -16,6 +16,7 @@ from mpmath import mpf
 
 from refgrad import optimizers as o
 from refgrad.rule import rules
+from tests.optimizers.exact_tensors import variants_of
 from tests.optimizers.test_paper import Numbers, follow
 
 
@@ -261,15 +262,7 @@ BASES: list[tuple[Any, Callable[..., Any]]] = [
 GRADIENTS = (0.5, -3e-5, 1e3, 0.0, -2.0, 0.125, 1.5e-3)
 
 
-def cases() -> list[Any]:
-    found = []
-    for base, paper in BASES:
-        for rule in (base, *(rule for name, rule in base.variants() if not name.startswith("scalars"))):
-            found.append(pytest.param(rule, paper, id=str(rule)))
-    return found
-
-
-@pytest.mark.parametrize(("rule", "paper"), cases())
+@pytest.mark.parametrize(("rule", "paper"), variants_of(BASES))
 def test_the_graph_is_the_variants_equations(rule: Any, paper: Callable[..., Any]) -> None:
     follow(rule, paper, GRADIENTS)
 

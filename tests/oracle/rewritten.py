@@ -143,3 +143,8 @@ LEGAL: list[tuple[Any, ...]] = [
 for family in (momentum, layers, averaging, parameter_free, wrappers, matrix, extra):
     MUTANTS += family.MUTANTS
     LEGAL += family.LEGAL
+
+
+def ids(case: tuple[Any, ...]) -> str:
+    """What a case is called in reports of tests."""
+    return f"{type(case[0]).__name__}: {case[1]} -> {case[2]}".replace("\n", "")

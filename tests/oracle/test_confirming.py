@@ -12,6 +12,7 @@ from refgrad.optimizers import SGD
 from refgrad.oracle.explanation import IDENTIFIED, MISBEHAVES, UNJUDGED
 from refgrad.rule import Choice, Flag, rules
 from refgrad.sparsity import Magnitude
+from tests.kinds.candidates import tailless
 
 F = np.float32
 
@@ -37,10 +38,6 @@ def test_a_variant_that_a_situation_shows_besides() -> None:
 
 @pytest.mark.slow
 def test_what_is_right_on_ordinary_cases_alone() -> None:
-    def tailless(p: Any, g: Any) -> None:
-        whole = p.size // 128 * 128
-        p.reshape(-1)[:whole] -= F(0.2) * g.reshape(-1)[:whole]
-
     found = refgrad.identify(tailless, SGD(lr=0.1), steps=2)
     assert found.outcome == MISBEHAVES
     assert str(found).splitlines()[0].endswith("is SGD(lr=0.2) on ordinary cases alone")

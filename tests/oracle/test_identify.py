@@ -19,7 +19,7 @@ from tests.optimizers.test_stored import CHANCE, UNFAIR, drawing
 from tests.oracle.adam_cases import LEGAL, MUTANTS, Program
 from tests.oracle.identified import ADAM, REWRITTEN, UNNAMED
 from tests.oracle.rewritten import MUTANTS as TEXTS
-from tests.oracle.rewritten import rewritten
+from tests.oracle.rewritten import ids, rewritten
 
 
 def named(program: Program, rule: Any = AdamW, **options: Any) -> Identification:
@@ -63,10 +63,6 @@ def test_a_legal_program_is_the_rule_itself(name: str) -> None:
 
 
 CASES = [case for case in TEXTS if (type(case[0]).__name__, *case[1:3]) in REWRITTEN and len(case) == 3]
-
-
-def ids(case: tuple[Any, ...]) -> str:
-    return f"{type(case[0]).__name__}: {case[1]} -> {case[2]}".replace("\n", "")
 
 
 # every second of them: a search takes seconds

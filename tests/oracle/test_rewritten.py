@@ -10,12 +10,7 @@ import refgrad
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import rules
 from tests.depth import at_depth
-from tests.oracle.rewritten import LEGAL, MUTANTS, rewritten
-
-
-def ids(case: tuple[Any, ...]) -> str:
-    return f"{type(case[0]).__name__}: {case[1]} -> {case[2]}".replace("\n", "")
-
+from tests.oracle.rewritten import LEGAL, MUTANTS, ids, rewritten
 
 #: a fault that shows in the first steps shows in more; what does not show there is looked at for as long as by default
 STEPS_OF_MUTANTS = at_depth(quick=(3, 10), suite=(3, 10), thorough=(10,))

@@ -59,6 +59,13 @@ def test_the_page_says_what_the_log_has() -> None:
     assert page(read(LOG).values(), EVERY) in PAGE.read_text(encoding="utf-8")
 
 
+def check_named(name: str, old: str, new: str, told: str) -> None:
+    """An edit of a text is named, as a fact."""
+    text, edit = edited(name, old, new)
+    verdict = refgrad.verify(text.made(edit.source), text.rule, shrink=False)
+    assert [(d.name, d.sure) for d in verdict.departures] == [(told, "fact")]
+
+
 @pytest.mark.slow
 @pytest.mark.sample(suite=2)
 @pytest.mark.parametrize(
@@ -72,9 +79,7 @@ def test_the_page_says_what_the_log_has() -> None:
     ids=str,
 )
 def test_a_fault_is_named_that_was_not(name: str, old: str, new: str, told: str) -> None:
-    text, edit = edited(name, old, new)
-    verdict = refgrad.verify(text.made(edit.source), text.rule, shrink=False)
-    assert [(d.name, d.sure) for d in verdict.departures] == [(told, "fact")]
+    check_named(name, old, new, told)
 
 
 @pytest.mark.thorough
@@ -103,9 +108,7 @@ def test_a_fault_is_named_that_was_not(name: str, old: str, new: str, told: str)
     ids=str,
 )
 def test_a_fault_is_named(name: str, old: str, new: str, told: str) -> None:
-    text, edit = edited(name, old, new)
-    verdict = refgrad.verify(text.made(edit.source), text.rule, shrink=False)
-    assert [(d.name, d.sure) for d in verdict.departures] == [(told, "fact")]
+    check_named(name, old, new, told)
 
 
 @pytest.mark.thorough

@@ -28,7 +28,7 @@ def sections(verdict: Any) -> list[Section]:
         _isolation,
         _as_known,
         _unexercised,
-        _faults,
+        faults,
         _elsewhere,
         _counts,
         _first,
@@ -141,9 +141,10 @@ def _unexercised(verdict: Any) -> Iterator[Section]:
         yield Section("Not exercised", verdict.unexercised, tone=UNSURE)
 
 
-def _faults(verdict: Any) -> Iterator[Section]:
-    if verdict.faults:
-        lines = tuple(f"{turn(verdict.mode)} {f.step}, {f.kind}: {f.message}" for f in verdict.faults)
+def faults(found: Any) -> Iterator[Section]:
+    """What a candidate did wrong besides values, as a verdict or an identification has it."""
+    if found.faults:
+        lines = tuple(f"{turn(found.mode)} {f.step}, {f.kind}: {f.message}" for f in found.faults)
         yield Section("Faults", lines, tone=BAD)
 
 

@@ -17,8 +17,9 @@ from refgrad.axes import ELEMENT, ROW, Axes, axes_shape
 from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.extras import clipped
 from refgrad.oracle.inputs.sizes import ROWS_OF_BLOCKS, Shapes, normal, shapes_for, taken, with_large
-from refgrad.oracle.inputs.steps import clipped, epsilons
+from refgrad.oracle.inputs.steps import epsilons
 from refgrad.rule import Range, Whole
 from refgrad.tracing import Plan, free_values
 

@@ -31,11 +31,12 @@ def draw(
         family = families[names[leaf] if leaf < len(names) and names[leaf] in families else "normal"]
         values = ARRAYS[extra.kind](extra, g.astype(np.float64), family(random, facts, g.shape), random)
         small = extra.kind == "bits"
-        found.append(np.asarray(values.astype(np.uint32) if small else _rounded(values, facts)))
+        found.append(np.asarray(values.astype(np.uint32) if small else clipped(values, facts)))
     return found
 
 
-def _rounded(values: np.ndarray, facts: dtypes.Format) -> np.ndarray:
+def clipped(values: np.ndarray, facts: dtypes.Format) -> np.ndarray:
+    """Float64 values as finite numbers of a format."""
     return dtypes.round_to(np.clip(values, -facts.largest, facts.largest), facts.dtype).astype(facts.dtype)
 
 

@@ -46,7 +46,7 @@ def generate(steps: int, dtype: Any, seed: int, rule: Optimizer | None = None) -
             for leaf, previous in enumerate(grads[-1][:2]):
                 _relate(random, fresh[leaf], previous)
         grads.append(fresh)
-    cast = lambda values: clipped(values, facts)  # noqa: E731
+    cast = lambda values: extra_inputs.clipped(values, facts)  # noqa: E731
     made = of_steps([cast(a) for a in p], [[cast(a) for a in each] for each in grads], list(FAMILIES), seed)
     if rule is None:
         return made
@@ -75,7 +75,7 @@ def small_leaves(inputs: Cases, rule: Optimizer) -> Cases:
         rows = np.resize(found, (SMALL_SHAPE[0], 1)) ** power * np.exp2(
             random.uniform(SMALLEST, 0, (SMALL_SHAPE[0], 1))
         )
-        fresh = lambda rows=rows: clipped(rows * random.standard_normal(SMALL_SHAPE), facts)  # noqa: E731
+        fresh = lambda rows=rows: extra_inputs.clipped(rows * random.standard_normal(SMALL_SHAPE), facts)  # noqa: E731
         p.append(fresh())
         for each in grads:
             each.append(fresh())
@@ -105,11 +105,6 @@ def sizes(rule: Optimizer, dtype: np.dtype, seed: int, wanted: shapes.Shapes = N
     p = [arrays["p"] for arrays in made.arrays]
     grads = [[arrays[f"g{t}"] for arrays in made.arrays] for t in range(SIZED_STEPS)]
     return completed(of_steps(p, grads, made.names, seed), rule)
-
-
-def clipped(values: np.ndarray, facts: dtypes.Format) -> np.ndarray:
-    """Float64 values as finite numbers of a format."""
-    return dtypes.round_to(np.clip(values, -facts.largest, facts.largest), facts.dtype).astype(facts.dtype)
 
 
 def completed(inputs: Cases, rule: Optimizer) -> Cases:

@@ -15,6 +15,7 @@ import numpy as np
 from mpmath import mpf
 
 from refgrad.optimizers.base import Optimizer
+from tests.optimizers.exact_tensors import exactly
 from tests.optimizers.made_up import extras
 from tests.optimizers.test_paper import DIGITS, Hyperparameters
 
@@ -83,11 +84,6 @@ class Example:
     def at(self, t: int) -> Optimizer:
         """The rule at a step."""
         return self.rule.replace(lr=self.rates[t - 1]) if self.rates else self.rule
-
-
-def exactly(x: Any) -> np.ndarray:
-    """Floats as numbers of sixty digits."""
-    return np.frompyfunc(lambda a: mpf(float(a)), 1, 1)(np.asarray(x, dtype=object))
 
 
 #: from an object array to what an equation takes, and back

@@ -72,9 +72,6 @@ class LineKind(Stateless):
         status = np.where(np.abs(seen["y"] - truth) <= room, INSIDE, OUTSIDE).astype(np.uint8)
         return {"y": (Judged(status, truth, truth - room, truth + room), seen["y"])}
 
-    def mode(self, tensors: Any, record: Record) -> str:
-        return "case by case"
-
     def smaller(self, rule: Any, cases: Cases, index: tuple[int, ...]) -> Iterator[Cases]:
         return iter(())
 

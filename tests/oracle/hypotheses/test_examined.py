@@ -15,6 +15,7 @@ from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.hypotheses.examined import contradiction, examined, told_otherwise
 from refgrad.rule import Rule
 from refgrad.sparsity import Magnitude
+from tests.kinds.candidates import tailless
 
 F = np.float32
 TWICE = Change("lr=0.2", "lr is 0.2", "value", {"lr": 0.2})
@@ -27,11 +28,6 @@ def doubled(p: Any, g: Any, lr: float) -> Any:
 
 def fixed(p: Any, g: Any) -> Any:
     return p - F(0.2) * g
-
-
-def tailless(p: Any, g: Any) -> None:
-    whole = p.size // 128 * 128
-    p.reshape(-1)[:whole] -= F(0.2) * g.reshape(-1)[:whole]
 
 
 def reason(candidate: Any, rule: Rule, change: Change, **asked: Any) -> str:

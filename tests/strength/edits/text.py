@@ -100,3 +100,9 @@ def _library(source: str, real: str) -> Any:
         if done.returncode:
             raise SyntaxError(done.stderr[:300])
         return ctypes.CDLL(str(library))
+
+
+def numpy_step(name: str, rule: Rule, arguments: str, body: str) -> Text:
+    """A step of an optimizer in NumPy: a function of these arguments with this body."""
+    lines = "".join(f"    {line}\n" for line in body.strip().splitlines())
+    return Text(name, NUMPY, rule, f"def candidate({arguments}):\n{lines}")

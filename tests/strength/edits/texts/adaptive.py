@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from refgrad import optimizers as o
-from refgrad.rule import Rule
-from tests.strength.edits.text import NUMPY, Text
-
-
-def _step(name: str, rule: Rule, arguments: str, body: str) -> Text:
-    lines = "".join(f"    {line}\n" for line in body.strip().splitlines())
-    return Text(name, NUMPY, rule, f"def candidate({arguments}):\n{lines}")
-
+from tests.strength.edits.text import numpy_step
 
 ADAM = "p, g, m, v, t, lr, beta1, beta2, eps, weight_decay"
 
 TEXTS = (
-    _step(
+    numpy_step(
         "AdamW",
         o.AdamW(),
         ADAM,
@@ -27,7 +20,7 @@ v_hat = v / (1 - beta2**t)
 return p - lr * (m_hat / (np.sqrt(v_hat) + eps) + weight_decay * p), m, v
 """,
     ),
-    _step(
+    numpy_step(
         "Adam",
         o.Adam(weight_decay=0.1),
         ADAM,
@@ -40,7 +33,7 @@ v_hat = v / (1 - beta2**t)
 return p - lr * m_hat / (np.sqrt(v_hat) + eps), m, v
 """,
     ),
-    _step(
+    numpy_step(
         "NAdam",
         o.NAdam(weight_decay=0.1),
         "p, g, m, v, mu_product, t, lr, beta1, beta2, eps, weight_decay, momentum_decay",
@@ -56,7 +49,7 @@ look = mu_next * m / (1 - mu_product * mu_next) + (1 - mu) * g / (1 - mu_product
 return p - lr * look / (np.sqrt(v_hat) + eps), m, v, mu_product
 """,
     ),
-    _step(
+    numpy_step(
         "RAdam",
         o.RAdam(weight_decay=0.1),
         ADAM,
@@ -74,7 +67,7 @@ if length > 4:
 return p - lr * m_hat, m, v
 """,
     ),
-    _step(
+    numpy_step(
         "Adamax",
         o.Adamax(weight_decay=0.1),
         "p, g, m, u, t, lr, beta1, beta2, weight_decay",
@@ -85,7 +78,7 @@ u = np.maximum(beta2 * u, np.abs(g))
 return p - lr / (1 - beta1**t) * m / u, m, u
 """,
     ),
-    _step(
+    numpy_step(
         "AMSGrad",
         o.AMSGrad(weight_decay=0.1),
         "p, g, m, v, v_max, t, lr, beta1, beta2, eps, weight_decay",
@@ -97,7 +90,7 @@ v_max = np.maximum(v_max, v)
 return p - lr * m / (np.sqrt(v_max) + eps), m, v, v_max
 """,
     ),
-    _step(
+    numpy_step(
         "AdaBelief",
         o.AdaBelief(weight_decay=0.1),
         "p, g, m, s, t, lr, beta1, beta2, eps, weight_decay",
@@ -110,7 +103,7 @@ s_hat = s / (1 - beta2**t)
 return p - lr * weight_decay * p - lr * m_hat / (np.sqrt(s_hat) + eps), m, s
 """,
     ),
-    _step(
+    numpy_step(
         "Yogi",
         o.Yogi(weight_decay=0.1),
         ADAM,
@@ -121,7 +114,7 @@ v = v - (1 - beta2) * np.sign(v - g * g) * g * g
 return p - lr * m / (np.sqrt(v) + eps), m, v
 """,
     ),
-    _step(
+    numpy_step(
         "ADOPT",
         o.ADOPT(weight_decay=0.1),
         ADAM,
@@ -135,7 +128,7 @@ v = beta2 * v + (1 - beta2) * g * g
 return p - lr * (m + weight_decay * p), m, v
 """,
     ),
-    _step(
+    numpy_step(
         "AdEMAMix",
         o.AdEMAMix(weight_decay=0.1),
         "p, g, m, m_slow, v, t, lr, beta1, beta2, beta3, alpha, eps, weight_decay",
@@ -148,7 +141,7 @@ v_hat = v / (1 - beta2**t)
 return p - lr * ((m_hat + alpha * m_slow) / (np.sqrt(v_hat) + eps) + weight_decay * p), m, m_slow, v
 """,
     ),
-    _step(
+    numpy_step(
         "StableAdamW",
         o.StableAdamW(),
         ADAM,
@@ -162,7 +155,7 @@ rate = lr / np.maximum(p.dtype.type(1), rms)
 return p - rate * weight_decay * p - rate * m / (np.sqrt(v) + eps), m, v
 """,
     ),
-    _step(
+    numpy_step(
         "QHAdam",
         o.QHAdam(weight_decay=0.1),
         "p, g, m, v, t, lr, beta1, beta2, nu1, nu2, eps, weight_decay",
@@ -176,7 +169,7 @@ top = (1 - nu1) * g + nu1 * m_hat
 return p - lr * top / (np.sqrt((1 - nu2) * g * g + nu2 * v_hat) + eps), m, v
 """,
     ),
-    _step(
+    numpy_step(
         "LAMB",
         o.LAMB(weight_decay=0.1),
         ADAM,

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from refgrad import optimizers as o
-from refgrad.rule import Rule
-from tests.strength.edits.text import NUMPY, Text
-
-
-def _step(name: str, rule: Rule, arguments: str, body: str) -> Text:
-    lines = "".join(f"    {line}\n" for line in body.strip().splitlines())
-    return Text(name, NUMPY, rule, f"def candidate({arguments}):\n{lines}")
-
+from tests.strength.edits.text import numpy_step
 
 TEXTS = (
-    _step(
+    numpy_step(
         "SGD",
         o.SGD(lr=0.1, momentum=0.9, dampening=0.1, weight_decay=0.1),
         "p, g, buffer, t, lr, momentum, dampening, weight_decay",
@@ -23,7 +16,7 @@ buffer = momentum * buffer + (1 - dampening) * g
 return p - lr * buffer, buffer
 """,
     ),
-    _step(
+    numpy_step(
         "SGD nesterov",
         o.SGD(lr=0.1, momentum=0.9, weight_decay=0.1, nesterov=True),
         "p, g, buffer, t, lr, momentum, weight_decay",
@@ -33,7 +26,7 @@ buffer = momentum * buffer + g
 return p - lr * (g + momentum * buffer), buffer
 """,
     ),
-    _step(
+    numpy_step(
         "Lion",
         o.Lion(weight_decay=0.1),
         "p, g, m, t, lr, beta1, beta2, weight_decay",
@@ -43,7 +36,7 @@ m = beta2 * m + (1 - beta2) * g
 return p - lr * (np.sign(c) + weight_decay * p), m
 """,
     ),
-    _step(
+    numpy_step(
         "Tiger",
         o.Tiger(),
         "p, g, m, t, lr, beta, weight_decay",
@@ -52,7 +45,7 @@ m = beta * m + (1 - beta) * g
 return p - lr * (np.sign(m) + weight_decay * p), m
 """,
     ),
-    _step(
+    numpy_step(
         "RMSprop",
         o.RMSprop(weight_decay=0.1, momentum=0.9),
         "p, g, v, buffer, t, lr, alpha, eps, momentum, weight_decay",
@@ -63,7 +56,7 @@ buffer = momentum * buffer + g / (np.sqrt(v) + eps)
 return p - lr * buffer, v, buffer
 """,
     ),
-    _step(
+    numpy_step(
         "Adagrad",
         o.Adagrad(lr_decay=0.1, weight_decay=0.1),
         "p, g, s, t, lr, lr_decay, weight_decay, eps",
@@ -74,7 +67,7 @@ rate = lr / (1 + (t - 1) * lr_decay)
 return p - rate * g / (np.sqrt(s) + eps), s
 """,
     ),
-    _step(
+    numpy_step(
         "Adadelta",
         o.Adadelta(weight_decay=0.1),
         "p, g, v, u, t, lr, rho, eps, weight_decay",
@@ -86,7 +79,7 @@ u = rho * u + (1 - rho) * d * d
 return p - lr * d, v, u
 """,
     ),
-    _step(
+    numpy_step(
         "LARS",
         o.LARS(weight_decay=0.1),
         "p, g, momentum_sum, t, lr, momentum, trust_coefficient, weight_decay",
@@ -98,7 +91,7 @@ momentum_sum = momentum * momentum_sum + lr * ratio * (g + weight_decay * p)
 return p - momentum_sum, momentum_sum
 """,
     ),
-    _step(
+    numpy_step(
         "Sophia",
         o.Sophia(),
         "p, g, h, m, diagonal, t, lr, beta1, beta2, gamma, eps, weight_decay",
@@ -110,7 +103,7 @@ u = np.clip(m / np.maximum(gamma * diagonal, eps), -1, 1)
 return p - lr * weight_decay * p - lr * u, m, diagonal
 """,
     ),
-    _step(
+    numpy_step(
         "ScheduleFreeSGD",
         o.ScheduleFreeSGD(weight_decay=0.1),
         "p, g, z, weight_sum, lr_max, t, lr, beta1, weight_decay",
@@ -125,7 +118,7 @@ x = (1 - share) * x + share * z
 return (1 - beta1) * z + beta1 * x, z, weight_sum, lr_max
 """,
     ),
-    _step(
+    numpy_step(
         "NovoGrad",
         o.NovoGrad(weight_decay=0.1),
         "p, g, m, v, t, lr, beta1, beta2, eps, weight_decay",
@@ -136,7 +129,7 @@ m = beta1 * m + g / (np.sqrt(v) + eps) + weight_decay * p
 return p - lr * m, m, v
 """,
     ),
-    _step(
+    numpy_step(
         "MADGRAD",
         o.MADGRAD(weight_decay=0.1),
         "p, g, start, s, square, t, lr, momentum, eps, weight_decay",
@@ -149,7 +142,7 @@ z = start - s / (np.cbrt(square) + eps)
 return momentum * p + (1 - momentum) * z, start, s, square
 """,
     ),
-    _step(
+    numpy_step(
         "Rprop",
         o.Rprop(),
         "p, g, g_prev, step_size, t, eta_minus, eta_plus, step_min, step_max",
@@ -163,7 +156,7 @@ move = np.where(a < 0, -step_size * np.sign(g_prev), size * np.sign(kept))
 return p - move, kept, size
 """,
     ),
-    _step(
+    numpy_step(
         "SignDescent",
         o.SignDescent(weight_decay=0.1),
         "p, g, t, lr, weight_decay",
@@ -171,7 +164,7 @@ return p - move, kept, size
 return p - lr * (np.sign(g) + weight_decay * p)
 """,
     ),
-    _step(
+    numpy_step(
         "Grams",
         o.Grams(weight_decay=0.1),
         "p, g, m, v, t, lr, beta1, beta2, eps, weight_decay",
@@ -184,7 +177,7 @@ u = np.sign(g) * np.abs(m_hat / (np.sqrt(v_hat) + eps))
 return p - lr * (u + weight_decay * p), m, v
 """,
     ),
-    _step(
+    numpy_step(
         "ClipByNorm",
         o.ClipByNorm(inner=o.SGD(lr=0.1)),
         "p, g, t, max_norm",
@@ -194,7 +187,7 @@ g = g * (1.0 if norm <= max_norm else max_norm / norm)
 return p - 0.1 * g
 """,
     ),
-    _step(
+    numpy_step(
         "Signum",
         o.Signum(weight_decay=0.1),
         "p, g, m, t, lr, beta, weight_decay",

@@ -6,85 +6,19 @@ for any precision, and a function returns what its numbers are; durations are in
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
-from typing import Any, ParamSpec
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from refgrad.arguments import flag, several
 from refgrad.errors import bad_argument
-from refgrad.legal import Choice, Range, as_number
+from refgrad.legal import Choice
+from refgrad.schedule_numbers import POSITIVE, REAL, check, cos_pi, gated, part_of, power_of, root
 
 Schedule = Callable[[Any], Any]
-Arguments = ParamSpec("Arguments")
 
-REAL, NOT_NEGATIVE, POSITIVE = Range(), Range(0.0, open_low=False), Range(0.0)
-#: what each argument may be, by its name, which means the same in every schedule; a number stays what it is
-LEGAL: Mapping[str, Range] = {
-    **dict.fromkeys(("base", "final", "peak", "start", "begin", "rise"), REAL),
-    **dict.fromkeys(("t", "warmup", "stable", "steps", "rate", "power", "gamma"), NOT_NEGATIVE),
-    **dict.fromkeys(("total", "every", "period", "decay", "up", "down", "start_factor", "final_factor"), POSITIVE),
-    "growth": Range(1.0, open_low=False),  # periods that shorten come to an end, and what follows has none
-}
 #: cycles that are gone through one by one; those of which there are more are counted by a logarithm
 CYCLES_WALKED = 10_000
-#: the largest exponent of an exact power of a fraction, whose digits grow with it
-EXACT_POWER = 1_000
-
-
-def gated(function: Callable[Arguments, Any]) -> Callable[Arguments, Any]:
-    """A schedule that refuses what its arguments may not be, by their names (`LEGAL`).
-
-    Args:
-        function: the schedule.
-
-    Returns:
-        The schedule, which raises `ArgumentError` for an argument that is not legal.
-    """
-
-    @functools.wraps(function)
-    def run(*args: Arguments.args, **given: Arguments.kwargs) -> Any:
-        for name, value in (*zip(("t",), args, strict=False), *given.items()):
-            if name in LEGAL:
-                _check(name, value, LEGAL[name])
-        return function(*args, **given)
-
-    return run
-
-
-def _check(name: str, value: Any, legal: Range) -> None:
-    """`ArgumentError` unless a number of any kind lies in an interval."""
-    if as_number(value) not in legal:
-        raise bad_argument(name, value, f"a number in {legal}")
-
-
-def _power(base: Any, exponent: Any) -> Any:
-    """A power of a number that is not negative; infinity where it is larger than any float."""
-    if isinstance(base, Fraction) and exponent > EXACT_POWER:
-        base = float(base)
-    try:
-        return base**exponent
-    except OverflowError:
-        return math.inf
-
-
-def _cos(x: Any) -> Any:
-    """The cosine of pi times x."""
-    if isinstance(x, (int, float)):
-        return math.cos(math.pi * x)
-    import mpmath
-
-    return mpmath.cos(mpmath.pi * x)
-
-
-def _root(x: Any) -> Any:
-    return x**0.5 if isinstance(x, (int, float)) else x.sqrt() if hasattr(x, "sqrt") else x ** (type(x)(1) / 2)
-
-
-def _part(t: Any, total: Any, begin: Any = 0) -> Any:
-    """How much of a duration has passed, from 0 to 1."""
-    return min(max((t - begin) / total, 0), 1)
 
 
 @gated
@@ -148,7 +82,7 @@ def polynomial(t: Any, *, base: Any, final: Any, total: Any, power: Any, begin: 
     >>> polynomial(2, base=1.0, final=0.0, total=4, power=2)
     0.25
     """
-    return (base - final) * _power(1 - _part(t, total, begin), power) + final
+    return (base - final) * power_of(1 - part_of(t, total, begin), power) + final
 
 
 @gated
@@ -173,7 +107,7 @@ def exponential(t: Any, *, base: Any, rate: Any, every: Any = 1, staircase: bool
     [1.0, 1.0, 0.5, 0.5, 0.25]
     """
     exponent = max(t - begin, 0) / every
-    return base * _power(rate, math.floor(exponent) if flag("staircase", staircase) else exponent)
+    return base * power_of(rate, math.floor(exponent) if flag("staircase", staircase) else exponent)
 
 
 @gated
@@ -222,7 +156,7 @@ def cosine(t: Any, *, base: Any, total: Any, final: Any = 0.0) -> Any:
 
     Source: Loshchilov & Hutter 2017, SGDR, arXiv:1608.03983, equation 5, one period.
     """
-    return final + (base - final) * (1 + _cos(_part(t, total))) / 2
+    return final + (base - final) * (1 + cos_pi(part_of(t, total))) / 2
 
 
 @gated
@@ -287,16 +221,16 @@ def inverse_square_root(t: Any, *, base: Any, warmup: Any) -> Any:
 
     Source: Vaswani et al. 2017, arXiv:1706.03762, equation 3.
     """
-    _check("warmup", warmup, POSITIVE)
+    check("warmup", warmup, POSITIVE)
     n = t + 1
-    return base * min(n / warmup, _root(warmup / n))
+    return base * min(n / warmup, root(warmup / n))
 
 
 #: how a decay runs from one to zero over its part
 DECAYS: dict[str, Callable[[Any], Any]] = {
     "linear": lambda part: 1 - part,
-    "cosine": lambda part: (1 + _cos(part)) / 2,
-    "root": lambda part: 1 - _root(part),
+    "cosine": lambda part: (1 + cos_pi(part)) / 2,
+    "root": lambda part: 1 - root(part),
 }
 CYCLE_SHAPES = Choice(linear="in a straight line", cosine="along half a cosine")
 SHAPES = Choice(**CYCLE_SHAPES.alternatives, root="one minus the root of the part that has passed")
@@ -332,7 +266,7 @@ def warmup_stable_decay(
     SHAPES.check("shape", shape)
     if t < warmup:
         return base * t / warmup
-    return final + (base - final) * DECAYS[shape](_part(t, decay, warmup + stable))
+    return final + (base - final) * DECAYS[shape](part_of(t, decay, warmup + stable))
 
 
 #: where a cycle's rise and its end are, of (total, rise): torch places both a step earlier than optax does
@@ -393,7 +327,7 @@ def one_cycle(
     first = peak / start_factor
     top, end = CYCLES[ends](total, rise)
     low, high, start, length = (first, peak, 0, top) if t <= top else (first / final_factor, peak, top, end - top)
-    down = DECAYS[shape](_part(t, length, start) if length > 0 else 1)
+    down = DECAYS[shape](part_of(t, length, start) if length > 0 else 1)
     return low + (high - low) * (1 - down if t <= top else down)
 
 
@@ -422,7 +356,7 @@ def triangular(t: Any, *, base: Any, peak: Any, up: Any, down: Any, gamma: Any =
     """
     within = t % (up + down)
     height = within / up if within <= up else 1 - (within - up) / down
-    return base + (peak - base) * height * _power(gamma, t)
+    return base + (peak - base) * height * power_of(gamma, t)
 
 
 @gated
@@ -475,7 +409,7 @@ def join(t: Any, *, schedules: Sequence[Schedule], boundaries: Sequence[Any]) ->
     if len(boundaries) != len(schedules) - 1:
         raise bad_argument("boundaries", boundaries, f"{len(schedules) - 1}, one less than the schedules")
     for boundary in boundaries:
-        _check("boundaries", boundary, REAL)
+        check("boundaries", boundary, REAL)
     for each in schedules:
         _check_function("schedules", each)
     number = sum(t >= boundary for boundary in boundaries)
@@ -493,5 +427,5 @@ def _pair(pair: Any) -> tuple[Any, Any]:
     if len(parts) != 2:
         raise bad_argument("factors", pair, "pairs (step, factor)")
     for part in parts:
-        _check("factors", part, REAL)
+        check("factors", part, REAL)
     return parts[0], parts[1]

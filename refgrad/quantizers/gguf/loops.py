@@ -38,6 +38,28 @@ class Loop(NamedTuple):
     scalars: tuple[str, ...] = ()
 
 
+#: the least or the largest number of a row; the first NaN if there is one
+_END = """
+def {name}(x, b, n):
+    found = x[b, 0]
+    if np.isnan(found):
+        return found
+    for i in range(np.uint64(1), n):
+        if np.isnan(x[b, i]):
+            return x[b, i]
+        if x[b, i] {better} found:
+            found = x[b, i]
+    return found
+"""
+#: what is done with each byte of each piece of a block's bits
+_PIECES = """
+for piece in range(entries):
+    first, count, step, byte = table[piece, 0], table[piece, 1], table[piece, 2], table[piece, 3]
+    mask, shift, low = (1 << table[piece, 4]) - 1, table[piece, 5], table[piece, 6]
+    for i in range(count):
+        {}
+"""
+
 HELPERS: Mapping[str, str] = {
     "nearest": """
 def nearest(x, low, high):
@@ -56,30 +78,8 @@ def extreme(x, b, n):
             return x[b, i]
     return np.float32(0)
 """,
-    "least": """
-def least(x, b, n):
-    found = x[b, 0]
-    if np.isnan(found):
-        return found
-    for i in range(np.uint64(1), n):
-        if np.isnan(x[b, i]):
-            return x[b, i]
-        if x[b, i] < found:
-            found = x[b, i]
-    return found
-""",
-    "most": """
-def most(x, b, n):
-    found = x[b, 0]
-    if np.isnan(found):
-        return found
-    for i in range(np.uint64(1), n):
-        if np.isnan(x[b, i]):
-            return x[b, i]
-        if x[b, i] > found:
-            found = x[b, i]
-    return found
-""",
+    "least": _END.format(name="least", better="<"),
+    "most": _END.format(name="most", better=">"),
     "integer": """
 def integer(x):
     return np.uint8(np.int32(x)) if abs(x) < np.float32(2**31) else np.uint8(0)
@@ -316,23 +316,11 @@ for i in range(n):
     "put_bits": Loop(
         ("entries", "size"),
         {"field": _CODES, "table": ("int64", PIECES), "blocks": ("uint8", BLOCKS)},
-        """
-for piece in range(entries):
-    first, count, step, byte = table[piece, 0], table[piece, 1], table[piece, 2], table[piece, 3]
-    mask, shift, low = (1 << table[piece, 4]) - 1, table[piece, 5], table[piece, 6]
-    for i in range(count):
-        blocks[b, byte + i] |= ((field[b, first + i * step] >> low) & mask) << shift
-""",
+        _PIECES.format("blocks[b, byte + i] |= ((field[b, first + i * step] >> low) & mask) << shift"),
     ),
     "take_bits": Loop(
         ("entries", "size"),
         {"blocks": ("uint8", BLOCKS), "table": ("int64", PIECES), "field": _CODES},
-        """
-for piece in range(entries):
-    first, count, step, byte = table[piece, 0], table[piece, 1], table[piece, 2], table[piece, 3]
-    mask, shift, low = (1 << table[piece, 4]) - 1, table[piece, 5], table[piece, 6]
-    for i in range(count):
-        field[b, first + i * step] |= ((blocks[b, byte + i] >> shift) & mask) << low
-""",
+        _PIECES.format("field[b, first + i * step] |= ((blocks[b, byte + i] >> shift) & mask) << low"),
     ),
 }

@@ -51,7 +51,8 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
         found = ends.tightened(ends.fitted(found, *ends.of_product(sign, above, below, reach, model), model))
     if reach is not None:
         reach = np.where(ends.surely_zero(above, below, model), 1.0, reach)
-    return found._replace(reach=reach, least=least, sure=sure, norm=_norm_of_product(above, high, low))
+    norm = _norm_of_product(above, high, low)
+    return Bounded(found.value, found.error, reach, least, sure, norm, *found[6:])
 
 
 def _spans_zero(above: Sequence[Bounded], found: Bounded) -> bool:

@@ -136,7 +136,7 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
     value, error = np.asarray(value), np.asarray(error)
     fits = overflow.fits(value, error, model)
     settled = Bounded(value, error) if fits else overflow.overflowed(value, error, model)
-    settled = settled._replace(sure=exactly, norm=_norm_of_sum(terms))
+    settled = Bounded(settled.value, settled.error, sure=exactly, norm=_norm_of_sum(terms))
     if any(term.has_ends() for _, term in terms) or (not fits and np.isinf(settled.bound()).any()):
         settled = ends.of_sum(terms, settled, flushed, interpolation, model)
     if not fits:

@@ -19,6 +19,7 @@ from refgrad.arithmetic.operations import MATRIX, OPERATIONS
 from refgrad.arithmetic.running_error import Bounded, Model, between, exact, scalar, widest
 from refgrad.axes import broadcasts
 from refgrad.derived import derived
+from refgrad.oracle.acceptance.kept import KEPT, bits, bits_of, computed
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.tracing import Plan
 
@@ -44,6 +45,10 @@ class Judged:
     low: np.ndarray
     high: np.ndarray
     no_number: np.ndarray | None = None
+
+    def parts(self) -> tuple[np.ndarray | None, ...]:
+        """All that it is made of, in order."""
+        return self.status, self.truth, self.low, self.high, self.no_number
 
     def at(self, index: tuple[int, ...]) -> tuple[float, float, float]:
         """Of one element the truth and the ends.
@@ -167,6 +172,21 @@ def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Boun
         The outputs that were seen, judged, by name; and what is known of those that were not, to be carried on to the next
         step's ``before``.
     """
+    if step.after["p"].size > CHUNK:
+        return _judge(step, policy)
+    read = {n: bits_of(step.before[n]) for n in step.plan.graph.inputs()}
+    seen = tuple((n, bits(a)) for n, a in step.after.items())
+    key = judge, computed(step.plan, step.free), tuple(read.items()), seen, policy
+
+    def made() -> tuple[tuple[tuple[str, tuple[np.ndarray | None, ...]], ...], tuple[tuple[str, Bounded], ...]]:
+        judged, carried = _judge(step, policy)
+        return tuple((n, each.parts()) for n, each in judged.items()), tuple(carried.items())
+
+    judged, carried = KEPT.made(key, made)
+    return {n: Judged(*parts) for n, parts in judged}, dict(carried)
+
+
+def _judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Bounded]]:
     dtype = step.after["p"].dtype
     model = model_for(policy, dtype)
     enclosure = enclosure_of(step.plan, model)

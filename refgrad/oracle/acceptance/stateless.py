@@ -21,6 +21,7 @@ from refgrad.arithmetic.running_error import Bounded, Model, exact, widest
 from refgrad.axes import ELEMENT
 from refgrad.oracle.acceptance.explicit_sets import Ends, ends
 from refgrad.oracle.acceptance.judge import (
+    CHUNK,
     INSIDE,
     OUTSIDE,
     UNDECIDED,
@@ -32,6 +33,7 @@ from refgrad.oracle.acceptance.judge import (
     undecide,
     union,
 )
+from refgrad.oracle.acceptance.kept import KEPT, bits, computed
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.tracing import Plan
 
@@ -92,6 +94,29 @@ def judge_case(
         products: outputs that come out of at least one multiplication, even where the rule multiplies by nothing: a
             chain rule multiplies by a derivative of one, or by a scale and its reciprocal.
     """
+    if arrays[plan.rule.primary].size > CHUNK:
+        return _judge_case(plan, free, arrays, seen, policy, products)
+    read = {plan.rule.primary, *plan.graph.inputs()}
+    given, shown = (
+        tuple((n, bits(a)) for n, a in each.items()) for each in ({n: arrays[n] for n in sorted(read)}, seen)
+    )
+    key = judge_case, computed(plan, free), given, shown, policy, products
+
+    def made() -> tuple[tuple[str, tuple[np.ndarray | None, ...]], ...]:
+        judged = _judge_case(plan, free, arrays, seen, policy, products)
+        return tuple((n, each.parts()) for n, each in judged.items())
+
+    return {n: Judged(*parts) for n, parts in KEPT.made(key, made)}
+
+
+def _judge_case(
+    plan: Plan,
+    free: Mapping[str, float],
+    arrays: Mapping[str, np.ndarray],
+    seen: Mapping[str, np.ndarray],
+    policy: Policy,
+    products: frozenset[str],
+) -> dict[str, Judged]:
     parts = _parts(plan, free, arrays, seen, policy, products)
     with np.errstate(all="ignore"):
         group = _elements(parts.case, parts.graph, parts.inputs)

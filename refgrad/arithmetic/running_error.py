@@ -162,7 +162,7 @@ def total(terms: Sequence[tuple[int, Bounded]], interpolation: Array | None, mod
     value, error = np.asarray(value), np.asarray(error)
     fits = _fits(value, error, model)
     settled = Bounded(value, error) if fits else _overflowed(value, error, model)
-    settled = settled._replace(sure=exactly, norm=_norm_of_sum(terms))
+    settled = Bounded(settled.value, settled.error, sure=exactly, norm=_norm_of_sum(terms))
     if any(term.has_ends() for _, term in terms) or (not fits and np.isinf(settled.bound()).any()):
         settled = ends.of_sum(terms, settled, flushed, interpolation, model)
     if not fits:
@@ -255,7 +255,8 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
         found = ends.tightened(ends.fitted(found, *ends.of_product(sign, above, below, reach, model), model))
     if reach is not None:
         reach = np.where(ends.surely_zero(above, below, model), 1.0, reach)
-    return found._replace(reach=reach, least=least, sure=sure, norm=_norm_of_product(above, high, low))
+    norm = _norm_of_product(above, high, low)
+    return Bounded(found.value, found.error, reach, least, sure, norm, *found[6:])
 
 
 def _spans_zero(above: Sequence[Bounded], found: Bounded) -> bool:

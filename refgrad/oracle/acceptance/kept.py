@@ -1,4 +1,4 @@
-"""What was judged before: the same bits are judged once, however many questions are asked about them.
+"""What was judged before: while one question is answered the same bits are judged once, however often they are asked about.
 
 A search judges a run under hundreds of hypotheses, of which many differ in nothing that a step, a case or a score is computed
 from; and what explains a run is judged again as a whole, beside its control, and as a claim of its own. Results are kept by
@@ -9,11 +9,13 @@ nobody can write to.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import struct
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -29,6 +31,8 @@ Value = TypeVar("Value")
 
 #: bytes of arrays that are kept in all, and of one result at most
 MOST, LARGEST = 2**26, 2**22
+#: numbers of an array above which its results are not kept
+FEW = 32768
 #: bytes of an array from which on a digest stands for them
 DIGESTED = 256
 
@@ -107,8 +111,36 @@ def _owned(result: Any) -> Any:
     return own
 
 
-#: for all who judge
-KEPT = Kept()
+#: that of the question which is being answered
+_KEPT: ContextVar[Kept | None] = ContextVar("kept", default=None)
+
+
+@contextlib.contextmanager
+def keeping() -> Iterator[None]:
+    """While this lasts what is judged is kept, and given up with it; within another, what that keeps is used."""
+    if _KEPT.get() is not None:
+        yield
+        return
+    token = _KEPT.set(Kept())
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+
+
+def made(size: int, key: Callable[[], Hashable], make: Callable[[], Value]) -> Value:
+    """A result, made if none is kept; nothing is where no question is being answered, or of many numbers.
+
+    Args:
+        size: how many numbers there are.
+        key: gives all that the result follows from.
+        make: gives the result, as for `Kept.made`.
+
+    Returns:
+        The result.
+    """
+    store = _KEPT.get()
+    return make() if store is None or size > FEW else store.made(key(), make)
 
 
 class Structure:

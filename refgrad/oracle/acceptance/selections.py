@@ -9,7 +9,7 @@ own one is handed on to what is judged after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,6 @@ from refgrad.candidates.masks import MaskSeen
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.estimators.choosing import Choosing
 from refgrad.oracle.acceptance.judge import (
-    CHUNK,
     INSIDE,
     OUTSIDE,
     UNDECIDED,
@@ -31,7 +30,7 @@ from refgrad.oracle.acceptance.judge import (
     scalars_of,
     union,
 )
-from refgrad.oracle.acceptance.kept import KEPT, bits, computed
+from refgrad.oracle.acceptance.kept import bits, computed, made
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.sparsity.base import Mask
 from refgrad.tracing import Plan, Plans, free_values, plan_for
@@ -90,11 +89,11 @@ def _scores(
     if seen.scores is not None:
         judged = _compared(plan, names, given, seen.scores, model, policy)
         return seen.scores, seen.scores, judged
-    if w.size > CHUNK:
-        low, high = _ends(plan, names, given, model)
-    else:
-        key = _ends, computed(plan, names), tuple((n, bits(a)) for n, a in given.items()), model
-        low, high = KEPT.made(key, lambda: _ends(plan, names, given, model))
+
+    def key() -> Hashable:
+        return _ends, computed(plan, names), tuple((n, bits(a)) for n, a in given.items()), model
+
+    low, high = made(w.size, key, lambda: _ends(plan, names, given, model))
     if getattr(rule, "ties", "") in THRESHOLD and not plan.graph.couples():
         high = np.where(_tied(low, high, given), low, high)
     return low, high, {}

@@ -7,7 +7,7 @@ taken as the outputs that were seen there say that it went.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -21,11 +21,11 @@ from refgrad.arithmetic.running_error import Bounded, Model, exact, widest
 from refgrad.axes import ELEMENT
 from refgrad.oracle.acceptance.explicit_sets import Ends, ends
 from refgrad.oracle.acceptance.judge import (
-    CHUNK,
     INSIDE,
     OUTSIDE,
     UNDECIDED,
     Judged,
+    Parts,
     compare,
     model_for,
     outside,
@@ -33,7 +33,7 @@ from refgrad.oracle.acceptance.judge import (
     undecide,
     union,
 )
-from refgrad.oracle.acceptance.kept import KEPT, bits, computed
+from refgrad.oracle.acceptance.kept import bits, computed, made
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.tracing import Plan
 
@@ -94,19 +94,17 @@ def judge_case(
         products: outputs that come out of at least one multiplication, even where the rule multiplies by nothing: a
             chain rule multiplies by a derivative of one, or by a scale and its reciprocal.
     """
-    if arrays[plan.rule.primary].size > CHUNK:
-        return _judge_case(plan, free, arrays, seen, policy, products)
-    read = {plan.rule.primary, *plan.graph.inputs()}
-    given, shown = (
-        tuple((n, bits(a)) for n, a in each.items()) for each in ({n: arrays[n] for n in sorted(read)}, seen)
-    )
-    key = judge_case, computed(plan, free), given, shown, policy, products
 
-    def made() -> tuple[tuple[str, tuple[np.ndarray | None, ...]], ...]:
+    def key() -> Hashable:
+        read = sorted({plan.rule.primary, *plan.graph.inputs()} & arrays.keys())
+        given, shown = tuple((n, bits(arrays[n])) for n in read), tuple((n, bits(a)) for n, a in seen.items())
+        return judge_case, computed(plan, free), given, shown, policy, products
+
+    def make() -> tuple[tuple[str, Parts], ...]:
         judged = _judge_case(plan, free, arrays, seen, policy, products)
         return tuple((n, each.parts()) for n, each in judged.items())
 
-    return {n: Judged(*parts) for n, parts in KEPT.made(key, made)}
+    return {n: Judged(*parts) for n, parts in made(arrays[plan.rule.primary].size, key, make)}
 
 
 def _judge_case(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
+import refgrad
 from refgrad.arithmetic.graph import Builder, Graph
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.arithmetic.scalar_math import Scope
@@ -15,7 +18,7 @@ from refgrad.candidates.masks import MaskSeen
 from refgrad.estimators import ArcTan, ClippedSTE
 from refgrad.optimizers import SGD, Adam
 from refgrad.oracle.acceptance import judge, kept, selections, stateless
-from refgrad.oracle.acceptance.kept import Kept, Structure, bits, bits_of, computed
+from refgrad.oracle.acceptance.kept import Kept, Structure, bits, bits_of, computed, keeping, made
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.rule import Rule
 from refgrad.sparsity import Magnitude, NOfM
@@ -24,18 +27,18 @@ from refgrad.tracing import free_names, free_values, plan_for
 SHAPE = (4, 5)
 
 
-@pytest.fixture(autouse=True)
-def store(monkeypatch: pytest.MonkeyPatch) -> Kept:
-    """A store of its own for each test, in every room that judges."""
-    own = Kept()
-    for module in (kept, judge, selections, stateless):
-        monkeypatch.setattr(module, "KEPT", own)
-    return own
+@pytest.fixture
+def store() -> Iterator[Kept]:
+    """What is kept while a test lasts."""
+    with keeping():
+        found = kept._KEPT.get()
+        assert found is not None
+        yield found
 
 
-def keeping_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (judge, selections, stateless):
-        monkeypatch.setattr(module, "KEPT", Kept(largest=-1))
+def anew(action: Callable[[], Any]) -> Any:
+    """What an action gives where nothing is kept."""
+    return contextvars.Context().run(action)
 
 
 def drawn(seed: int, dtype: Any = np.float32) -> np.ndarray:
@@ -126,7 +129,7 @@ def test_hyperparameters_count_that_the_graph_reads() -> None:
 
 
 @pytest.mark.parametrize("policy", [Policy(), Policy(subnormals="flush")], ids=["keep", "flush"])
-def test_what_is_kept_is_what_is_judged_anew(monkeypatch: pytest.MonkeyPatch, store: Kept, policy: Policy) -> None:
+def test_what_is_kept_is_what_is_judged_anew(store: Kept, policy: Policy) -> None:
     """Whatever differs from what was judged before: a number of the rule, a bit of an array, the policy."""
     p, g = drawn(1), drawn(2)
     right = step_of(Adam(), p, g)
@@ -146,12 +149,11 @@ def test_what_is_kept_is_what_is_judged_anew(monkeypatch: pytest.MonkeyPatch, st
     many = len(store._results)
     again = [told(judge.judge(step, policy)) for step in steps]
     assert (first, len(store._results)) == (again, many)
-    keeping_nothing(monkeypatch)
-    assert first == [told(judge.judge(step, policy)) for step in steps]
+    assert first == anew(lambda: [told(judge.judge(step, policy)) for step in steps])
     assert many == len(steps)
 
 
-def test_an_array_that_was_written_to_meanwhile_is_judged_anew() -> None:
+def test_an_array_that_was_written_to_meanwhile_is_judged_anew(store: Kept) -> None:
     step = step_of(SGD(lr=0.5), drawn(1), drawn(2))
     assert not judge.outside(judge.judge(step, Policy())[0].values())
     step.after["p"][0, 0] += 1.0
@@ -162,7 +164,7 @@ def test_an_array_that_was_written_to_meanwhile_is_judged_anew() -> None:
 
 
 @pytest.mark.parametrize("rule", [ClippedSTE(), ArcTan()], ids=str)
-def test_cases_are_kept_likewise(monkeypatch: pytest.MonkeyPatch, store: Kept, rule: Any) -> None:
+def test_cases_are_kept_likewise(store: Kept, rule: Any) -> None:
     x, cotangent = drawn(3), drawn(4)
     free = free_values(SHAPE, {})
     plan, names = plan_for(rule, 2, free), dict(zip(free_names(rule, 2), free, strict=True))
@@ -177,8 +179,7 @@ def test_cases_are_kept_likewise(monkeypatch: pytest.MonkeyPatch, store: Kept, r
     arrays["x"][0] *= 8.0
     changed = found()
     assert changed != first
-    keeping_nothing(monkeypatch)
-    assert found() == changed
+    assert anew(found) == changed
 
 
 def test_masks_that_score_alike_share_their_scores_and_no_others_do(store: Kept) -> None:
@@ -199,3 +200,43 @@ def test_masks_that_score_alike_share_their_scores_and_no_others_do(store: Kept)
     w[0] *= 100.0
     assert outside(half, before) > 0
     assert outside(half, half.mask(w)) == 0
+
+
+def test_what_is_kept_lasts_as_long_as_the_question_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    step, asked = step_of(SGD(lr=0.5), drawn(1), drawn(2)), list[Any]()
+    inner = judge._judge
+
+    def counted(*given: Any) -> Any:
+        asked.append(given)
+        return inner(*given)
+
+    monkeypatch.setattr(judge, "_judge", counted)
+    for _ in range(2):
+        judge.judge(step, Policy())
+    assert len(asked) == 2
+    for _ in range(2):
+        with keeping():
+            judge.judge(step, Policy())
+            with keeping():  # what a question asks in turn
+                judge.judge(step, Policy())
+            judge.judge(step, Policy())
+    assert len(asked) == 4
+    assert kept._KEPT.get() is None
+    with pytest.raises(ZeroDivisionError), keeping():
+        1 / 0  # noqa: B018
+    assert kept._KEPT.get() is None
+
+
+def test_results_of_large_arrays_are_not_kept(store: Kept) -> None:
+    for _ in range(2):
+        made(kept.FEW + 1, lambda: pytest.fail("no key is needed"), lambda: (np.zeros(2),))
+    assert not store._results
+
+
+def test_a_search_keeps_nothing_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two questions about one candidate have the same answer, also where what judges is another meanwhile."""
+    first = refgrad.identify(ClippedSTE(), ArcTan(), steps=2)
+    assert kept._KEPT.get() is None
+    assert str(refgrad.identify(ClippedSTE(), ArcTan(), steps=2)) == str(first)
+    monkeypatch.setattr(kept, "FEW", -1)  # nothing is kept at all
+    assert str(refgrad.identify(ClippedSTE(), ArcTan(), steps=2)) == str(first)

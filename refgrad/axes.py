@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from refgrad.errors import TraceError, bad_argument
 
@@ -110,7 +111,11 @@ def joint(many: Iterable[Axes]) -> Axes:
     >>> joint([ROW, COLUMN]), joint([("batch", "feature"), ("feature",)])
     (('i', 'j'), ('batch', 'feature'))
     """
-    values = tuple(many)
+    return _joint(tuple(many))
+
+
+@lru_cache(maxsize=4096)  # each operation of each graph that is traced or rewritten asks, always of the same few
+def _joint(values: tuple[Axes, ...]) -> Axes:
     count = max(map(len, values), default=0)
     places = zip(*((ONE,) * (count - len(axes)) + axes for axes in values), strict=True)
     return tuple(_one_name(place) for place in places)

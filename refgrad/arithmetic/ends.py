@@ -37,7 +37,9 @@ def fitted(known: Bounded, low: Array, high: Array, nan: Array, model: Model) ->
     low, high = np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
     nan = nan & ~np.isnan(known.value)
     error = np.where(nan, np.inf, known.bound())
-    return known._replace(error=error, low=low, high=high, nan=nan)
+    return Bounded(
+        known.value, error, known.reach, known.least, known.sure, known.norm, low, high, nan, known.overflowed
+    )
 
 
 def of_sum(
@@ -153,19 +155,20 @@ def of_product(
             low, high = _flushed(low, high, lost)
             low = np.where(over, np.where(low >= 0.0, 0.0, -np.inf), low)
             high = np.where(over, np.where(high <= 0.0, 0.0, np.inf), high)
-        vanishes = _overflows(below, model)
-        low, high = np.where(vanishes, np.minimum(low, 0.0), low), np.where(vanishes, np.maximum(high, 0.0), high)
+        if len(below) > 1:  # divisors that are multiplied first may overflow, so that the quotient is zero
+            vanishes = _overflows(below, model)
+            low, high = np.where(vanishes, np.minimum(low, 0.0), low), np.where(vanishes, np.maximum(high, 0.0), high)
     nan = nan | _meets_nan(above, below, reach, model)
     low, high = infinities.of_product(above, below, low, high)
     return (low, high, nan) if sign > 0 else (-high, -low, nan)
 
 
 def _overflows(below: Sequence[Bounded], model: Model) -> Array:
-    """Where divisors that are multiplied first may overflow, so that the quotient is zero."""
+    """Where the product of divisors may overflow."""
     divisor = np.ones(())
     for b in below:
         divisor = divisor * np.maximum(sizes(b)[1], 1.0)
-    return np.asarray((divisor > model.largest) & (len(below) > 1))
+    return np.asarray(divisor > model.largest)
 
 
 def _counted(factors: Sequence[Bounded]) -> list[tuple[Bounded, int]]:
@@ -178,6 +181,8 @@ def _counted(factors: Sequence[Bounded]) -> list[tuple[Bounded, int]]:
 
 def _powers(least: Array, most: Array, count: int) -> list[tuple[Array, Array]]:
     """The ends of a number, and of its square as often as it is there."""
+    if count == 1:
+        return [(least, most)]
     ends = _zero_times(least, least), _zero_times(most, most)
     square = np.where((least <= 0.0) & (most >= 0.0), 0.0, np.minimum(*ends))
     squares = [(square, np.maximum(*ends))] * (count // 2)
@@ -214,6 +219,9 @@ def _over(low: Array, high: Array, least: Array, most: Array) -> tuple[Array, Ar
     """The ends of a quotient; a divisor that may be zero gives what is infinite on the side of its sign."""
     corners = [_of_its_sign(a / b, a) for a in _both(low, high) for b in _both(least, most)]
     below, above = reduce(np.fmin, corners), reduce(np.fmax, corners)
+    zero = (low == 0.0) & (high == 0.0)  # or NaN, which is seen to by itself
+    if every(least > 0.0):
+        return np.where(zero, 0.0, below), np.where(zero, 0.0, above)
     positive, negative = (least == 0.0) & (most > 0.0), (least < 0.0) & (most == 0.0)
     below = np.where(positive, np.where(low >= 0.0, low / most, -np.inf), below)
     above = np.where(positive, np.where(high <= 0.0, high / most, np.inf), above)
@@ -221,7 +229,6 @@ def _over(low: Array, high: Array, least: Array, most: Array) -> tuple[Array, Ar
     above = np.where(negative, np.where(low >= 0.0, low / least, np.inf), above)
     anything = (least < 0.0) & (most > 0.0) | (least == 0.0) & (most == 0.0)
     below, above = np.where(anything, -np.inf, below), np.where(anything, np.inf, above)
-    zero = (low == 0.0) & (high == 0.0)  # or NaN, which is seen to by itself
     return np.where(zero, 0.0, below), np.where(zero, 0.0, above)
 
 
@@ -314,7 +321,8 @@ def tightened(known: Bounded) -> Bounded:
     """
     reach = np.maximum(known.highest() - known.value, known.value - known.lowest())
     usable = np.isfinite(reach) & ~known.may_be_nan()
-    return known._replace(error=np.where(usable, np.minimum(known.bound(), reach * (1.0 + 4.0 * OWN)), known.bound()))
+    error = np.where(usable, np.minimum(known.bound(), reach * (1.0 + 4.0 * OWN)), known.bound())
+    return Bounded(known.value, error, *known[2:])
 
 
 def of_terms(

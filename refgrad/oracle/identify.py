@@ -13,6 +13,7 @@ from refgrad.isolation import hosting
 from refgrad.kinds.kind import Kind
 from refgrad.kinds.table import MODULES, kind_of, rule_of
 from refgrad.oracle.acceptance.findings import Fault
+from refgrad.oracle.acceptance.kept import keeping
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.confirming import ANSWERED, Confirmed, confirmed
 from refgrad.oracle.engine.environment import environment
@@ -100,7 +101,8 @@ def identify(
             resolve=resolve,
         )
         try:
-            found = _identification(trials(request, every, claim is not None), claim)
+            with keeping():
+                found = _identification(trials(request, every, claim is not None), claim)
         except CandidateError as error:
             if guessed and _was_found(error):
                 raise CandidateError(f"{error}; {_other_kinds(kind)}") from None

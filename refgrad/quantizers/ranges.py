@@ -76,6 +76,8 @@ def _divergences(histogram: bytes, levels: int) -> np.ndarray:
 
 def _kullback_leibler(kept: np.ndarray, beyond: float, levels: int) -> float:
     """The divergence of the bins with what is beyond them from their quantized form."""
+    if beyond > 0 and kept[-1] == 0:  # it falls on an empty bin: no quantized form can make up for it
+        return float(np.inf)
     group = np.minimum(np.arange(kept.size) * levels // kept.size, levels - 1)
     filled = kept > 0
     sums = np.bincount(group, kept, levels)
@@ -84,7 +86,7 @@ def _kullback_leibler(kept: np.ndarray, beyond: float, levels: int) -> float:
     reference = kept.copy()
     reference[-1] += beyond
     p, q = reference / reference.sum(), spread / max(spread.sum(), 1.0)
-    if ((p > 0) & (q == 0)).any():  # what is beyond fell on an empty bin: no quantized form can make up for it
+    if ((p > 0) & (q == 0)).any():
         return float(np.inf)
     inside = p > 0
     return float(np.sum(p[inside] * np.log(p[inside] / q[inside])))

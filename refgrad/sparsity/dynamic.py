@@ -170,12 +170,16 @@ def best(scores: np.ndarray, among: np.ndarray, k: int, ties: str = "low", *then
     k = min(max(k, 0), int(np.count_nonzero(among)))
     if not then:
         return top_k(ranked.reshape(1, -1), k, ties).reshape(scores.shape) & among
-    index = np.arange(scores.size)
-    order = np.lexsort(
-        (index if ties == "low" else -index, *(~keys(a * 1.0).ravel() for a in then[::-1]), ~ranked.ravel())
-    )
-    chosen = np.zeros(scores.size, bool)
-    chosen[order[:k]] = True
+    if not k:
+        return np.zeros(scores.shape, bool)
+    ranked = ranked.ravel()
+    threshold = np.partition(ranked, ranked.size - k)[ranked.size - k]
+    chosen, tied = ranked > threshold, np.flatnonzero(ranked == threshold)
+    left = k - int(np.count_nonzero(chosen))
+    if left < tied.size:  # the others are told by what comes next
+        index = tied if ties == "low" else -tied
+        tied = tied[np.lexsort((index, *(~keys(a * 1.0).ravel()[tied] for a in then[::-1])))[:left]]
+    chosen[tied] = True
     return chosen.reshape(scores.shape) & among
 
 

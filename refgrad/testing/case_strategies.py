@@ -18,7 +18,7 @@ from refgrad.oracle.inputs import masks
 from refgrad.quantizers.base import Quantizer
 from refgrad.rule import Range
 from refgrad.sparsity.base import Mask
-from refgrad.testing.strategies import moderate, numbers
+from refgrad.testing.strategies import moderate, numbers, row_of
 
 #: numbers that parameters are drawn from, as far as they are legal
 PARAMETERS = (0.25, 0.5, 0.3, 1.0, 2.0, 0.75)
@@ -64,8 +64,8 @@ def estimates(draw: Any, rule: Estimator, dtype: np.dtype, tame: bool) -> dict[s
     element = moderate() if tame else numbers(dtype)
     shape = (draw(st.integers(1, ROWS)), draw(st.integers(1, ELEMENTS)) * step_of(rule, dtype))
     size = shape[0] * shape[1]
-    x = draw(st.lists(element | st.integers(-6, 6).map(lambda k: k / 4), min_size=size, max_size=size))
-    cotangent = draw(st.lists(moderate(), min_size=size, max_size=size))
+    x = draw(row_of(_or_quarters(element), size))
+    cotangent = draw(row_of(moderate(), size))
     arrays = {"x": _array(x, dtype).reshape(shape), "cotangent": _array(cotangent, dtype).reshape(shape)}
     for name, axes in _drawn(rule).items():
         legal = rule.parameters[name].legal
@@ -109,10 +109,21 @@ def _legal(legal: Range) -> list[float]:
     return found or [(max(legal.low, -1e3) + min(legal.high, 1e3)) / 2]
 
 
+@lru_cache(maxsize=64)
+def _or_quarters(element: st.SearchStrategy[float]) -> st.SearchStrategy[float]:
+    """Numbers of a strategy, and small multiples of a quarter, at which decisions fall."""
+    return element | st.integers(-6, 6).map(lambda k: k / 4)
+
+
+@lru_cache(maxsize=64)
+def _far_from_overflow(dtype: np.dtype) -> st.SearchStrategy[float]:
+    return numbers(dtype).filter(lambda v: abs(v) <= dtypes.format_of(dtype).largest / 8)
+
+
 @st.composite
 def quantized(draw: Any, rule: Quantizer, dtype: np.dtype, tame: bool) -> dict[str, np.ndarray]:
     """An array that repeats a few numbers, in the smallest shape that the rule takes."""
-    element = moderate() if tame else numbers(dtype).filter(lambda v: abs(v) <= dtypes.format_of(dtype).largest / 8)
+    element = moderate() if tame else _far_from_overflow(dtype)
     values = draw(st.lists(element, min_size=1, max_size=2 * ELEMENTS))
     x = _array(values, dtype)
     x = np.abs(x) if rule.nonnegative else x

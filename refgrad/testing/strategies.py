@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ def edges(dtype: Any) -> list[float]:
     return [sign * x for x in positive for sign in (1.0, -1.0)]
 
 
+@lru_cache(maxsize=64)  # Hypothesis looks through each new strategy, here for every example
 def numbers(dtype: Any = np.float32) -> st.SearchStrategy[float]:
     """Finite numbers of a format, as float64: its edges, ordinary ones, and all magnitudes alike."""
     facts = dtypes.format_of(dtype)
@@ -33,9 +35,16 @@ def numbers(dtype: Any = np.float32) -> st.SearchStrategy[float]:
     return st.one_of(st.sampled_from(edges(dtype)), st.integers(-8, 8).map(lambda k: k / 4), scaled)
 
 
+@lru_cache(maxsize=1)
 def moderate() -> st.SearchStrategy[float]:
     """Numbers whose squares and their products are normal in every format: none is near an edge."""
     return st.builds(lambda m, e: float(np.ldexp(m, e)), st.integers(-255, 255), st.integers(-9, -5))
+
+
+@lru_cache(maxsize=256)
+def row_of(element: st.SearchStrategy[float], size: int) -> st.SearchStrategy[list[float]]:
+    """So many numbers, each drawn from a strategy."""
+    return st.lists(element, min_size=size, max_size=size)
 
 
 @st.composite
@@ -45,7 +54,7 @@ def problems(
     """A parameter, its gradients and a rule's extra inputs: one tensor of one axis; gradients repeat now and then."""
     element = numbers(dtype) if element is None else element
     size = draw(st.integers(1, ELEMENTS))
-    row = st.lists(element, min_size=size, max_size=size)
+    row = row_of(element, size)
     p, grads = draw(row), [draw(row)]
     for _ in range(steps - 1):
         grads.append(draw(st.one_of(row, st.just(grads[-1]), st.just([0.0] * size))))

@@ -36,6 +36,18 @@ def test_best(w: np.ndarray, mask: np.ndarray, k: int) -> None:
     assert not best(np.full(12, np.nan, np.float32), mask & False, k).any()
 
 
+few = hnp.arrays(np.float32, 12, elements=st.integers(-1, 1).map(float))
+
+
+@given(w=few, first=few, second=few, mask=masks, k=st.integers(-1, 13), ties=st.sampled_from(["low", "high"]))
+def test_equal_scores_go_by_what_comes_next_and_then_by_their_index(
+    w: np.ndarray, first: np.ndarray, second: np.ndarray, mask: np.ndarray, k: int, ties: str
+) -> None:
+    sign = 1 if ties == "low" else -1
+    order = sorted(np.flatnonzero(mask), key=lambda i: (-w[i], -first[i], -second[i], sign * i))
+    assert chosen(best(w, mask, k, ties, first, second)) == {int(i) for i in order[: max(k, 0)]}
+
+
 @given(w=vectors, g=vectors, mask=masks, t=st.integers(0, 120))
 def test_rigl(w: np.ndarray, g: np.ndarray, mask: np.ndarray, t: int) -> None:
     for candidates in ("dropped_too", "inactive"):

@@ -6,7 +6,7 @@ out of its set, and undecided where bounds say nothing or another decision would
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -19,11 +19,15 @@ from refgrad.arithmetic.operations import MATRIX, OPERATIONS
 from refgrad.arithmetic.running_error import Bounded, Model, between, exact, scalar, widest
 from refgrad.axes import broadcasts
 from refgrad.derived import derived
+from refgrad.oracle.acceptance.kept import bits, bits_of, computed, made
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.tracing import Plan
 
 #: elements that are judged at a time where nothing couples them: temporaries then stay in the cache
 CHUNK = 32768
+
+#: what `Judged` is made of
+Parts = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
 
 INSIDE, OUTSIDE, UNDECIDED = np.uint8(0), np.uint8(1), np.uint8(2)
 
@@ -44,6 +48,10 @@ class Judged:
     low: np.ndarray
     high: np.ndarray
     no_number: np.ndarray | None = None
+
+    def parts(self) -> Parts:
+        """All that it is made of, in order."""
+        return self.status, self.truth, self.low, self.high, self.no_number
 
     def at(self, index: tuple[int, ...]) -> tuple[float, float, float]:
         """Of one element the truth and the ends.
@@ -167,6 +175,20 @@ def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Boun
         The outputs that were seen, judged, by name; and what is known of those that were not, to be carried on to the next
         step's ``before``.
     """
+
+    def key() -> Hashable:
+        read = tuple((n, bits_of(step.before[n])) for n in step.plan.graph.inputs() if n in step.before)
+        return judge, computed(step.plan, step.free), read, tuple((n, bits(a)) for n, a in step.after.items()), policy
+
+    def make() -> tuple[tuple[tuple[str, Parts], ...], tuple[tuple[str, Bounded], ...]]:
+        judged, carried = _judge(step, policy)
+        return tuple((n, each.parts()) for n, each in judged.items()), tuple(carried.items())
+
+    judged, carried = made(step.after["p"].size, key, make)
+    return {n: Judged(*parts) for n, parts in judged}, dict(carried)
+
+
+def _judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Bounded]]:
     dtype = step.after["p"].dtype
     model = model_for(policy, dtype)
     enclosure = enclosure_of(step.plan, model)

@@ -9,13 +9,13 @@ own one is handed on to what is judged after it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.arithmetic.running_error import Model, exact, widest
+from refgrad.arithmetic.running_error import Bounded, Model, exact, widest
 from refgrad.candidates.masks import MaskSeen
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.estimators.choosing import Choosing
@@ -30,9 +30,10 @@ from refgrad.oracle.acceptance.judge import (
     scalars_of,
     union,
 )
+from refgrad.oracle.acceptance.kept import bits, computed, made
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.sparsity.base import Mask
-from refgrad.tracing import Plans, free_values, plan_for
+from refgrad.tracing import Plan, Plans, free_values, plan_for
 
 Arrays = Mapping[str, np.ndarray]
 Choices = dict[str, tuple[Judged, np.ndarray]]
@@ -84,23 +85,49 @@ def _scores(
     w = given["w"]
     free = free_values(w.shape, {})
     plan = plans(rule, w.ndim, free)
-    with np.errstate(all="ignore"):
-        scalars = scalars_of(plan, plan.graph, dict(zip(plan.free, free, strict=True)), model)
-        inputs = {n: exact(a.astype(np.float64), model) for n, a in given.items()}
-        ends: tuple[np.ndarray, np.ndarray] | None = None
-        judged: dict[str, Judged] = {}
-        for branch in enclosure_of(plan, model).branches(inputs, scalars, {}):
-            ends = widest(ends, branch.sets["scores"])
-            if seen.scores is not None:
-                new = compare(branch.sets["scores"], seen.scores.astype(np.float64), seen.scores.dtype, policy)
-                judged = union(judged or None, {"scores": new})
-    assert ends is not None
+    names = dict(zip(plan.free, free, strict=True))
     if seen.scores is not None:
+        judged = _compared(plan, names, given, seen.scores, model, policy)
         return seen.scores, seen.scores, judged
-    low, high = ends[0].astype(w.dtype), ends[1].astype(w.dtype)
+
+    def key() -> Hashable:
+        return _ends, computed(plan, names), tuple((n, bits(a)) for n, a in given.items()), model
+
+    low, high = made(w.size, key, lambda: _ends(plan, names, given, model))
     if getattr(rule, "ties", "") in THRESHOLD and not plan.graph.couples():
         high = np.where(_tied(low, high, given), low, high)
     return low, high, {}
+
+
+def _compared(
+    plan: Plan, names: Mapping[str, float], given: Arrays, scores: np.ndarray, model: Model, policy: Policy
+) -> dict[str, Judged]:
+    """The scores that were seen, judged."""
+    judged: dict[str, Judged] = {}
+    with np.errstate(all="ignore"):
+        for acceptable in _sets(plan, names, given, model):
+            new = compare(acceptable, scores.astype(np.float64), scores.dtype, policy)
+            judged = union(judged or None, {"scores": new})
+    return judged
+
+
+def _ends(plan: Plan, names: Mapping[str, float], given: Arrays, model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and the highest score of each unit in the dtype of the weights, over all ways through the decisions."""
+    ends: tuple[np.ndarray, np.ndarray] | None = None
+    with np.errstate(all="ignore"):
+        for acceptable in _sets(plan, names, given, model):
+            ends = widest(ends, acceptable)
+        assert ends is not None
+        dtype = given["w"].dtype
+        return ends[0].astype(dtype), ends[1].astype(dtype)
+
+
+def _sets(plan: Plan, names: Mapping[str, float], given: Arrays, model: Model) -> Iterator[Bounded]:
+    """The acceptance sets of the scores, one a way through the decisions."""
+    inputs = {n: exact(a.astype(np.float64), model) for n, a in given.items()}
+    scalars = scalars_of(plan, plan.graph, names, model)
+    for branch in enclosure_of(plan, model).branches(inputs, scalars, {}):
+        yield branch.sets["scores"]
 
 
 def _tied(low: np.ndarray, high: np.ndarray, given: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -7,7 +7,7 @@ taken as the outputs that were seen there say that it went.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from refgrad.oracle.acceptance.judge import (
     OUTSIDE,
     UNDECIDED,
     Judged,
+    Parts,
     compare,
     model_for,
     outside,
@@ -32,6 +33,7 @@ from refgrad.oracle.acceptance.judge import (
     undecide,
     union,
 )
+from refgrad.oracle.acceptance.kept import bits, computed, made
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.tracing import Plan
 
@@ -92,6 +94,27 @@ def judge_case(
         products: outputs that come out of at least one multiplication, even where the rule multiplies by nothing: a
             chain rule multiplies by a derivative of one, or by a scale and its reciprocal.
     """
+
+    def key() -> Hashable:
+        read = sorted({plan.rule.primary, *plan.graph.inputs()} & arrays.keys())
+        given, shown = tuple((n, bits(arrays[n])) for n in read), tuple((n, bits(a)) for n, a in seen.items())
+        return judge_case, computed(plan, free), given, shown, policy, products
+
+    def make() -> tuple[tuple[str, Parts], ...]:
+        judged = _judge_case(plan, free, arrays, seen, policy, products)
+        return tuple((n, each.parts()) for n, each in judged.items())
+
+    return {n: Judged(*parts) for n, parts in made(arrays[plan.rule.primary].size, key, make)}
+
+
+def _judge_case(
+    plan: Plan,
+    free: Mapping[str, float],
+    arrays: Mapping[str, np.ndarray],
+    seen: Mapping[str, np.ndarray],
+    policy: Policy,
+    products: frozenset[str],
+) -> dict[str, Judged]:
     parts = _parts(plan, free, arrays, seen, policy, products)
     with np.errstate(all="ignore"):
         group = _elements(parts.case, parts.graph, parts.inputs)

@@ -62,23 +62,26 @@ def _sum(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
 
 def measure(judged: Judged, values: np.ndarray, dtype: Any) -> Errors:
     """The distances of values of a dtype from the truth, where the truth is one number."""
-    decided = judged.status != UNDECIDED
-    values, truth = values.astype(np.float64)[decided], judged.truth[decided]
-    wrong = (judged.status == OUTSIDE)[decided]
-    distance = distances(values, truth, dtype)
+    status, wide, truth = judged.status.ravel(), values.astype(np.float64).ravel(), np.ravel(judged.truth)
+    decided = status != UNDECIDED
+    if not decided.all():
+        status, wide, truth = status[decided], wide[decided], truth[decided]
+    wrong = np.flatnonzero(status == OUTSIDE)
+    distance = distances(wide, truth, dtype)
     place = np.searchsorted(_ENDS, distance)
     facts = dtypes.format_of(dtype)
     # what is NaN counts with what is infinite
     size = np.maximum(np.fmin(np.abs(truth), facts.largest), facts.smallest_normal)
     group = (np.frexp(size)[1] - 1) // BINADES
     first = int(group.min(initial=0))
-    many, bad = (np.bincount(g - first) for g in (group, group[wrong]))
-    magnitudes = {}
-    for number in np.flatnonzero(many):
-        low = (int(number) + first) * BINADES
-        outside = int(bad[number]) if number < len(bad) else 0
-        largest = float(distance[group == number + first].max())
-        magnitudes[low] = Binades(low, int(many[number]), outside, largest)
+    group = group - first
+    many = np.bincount(group)
+    bad, largest = np.bincount(group[wrong], minlength=many.size), np.zeros(many.size)
+    np.maximum.at(largest, group, distance)
+    magnitudes = {
+        (low := (number + first) * BINADES): Binades(low, int(many[number]), int(bad[number]), float(largest[number]))
+        for number in np.flatnonzero(many).tolist()
+    }
     return Errors(_counts(place), _counts(place[wrong]), magnitudes)
 
 

@@ -20,6 +20,7 @@ from refgrad.kinds.kind import Kind
 from refgrad.kinds.record import Record, Wanted
 from refgrad.kinds.table import kind_of
 from refgrad.oracle.acceptance.findings import Fault, Output
+from refgrad.oracle.acceptance.kept import keeping
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine import reproduce
 from refgrad.oracle.engine.drive import drive
@@ -307,7 +308,8 @@ class Judgement:
 def _explained(explain: Explain, claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:
     """What the candidate is instead; a search that fails costs the explanation, not the verdict."""
     try:
-        return tuple(explain(claim, record, tally))
+        with keeping():
+            return tuple(explain(claim, record, tally))
     except Exception as error:  # whatever it is, the verdict stands without it
         record.notes.append(f"the search for what it is instead failed with {type(error).__name__}: {error}")
         return ()

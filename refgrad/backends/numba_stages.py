@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 #: what a kernel and its functions are compiled with: errors as NumPy has them, nothing reordered
-MEANING = {"error_model": "numpy", "fastmath": False}
+MEANING: dict[str, Any] = {"error_model": "numpy", "fastmath": False}
 #: Numba's own parts that are used here, besides what it documents
 _LIBRARY = ("_final_module", "_linking_libraries", "_get_module_for_linking", "_optimize_final_module")
 _CALLBACK = ("_compile_uncached",)
@@ -21,11 +21,12 @@ _CALLBACK = ("_compile_uncached",)
 
 def function_decorator() -> Callable[[Callable[..., Any]], Any]:
     """The decorator of functions that a kernel calls."""
-    from numba import njit
+    import numba
 
+    decorator: Any = numba.njit
     if not is_known():
-        return njit(**MEANING)
-    return njit(**MEANING, pipeline_class=_stages(), no_cpython_wrapper=True, no_cfunc_wrapper=True)
+        return decorator(**MEANING)
+    return decorator(**MEANING, pipeline_class=_stages(), no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def llvm_text(kernel: Callable[..., Any], signature: Any) -> tuple[str, str]:

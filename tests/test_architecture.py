@@ -99,7 +99,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     ),
     "keras": ("candidates.keras_optimizer",),
     "cupy": ("backends.cuda.cupy_device",),
-    "numba": ("backends.compiler",),
+    "numba": ("backends.compiler", "backends.numba_stages"),
     "llvmlite": ("backends.compiler",),
     "hypothesis": ("testing", "cli"),
     "pytest": ("testing.plugin",),

@@ -60,7 +60,9 @@ def target() -> str:
 def compile_object(source: KernelSource) -> bytes:
     """Machine code of a kernel, under the symbol `ENTRY`: IEEE operations, nothing reordered or contracted."""
     import llvmlite.binding as llvm
-    from numba import carray, cfunc, njit, types
+    from numba import carray, types
+
+    from refgrad.backends.numba_stages import function_decorator, llvm_text
 
     pointers = [types.CPointer(getattr(types, name)) for name in source.element_types()]
     names: dict[str, Any] = {"np": np, "carray": carray, "int32": types.int32, "int64": types.int64}
@@ -68,10 +70,10 @@ def compile_object(source: KernelSource) -> bytes:
     names |= {f"local_{kind}": _on_stack(kind) for kind in ("float64", "int64") if f"local_{kind}(" in source.text}
     signature = types.void(*[types.intp] * source.integers, *pointers, *[types.float64] * source.scalars)
     with _compiling():
-        names["function"] = njit(error_model="numpy", fastmath=False)
+        names["function"] = function_decorator()
         exec(compile(source.text, "<refgrad kernel>", "exec"), names)  # the text was made by this package from a graph
-        compiled = cfunc(signature, error_model="numpy", fastmath=False)(names["kernel"])
-    text = with_own_fill(with_own_roots(compiled.inspect_llvm().replace(compiled.native_name, SYMBOL))) + _entry(source)
+        text, name = llvm_text(names["kernel"], signature)
+    text = with_own_fill(with_own_roots(text.replace(name, SYMBOL))) + _entry(source)
     return _target_machine().emit_object(llvm.parse_assembly(text))
 
 

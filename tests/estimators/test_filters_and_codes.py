@@ -14,6 +14,7 @@ from refgrad import estimators as e
 from refgrad.estimators import indicators, schedules
 from refgrad.estimators.rotation import Rotation, learned_rotation, rotate, sides
 from tests.estimators.signs import sign_with
+from tests.literal import literal_bodies as literal_bodies
 
 torch = pytest.importorskip("torch", reason="compares with torch's autograd")
 functional = torch.nn.functional

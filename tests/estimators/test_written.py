@@ -12,6 +12,7 @@ import refgrad
 from refgrad import estimators as e
 from refgrad.estimators.base import Estimator
 from refgrad.rule import Choice, rules
+from tests.literal import literal_bodies as literal_bodies
 
 torch = pytest.importorskip("torch", reason="the form is written with detach")
 

@@ -11,6 +11,7 @@ import pytest
 import refgrad
 from refgrad.sparsity import SRSTE, Block, GraSP, L1Filters, L2Filters, Magnitude, NOfM, Wanda, WandaNOfM
 from refgrad.sparsity.base import Mask
+from tests.literal import literal_bodies as literal_bodies
 
 
 def explained(candidate: Any, rule: Mask, **arguments: Any) -> str | None:

@@ -63,6 +63,7 @@ class PowerSGD(Quantizer):
         ),
     ] = "local"
     parts = ("p", "q")
+    silent = True
 
     exempt_laws: ClassVar[Mapping[str, str]] = {
         "columns": "the matrix that it starts from has columns in an order of their own",
@@ -102,7 +103,8 @@ class PowerSGD(Quantizer):
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """P Q^T."""
-        return (arrays["p"] @ arrays["q"].T).reshape(shape)
+        product = arrays["p"].dot(arrays["q"].T)  # which warns of nothing, where `matmul` does
+        return product if product.shape == shape else product.reshape(shape)
 
     def factors(self, matrices: Sequence[np.ndarray], start: np.ndarray) -> list[dict[str, np.ndarray]]:
         """Each worker's factors: P from the mean of all products, each its own Q."""

@@ -84,6 +84,9 @@ class Plan(Frozen):
             return lambda *free: True
         values = self._function([expr for expr, _ in guards])
         wanted = tuple(taken for _, taken in guards)
+        if len(wanted) == 1:
+            one = bool(wanted[0])
+            return lambda *free: bool(values(*free)[0]) is one
         return lambda *free: tuple(map(bool, values(*free))) == wanted
 
     def _function(self, exprs: list[scalar_math.Expr]) -> Callable[..., Scalars]:
@@ -217,13 +220,24 @@ def plan_for(rule: Rule, ndim: int, free: tuple[float, ...], wanted: tuple[str, 
     Raises:
         TraceError: as `trace` says.
     """
+    last = _last(rule)
+    found = last.get((ndim, wanted))
+    if found is not None and found[0](*free):  # the common case: as the step before
+        return found[1]
     known = _plans(rule).setdefault((ndim, wanted), [])
-    for holds, plan in known:
-        if holds(*free):
-            return plan
+    for each in known:
+        if each[0](*free):
+            last[ndim, wanted] = each
+            return each[1]
     plan = trace(rule, ndim, dict(zip(free_names(rule, ndim), free, strict=True)), wanted)
     known.append((plan.holds, plan))
     return plan
+
+
+@derived
+def _last(rule: Rule) -> dict[tuple[int, tuple[str, ...] | None], tuple[Callable[..., bool], Plan]]:
+    """Of these the ones that held last."""
+    return {}
 
 
 @derived

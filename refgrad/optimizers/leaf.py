@@ -55,7 +55,7 @@ class Leaf:
         self.scalar_values = dict(zip(self.scalar_values, values, strict=True)) if self.scalar_values else {}
 
 
-WORKING = (np.dtype(np.float32), np.dtype(np.float64))
+WORKING = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 
 
 def as_they_are(p: Any, g: Any, state: Mapping[str, Any], slots: Collection[str]) -> dict[str, np.ndarray] | None:
@@ -73,14 +73,17 @@ def as_they_are(p: Any, g: Any, state: Mapping[str, Any], slots: Collection[str]
     if type(p) is not np.ndarray or p.dtype not in WORKING or type(state) is not dict or "t" not in state:
         return None
     dtype, shape = p.dtype, p.shape
-    if not as_it_is(p, dtype, shape, True) or not as_it_is(g, dtype, shape):
+    if not p.flags.carray or p.base is not None or not as_it_is(g, dtype, shape) or g.base is not None:
         return None
-    arrays = {"p": p, "g": g}
-    for name in slots:
+    arrays, seen = {"p": p, "g": g}, {id(p), id(g)}
+    for name in slots:  # as `as_it_is` and `alone`, without a call: there are several at each step of each parameter
         array = arrays[name] = state.get(name)
-        if not as_it_is(array, dtype, shape, True):
+        if type(array) is not np.ndarray or array.shape != shape or not array.flags.carray or array.base is not None:
             return None
-    return arrays if alone(arrays.values()) else None
+        if array.dtype is not dtype and array.dtype != dtype:
+            return None
+        seen.add(id(array))
+    return arrays if len(seen) == len(arrays) else None
 
 
 def check_fits(p: np.ndarray, array: np.ndarray, name: str, slot: Slot) -> None:

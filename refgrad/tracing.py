@@ -272,13 +272,19 @@ def _run_as_it_stands(rule: Rule) -> tuple[Rule, scalar_math.Scope]:
 
 @in_standard
 @np.errstate(all="ignore")
-def literal(rule: Rule, arrays: Mapping[str, np.ndarray], scalar_values: Mapping[str, float]) -> dict[str, Any]:
+def literal(
+    rule: Rule,
+    arrays: Mapping[str, np.ndarray],
+    scalar_values: Mapping[str, float],
+    body: Callable[[Any, Mapping[str, Any]], Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
     """The rule's body run on NumPy arrays as it stands: the meaning of the rule.
 
     Args:
         rule: the rule.
         arrays: what it takes, by name, all of one working dtype (float32 or float64), shaped as their axes say.
         scalar_values: the values of its `scalar_inputs`, by name.
+        body: a part of the rule's body to be run in its place, a function of the rule and of what it is given.
 
     Returns:
         The results by name: arrays of the working dtype, and scalars as floats.
@@ -288,10 +294,10 @@ def literal(rule: Rule, arrays: Mapping[str, np.ndarray], scalar_values: Mapping
     array([0.5, 0.5])
     """
     if arrays[rule.primary].ndim == 0:  # NumPy turns results of 0-d arrays into scalars, which promote differently
-        rows = literal(rule, {n: a.reshape(1) for n, a in arrays.items()}, scalar_values)
+        rows = literal(rule, {n: a.reshape(1) for n, a in arrays.items()}, scalar_values, body)
         return {n: v.reshape(()) if isinstance(v, np.ndarray) else v for n, v in rows.items()}
     run, scope = _run_as_it_stands(rule)
     given: dict[str, Any] = {n: as_working(a, rule.scalars) for n, a in arrays.items()}
     given.update({n: scope.named(n, scalar_values[n]) for n in rule.scalar_inputs()})
-    results = run.body(given)
+    results = run.body(given) if body is None else body(run, given)
     return {n: v.value if isinstance(v, scalar_math.Scalar) else plain(v) for n, v in results.items()}

@@ -133,11 +133,23 @@ class Rule(Hyperparameters):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name in cls.computing & vars(cls).keys():
-            setattr(cls, name, entry_point(cls.checked_method(vars(cls)[name]), cls.writes.get(name, ())))
+            setattr(cls, name, cls.door(vars(cls)[name]))
         # what can be written once, below, is not compiled for every class: that is most of the time that importing takes
         dataclass(frozen=True, kw_only=True, repr=False, eq=False)(cls)
         if "citation" in vars(cls):
             registry.register(cls)
+
+    @classmethod
+    def door(cls, function: typing.Callable[..., Any]) -> typing.Callable[..., Any]:
+        """A method of `computing` behind its door (`refgrad.entry_points`); a kind may have a shorter way in for common calls.
+
+        Args:
+            function: the method, as a rule's class has it.
+
+        Returns:
+            The method, as callers get it.
+        """
+        return entry_point(cls.checked_method(function), cls.writes.get(function.__name__, ()))
 
     @classmethod
     def checked_method(cls, function: typing.Callable[..., Any]) -> typing.Callable[..., Any]:

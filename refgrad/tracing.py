@@ -84,6 +84,9 @@ class Plan(Frozen):
             return lambda *free: True
         values = self._function([expr for expr, _ in guards])
         wanted = tuple(taken for _, taken in guards)
+        if len(wanted) == 1:
+            one = bool(wanted[0])
+            return lambda *free: bool(values(*free)[0]) is one
         return lambda *free: tuple(map(bool, values(*free))) == wanted
 
     def _function(self, exprs: list[scalar_math.Expr]) -> Callable[..., Scalars]:
@@ -217,13 +220,24 @@ def plan_for(rule: Rule, ndim: int, free: tuple[float, ...], wanted: tuple[str, 
     Raises:
         TraceError: as `trace` says.
     """
+    last = _last(rule)
+    found = last.get((ndim, wanted))
+    if found is not None and found[0](*free):  # the common case: as the step before
+        return found[1]
     known = _plans(rule).setdefault((ndim, wanted), [])
-    for holds, plan in known:
-        if holds(*free):
-            return plan
+    for each in known:
+        if each[0](*free):
+            last[ndim, wanted] = each
+            return each[1]
     plan = trace(rule, ndim, dict(zip(free_names(rule, ndim), free, strict=True)), wanted)
     known.append((plan.holds, plan))
     return plan
+
+
+@derived
+def _last(rule: Rule) -> dict[tuple[int, tuple[str, ...] | None], tuple[Callable[..., bool], Plan]]:
+    """Of these the ones that held last."""
+    return {}
 
 
 @derived
@@ -258,13 +272,19 @@ def _run_as_it_stands(rule: Rule) -> tuple[Rule, scalar_math.Scope]:
 
 @in_standard
 @np.errstate(all="ignore")
-def literal(rule: Rule, arrays: Mapping[str, np.ndarray], scalar_values: Mapping[str, float]) -> dict[str, Any]:
+def literal(
+    rule: Rule,
+    arrays: Mapping[str, np.ndarray],
+    scalar_values: Mapping[str, float],
+    body: Callable[[Any, Mapping[str, Any]], Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
     """The rule's body run on NumPy arrays as it stands: the meaning of the rule.
 
     Args:
         rule: the rule.
         arrays: what it takes, by name, all of one working dtype (float32 or float64), shaped as their axes say.
         scalar_values: the values of its `scalar_inputs`, by name.
+        body: a part of the rule's body to be run in its place, a function of the rule and of what it is given.
 
     Returns:
         The results by name: arrays of the working dtype, and scalars as floats.
@@ -274,10 +294,10 @@ def literal(rule: Rule, arrays: Mapping[str, np.ndarray], scalar_values: Mapping
     array([0.5, 0.5])
     """
     if arrays[rule.primary].ndim == 0:  # NumPy turns results of 0-d arrays into scalars, which promote differently
-        rows = literal(rule, {n: a.reshape(1) for n, a in arrays.items()}, scalar_values)
+        rows = literal(rule, {n: a.reshape(1) for n, a in arrays.items()}, scalar_values, body)
         return {n: v.reshape(()) if isinstance(v, np.ndarray) else v for n, v in rows.items()}
     run, scope = _run_as_it_stands(rule)
     given: dict[str, Any] = {n: as_working(a, rule.scalars) for n, a in arrays.items()}
     given.update({n: scope.named(n, scalar_values[n]) for n in rule.scalar_inputs()})
-    results = run.body(given)
+    results = run.body(given) if body is None else body(run, given)
     return {n: v.value if isinstance(v, scalar_math.Scalar) else plain(v) for n, v in results.items()}

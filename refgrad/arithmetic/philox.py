@@ -23,13 +23,23 @@ def philox4x32(counter: np.ndarray, key: tuple[int, int]) -> np.ndarray:
     Returns:
         uint32 of the counter's shape.
     """
-    c0, c1, c2, c3 = (counter[:, i].astype(np.uint64) for i in range(4))
-    k0, k1 = np.uint64(key[0]), np.uint64(key[1])
-    for _ in range(ROUNDS):
-        first, second = MULTIPLIERS[0] * c0, MULTIPLIERS[1] * c2
-        c0, c1, c2, c3 = (second >> _WORD) ^ c1 ^ k0, second & _LOW, (first >> _WORD) ^ c3 ^ k1, first & _LOW
-        k0, k1 = (k0 + BUMPS[0]) & _LOW, (k1 + BUMPS[1]) & _LOW
-    return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
+    words = counter.T.astype(np.uint64, order="C")
+    even, odd = words[::2].copy(), words[1::2].copy()  # words 0 and 2, which are multiplied, and words 1 and 3
+    multipliers, other, products = np.asarray(MULTIPLIERS[::-1])[:, None], even[::-1], np.empty_like(even)
+    for keys in _keys(key):
+        np.multiply(multipliers, other, products)
+        np.right_shift(products, _WORD, even)
+        even ^= odd
+        even ^= keys
+        np.bitwise_and(products, _LOW, odd)
+    words[::2], words[1::2] = even, odd
+    return words.T.astype(np.uint32, order="C")
+
+
+def _keys(key: tuple[int, int]) -> np.ndarray:
+    """The two words of each round, one below the other."""
+    rounds = np.arange(ROUNDS, dtype=np.uint64)[:, None]
+    return ((np.asarray(key, np.uint64) + np.asarray(BUMPS) * rounds) & _LOW)[:, :, None]
 
 
 def random_words(count: int, seed: int, stream: int = 0, start: int = 0) -> np.ndarray:

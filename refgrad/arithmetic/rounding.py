@@ -98,8 +98,26 @@ def decode(codes: np.ndarray, form: Minifloat) -> np.ndarray:
     Raises:
         ArgumentError: a code has more bits than the format.
     """
-    codes = check_codes(codes, 1 << form.bits)
-    return form.values[codes]
+    return gathered(form.values, check_codes(codes, 1 << form.bits))
+
+
+def gathered(table: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """The numbers of a table at places, in half the time of an index.
+
+    Args:
+        table: a vector.
+        codes: places in it, of an integer dtype; negative ones from its end.
+
+    Returns:
+        An array shaped like ``codes``.
+
+    Raises:
+        IndexError: a place that the table has not.
+
+    >>> gathered(np.asarray([0.0, 0.5]), np.asarray([[1, 0]], np.uint8)).tolist()
+    [[0.5, 0.0]]
+    """
+    return table[codes] if codes.dtype == np.uint64 else table.take(codes)
 
 
 def all_within(codes: np.ndarray, low: int, high: int) -> bool:
@@ -113,11 +131,13 @@ def all_within(codes: np.ndarray, low: int, high: int) -> bool:
     >>> all_within(np.asarray([3, 15], np.uint8), 0, 15), all_within(np.asarray([-1]), 0, 15)
     (True, False)
     """
+    if not codes.size:
+        return True
     least, most = _limits(codes.dtype)
-    return not codes.size or bool(
-        (low <= least or low <= np.minimum.reduce(codes, axis=None))
-        and (most <= high or np.maximum.reduce(codes, axis=None) <= high)
-    )
+    # of a short array the place of an extreme is found in half the time of the extreme itself
+    if low > least and codes.item(codes.argmin()) < low:
+        return False
+    return high >= most or bool(codes.item(codes.argmax()) <= high)
 
 
 @cache

@@ -302,6 +302,26 @@ LARGE = 2.0**127
 
 
 @dataclass(frozen=True)
+class _Bits:
+    """How the bits of a float dtype stand for a number."""
+
+    kind: np.dtype
+    mantissa: int
+    bias: int
+
+    @property
+    def normal(self) -> tuple[int, int]:
+        """The bits of the least and of the largest normal number above zero."""
+        return 1 << self.mantissa, ((2 * self.bias + 1) << self.mantissa) - 1
+
+
+_BITS = {
+    np.dtype(np.float32): _Bits(np.dtype(np.int32), 23, 127),
+    np.dtype(np.float64): _Bits(np.dtype(np.int64), 52, 1023),
+}
+
+
+@dataclass(frozen=True)
 class Exponent:
     """The exponent of the power of two near a magnitude m 2**k, 1 <= m < 2: k, and k + 1 from ``boundary`` on.
 
@@ -318,6 +338,27 @@ class Exponent:
     def __call__(self, x: np.ndarray) -> np.ndarray:
         if x.size == 1 and 0 < x.flat[0] < LARGE:
             return self._one(x)
+        if x.dtype not in _BITS or x.size < 2:
+            return self._any(x)
+        bits = x.view(_BITS[x.dtype].kind)
+        least, most = _BITS[x.dtype].normal
+        if rounding.all_within(bits, least, most):
+            return self._normal(x, bits)
+        normal = (bits >= least) & (bits <= most)
+        found = self._normal(x, bits)
+        found[~normal] = self._any(x[~normal])
+        return found
+
+    def _normal(self, x: np.ndarray, bits: np.ndarray) -> np.ndarray:
+        """Of normal numbers above zero, by their bits: what is added carries into the exponent from the boundary on."""
+        facts = _BITS[x.dtype]
+        added = (1 << facts.mantissa) - math.ceil((self.boundary - 1.0) * (1 << facts.mantissa))
+        if self.power:
+            return ((bits + added) & -(1 << facts.mantissa)).view(x.dtype)
+        return (((bits + added) >> facts.mantissa) - facts.bias).astype(x.dtype)
+
+    def _any(self, x: np.ndarray) -> np.ndarray:
+        """Of any numbers."""
         significand, exponent = np.frexp(x)
         near = exponent - 1
         if self.boundary < 2:

@@ -57,7 +57,7 @@ def runner(name: str) -> Runner:
     >>> arrays["p"]
     array([0.5, 0.5])
     """
-    return _RUNNERS[BACKEND.check("backend", name)]
+    return _RUNNERS[name if type(name) is str and name in _RUNNERS else BACKEND.check("backend", name)]
 
 
 def _numpy(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], threads: int | None) -> None:

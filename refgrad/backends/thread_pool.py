@@ -226,7 +226,7 @@ def most() -> int:
 
 def split(size: int, threads: int, unit: int = ALIGNMENT) -> list[tuple[int, int]]:
     """Contiguous chunks as (start, length), as many as there are threads or fewer; they begin at multiples of a unit."""
-    chunk = -(-size // min(threads, most()))
+    chunk = -(-size // (threads if threads <= AT_LEAST else min(threads, most())))
     chunk += -chunk % unit
     return [(start, min(chunk, size - start)) for start in range(0, size, chunk)]
 

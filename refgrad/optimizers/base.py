@@ -243,7 +243,7 @@ class Optimizer(Rule):
         >>> p, state["t"]
         (array([0.5, 0.5]), 1)
         """
-        slots = self._slots_like_p()
+        slots = self._array_slots()
         arrays = None if extras or slots is None else as_they_are(p, g, state, slots)
         if arrays is not None:
             t = steps_taken(state) + 1
@@ -301,11 +301,15 @@ class Optimizer(Rule):
         return trees.rebuild(p, [i.arrays["p"] for i in work]), self._collect(p, work, t)
 
     @derived
-    def _slots_like_p(self) -> tuple[str, ...] | None:
-        """The slots, if each is an array like the parameter and a step takes nothing besides the gradient; else None."""
+    def _array_slots(self) -> tuple[tuple[str, Slot | None], ...] | None:
+        """The slots, if each is an array and a step takes nothing besides the gradient; else None.
+
+        A slot that is shaped like the parameter has its name alone.
+        """
         slots = self.slots()
-        alike = all(s.axes == ELEMENT and not s.scalar for s in slots.values())
-        return tuple(slots) if alike and not self.inputs() else None
+        if self.inputs() or any(slot.scalar for slot in slots.values()):
+            return None
+        return tuple((name, None if slot.axes == ELEMENT else slot) for name, slot in slots.items())
 
     def _separated(self, extras: Mapping[str, Any], p: Any) -> tuple[dict[str, float], dict[str, Any]]:
         return extra.separated(self.inputs(), extras, p, type(self).__name__)

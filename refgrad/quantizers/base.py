@@ -6,21 +6,31 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
 
-from refgrad.arguments import FROM_ZERO, several
-from refgrad.arithmetic.arrays import as_array, as_it_is, plain_array
-from refgrad.arithmetic.dtypes import as_dtype, is_float, working
+from refgrad.arithmetic.arrays import as_array, as_it_is
+from refgrad.arithmetic.dtypes import as_dtype, working
 from refgrad.arithmetic.rounding import all_within
 from refgrad.axes import ELEMENT, Axes
 from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.quantizers.parts import is_kept, kept_array, shape_of, short_way
 from refgrad.rule import Rule
 
 #: the ends of what is admissible, element by element
 Ends = tuple[np.ndarray, np.ndarray]
+
+
+@np.errstate(all="ignore")
+def rounded_to(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Values in a dtype, of which NumPy does not say that they are too large or too small for it.
+
+    Args:
+        values: an array of a float dtype.
+        dtype: another one.
+    """
+    return values.astype(dtype)
 
 
 def around(value: np.ndarray, error: np.ndarray) -> Ends:
@@ -72,8 +82,18 @@ class Quantizer(Rule):
     searches: ClassVar[bool] = False
     computing: ClassVar[frozenset[str]] = frozenset({"quantize", "dequantize"})
 
+    #: True if `decode` does nothing that NumPy warns of: it only places, looks up, chooses, or scales whole numbers by powers
+    #: of two. Then NumPy is not told to be silent, which takes as long as many a short array
+    silent: ClassVar[bool] = False
+
     #: the code that stands for NaN, besides those of `legal_codes`
     poison_code: ClassVar[int | None] = None
+
+    @classmethod
+    def door(cls, function: Callable[..., Any]) -> Callable[..., Any]:
+        """As `Rule.door`, and the short way in for `dequantize`, unless a subclass writes it anew."""
+        whole = super().door(function)
+        return short_way(whole, Quantized) if function.__qualname__ == "Quantizer.dequantize" else whole
 
     @classmethod
     def checked_method(cls, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -222,10 +242,10 @@ class Quantizer(Rule):
         """
         self.check_parts(quantized)
         arrays = {
-            name: part if type(part) is np.ndarray and _is_kept(part.dtype) else kept_array(part, name)
+            name: part if type(part) is np.ndarray and is_kept(part.dtype) else kept_array(part, name)
             for name, part in quantized.arrays.items()
         }
-        shape, dtype = _shape(quantized.shape), as_dtype(quantized.dtype, "quantized.dtype")
+        shape, dtype = shape_of(quantized.shape), as_dtype(quantized.dtype, "quantized.dtype")
         self._check_codes(arrays)
         try:
             return self.decoded(arrays, shape, dtype)
@@ -249,7 +269,9 @@ class Quantizer(Rule):
         """
         values = self.decode(arrays, shape)
         values = values if values.shape == shape else values.reshape(shape)
-        return values if values.dtype == dtype else values.astype(dtype)
+        if values.dtype == dtype:
+            return values
+        return rounded_to(values, dtype) if self.silent else values.astype(dtype)
 
     def check_parts(self, quantized: Quantized) -> None:
         """Check that no part is missing.
@@ -299,39 +321,3 @@ class Quantizer(Rule):
             ArgumentError: what `quantize` says.
         """
         return self.dequantize(self.quantize(x))
-
-
-def kept_array(value: Any, name: str) -> np.ndarray:
-    """A part of what was quantized as NumPy's own array, its bytes in the order of the machine.
-
-    Args:
-        value: the part.
-        name: what errors call it.
-
-    Returns:
-        The same memory, or a copy where the bytes were in another order.
-
-    Raises:
-        ArgumentError: it is no array of integers, booleans or floats.
-    """
-    array = plain_array(value, name)
-    if array.dtype.kind not in "iub" and not is_float(array.dtype):
-        raise bad_argument(f"{name}.dtype", str(array.dtype), "integers, booleans or a float dtype")
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
-
-
-@cache
-def _is_kept(dtype: np.dtype) -> bool:
-    """True of the dtypes that `kept_array` gives."""
-    return dtype.isnative and (dtype.kind in "iub" or is_float(dtype))
-
-
-def _shape(value: Any) -> tuple[int, ...]:
-    """The shape of the array that was quantized; `ArgumentError` if it is none."""
-    if type(value) is tuple:  # the common case: that of an array
-        for each in value:
-            if type(each) is not int or each < 0:
-                break
-        else:
-            return value
-    return tuple(FROM_ZERO.check("quantized.shape", length) for length in several("quantized.shape", value, "lengths"))

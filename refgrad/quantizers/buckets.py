@@ -23,7 +23,7 @@ from refgrad.tracing import literal
 class Bucketed(Random, Decoded):
     """Buckets of the flat array, the last of which may be short, each with a norm.
 
-    A subclass writes `body`, from rows ``x``, the ``bucket_norm`` of each and uniforms to codes, and says in which dtype with
+    A subclass writes `coded`, from rows ``x``, the ``bucket_norm`` of each and uniforms to codes, and says in which dtype with
     `wide`; norms are computed in float64 and rounded once.
     """
 
@@ -77,6 +77,14 @@ class Bucketed(Random, Decoded):
         """Codes, as they are kept."""
         return {"codes": self.kept_codes}
 
+    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Norms, and codes under those that are handed in."""
+        return {"norm": self.norms(given["x"]), "codes": self.coded(given)}
+
+    def coded(self, given: Mapping[str, Any]) -> Any:
+        """Codes under the norms that are handed in; a subclass writes it."""
+        raise NotImplementedError
+
     def norms(self, rows: Any) -> Any:
         """The norm of each row."""
         if self.norm == "max":
@@ -98,7 +106,8 @@ class Bucketed(Random, Decoded):
                 return found[wanted]
         if wanted == "norm":
             return np.asarray(self.norms(given["x"]))
-        return literal(self, given, {})["codes"].astype(self.kept_codes.kind)
+        found = literal(self, given, {}, lambda rule, rows: {"codes": rule.coded(rows)})
+        return found["codes"].astype(self.kept_codes.kind)
 
     def draw(self, x: np.ndarray, uniform: np.ndarray) -> dict[str, np.ndarray]:
         """Norms and signed levels."""
@@ -196,8 +205,8 @@ class QSGD(Bucketed):
         """Integers."""
         return WholeCodes("int32")
 
-    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Norms, and signed levels under those that are handed in; shares less their floors are exact in any dtype."""
+    def coded(self, given: Mapping[str, Any]) -> Any:
+        """Signed levels; shares less their floors are exact in any dtype."""
         x, norm, s = given["x"], given["bucket_norm"], float(self.levels)
         size = np.abs(x)
         y = s * (size / norm) if self.order == "share" else (s / norm) * size
@@ -205,7 +214,7 @@ class QSGD(Bucketed):
         low = np.floor(y)
         level = np.where(given["uniform"] < y - low, low + 1.0, low)
         known = (norm < np.inf) & (level == level)
-        return {"norm": self.norms(x), "codes": np.where(known, np.sign(x) * level, 0.0)}
+        return np.where(known, np.sign(x) * level, 0.0)
 
     def admitted(
         self, part: str, x: np.ndarray, seen: Mapping[str, np.ndarray], own: np.ndarray, reach: float, **besides: Any

@@ -112,4 +112,4 @@ class Cast(Decoded):
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The value of each code, of any format."""
-        return rounding.decode(arrays["codes"], self.record)
+        return self.closed(rounding.decode(arrays["codes"], self.record), shape)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.arithmetic.dtypes import finite
+from refgrad.arithmetic.rounding import check_codes, gathered
 from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Ends, Quantizer, around
 from refgrad.rule import Choice, Citation, Whole, by
@@ -136,6 +137,7 @@ class Codebook(Quantizer):
     """
 
     on_host: ClassVar[str] = "its table is searched for in the array"
+    silent = True
 
     clusters: Annotated[int, Whole(1, 256)] = 16
     parts = ("codebook", "codes")
@@ -169,11 +171,9 @@ class Codebook(Quantizer):
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The codebook's values; `ArgumentError` for a code that is not in it."""
         codebook, codes = arrays["codebook"], arrays["codes"]
-        if codes.size and int(codes.max()) >= len(codebook):
-            raise bad_argument(
-                "quantized['codes']", int(codes.max()), f"less than {len(codebook)}, the codebook's length"
-            )
-        return codebook[codes].reshape(shape)
+        if codebook.ndim != 1:
+            raise bad_argument("quantized['codebook'].shape", codebook.shape, "one axis")
+        return gathered(codebook, check_codes(codes, codebook.size, "quantized['codes']")).reshape(shape)
 
 
 class KMeans(Codebook):
@@ -246,6 +246,7 @@ class ProductQuantizer(Quantizer):
     """
 
     on_host: ClassVar[str] = "its tables are searched for in the array"
+    silent = True
 
     subspaces: Annotated[int, Whole(1)] = 4
     clusters: Annotated[int, Whole(1, 256)] = 16

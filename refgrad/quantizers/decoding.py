@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from refgrad.arithmetic.minifloats import MINIFLOATS
+from refgrad.arithmetic.rounding import gathered
 from refgrad.arithmetic.steps import FormatCodes, TableCodes, WholeCodes
 from refgrad.axes import Axes
 from refgrad.backends import worth_compiling
@@ -33,6 +34,8 @@ class Decoded(Quantizer):
     decodes_in: ClassVar[np.dtype] = np.dtype(np.float64)
     #: True where values are computed in the dtype of scales, if there are any
     scales_say: ClassVar[bool] = True
+    #: True if `restore` rounds nothing where codes are all that it takes, so that the dtype that it works in does not matter
+    exact: ClassVar[bool] = False
 
     @property
     def read_codes(self) -> Reads | None:
@@ -83,17 +86,25 @@ class Decoded(Quantizer):
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """`restore` run as it stands."""
+        return self._decoded_in(None, arrays, shape)
+
+    def _decoded_in(
+        self, dtype: np.dtype | None, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]
+    ) -> np.ndarray:
         parts = self.opened(arrays, shape)
-        parts["codes"] = read(self.read_codes, parts["codes"], self._works_in(parts))
+        parts["codes"] = read(self.read_codes, parts["codes"], self._works_in(parts) if dtype is None else dtype)
         return self.closed(self.restore(parts), shape)
 
     def decoded(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """As `Quantizer.decoded`: by a kernel where the array is long enough to be worth one."""
-        size = arrays["codes"].size
-        if size and worth_compiling(size):
+        codes = arrays["codes"]
+        if worth_compiling(codes.size):
             values = self._by_kernel(arrays, shape, dtype)
             if values is not None:
                 return values
+        if self.exact and len(arrays) == 1 and dtype in FLOATS and codes.dtype.itemsize < 8:
+            # the whole numbers are rounded once, to that dtype, as the values would be
+            return self._decoded_in(dtype, arrays, shape)
         values = self.decode(arrays, shape)
         return values if values.dtype == dtype else values.astype(dtype)
 
@@ -156,5 +167,5 @@ def read(record: Reads | None, codes: np.ndarray, dtype: Any) -> np.ndarray:
         values = codes.astype(dtype)
         return values if record is None or record.unit == 1 else values * values.dtype.type(record.unit)
     if isinstance(record, TableCodes):
-        return record.array(dtype)[codes if codes.dtype.kind in "iu" else codes.astype(np.int32)]
-    return MINIFLOATS[record.format].values[codes].astype(dtype, copy=False)
+        return gathered(record.array(dtype), codes if codes.dtype.kind in "iu" else codes.astype(np.int32))
+    return gathered(MINIFLOATS[record.format].values, codes).astype(dtype, copy=False)

@@ -149,6 +149,7 @@ class SignSGD(ElementQuantizer):
     """
 
     decodes_in = np.dtype(np.float32)
+    exact = True
     zero: Zero = "zero"
     scaled: Annotated[
         str,
@@ -174,6 +175,11 @@ class SignSGD(ElementQuantizer):
         "the sign of zero: 0 here, +1 in GRACE and DeepSpeed; NaN counts as zero; scaling is no part of signSGD "
         "and named by its own sources (scaled)"
     )
+
+    @property
+    def silent(self) -> bool:  # type: ignore[override]
+        """True of signs alone."""
+        return self.scaled == "none"
 
     @property
     def parts(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -255,6 +261,7 @@ class OneBit(ElementQuantizer):
     """
 
     parts = ("low", "high", "codes")
+    silent = True
 
     exempt_laws: ClassVar[Mapping[str, str]] = {
         "half a step": "there is no code between the two signs",

@@ -119,8 +119,8 @@ class NUQSGD(Bucketed):
         """Integers."""
         return WholeCodes("int8")
 
-    def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Norms, and signed numbers of levels under those that are handed in."""
+    def coded(self, given: Mapping[str, Any]) -> Any:
+        """Signed numbers of levels."""
         x, norm = given["x"], given["bucket_norm"]
         share = np.where(norm > 0, np.minimum(np.abs(x) / norm, 1.0), 0.0)
         known = (norm < np.inf) & (share == share)
@@ -129,7 +129,7 @@ class NUQSGD(Bucketed):
         chance = np.where(least, share * 2.0**self.levels, share / step(share, Exponent(power=True)) - 1.0)
         level = np.where(least, 0.0, step(share, Exponent()) + (self.levels + 1.0))
         level = np.where(given["uniform"] < chance, level + 1.0, level)
-        return {"norm": self.norms(x), "codes": np.where(known, np.sign(x) * level, 0.0)}
+        return np.where(known, np.sign(x) * level, 0.0)
 
     def level(self, share: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         """The number of the level that a share becomes."""

@@ -18,6 +18,7 @@ class Sparse(Quantizer):
 
     on_host: ClassVar[str] = "how many places it keeps is not how many elements there are"
 
+    silent = True
     ratio: Annotated[float, Range(0.0, 1.0, open_high=False)] = 0.01
     parts = ("indices", "values")
 

@@ -155,6 +155,7 @@ class WAGEError(ElementQuantizer):
 
     encodes_in = np.dtype(np.float64)
     finite_alone = True
+    silent = exact = True
     bits: Annotated[int, Whole(2, 15)] = 8
 
     citation = WAGE_CITATION
@@ -203,6 +204,7 @@ class WAGEGradient(Drawn):
     """
 
     finite_alone = True
+    silent = exact = True
     bits: Annotated[int, Whole(2, 15)] = 8
     lr: Positive = 8.0
 

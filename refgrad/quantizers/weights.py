@@ -9,6 +9,7 @@ import numpy as np
 
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import finite
+from refgrad.arithmetic.rounding import check_codes
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
 from refgrad.rule import Choice, Citation, Flag, NonNegative, Whole, by
@@ -154,15 +155,20 @@ class RoundToNearest(Quantizer):
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The points of the grids."""
-        group_of, scale = arrays["group_of"], arrays["scale"]
-        for part, count in (("group_of", scale.shape[1]), ("codes", self.top + 1)):
-            part_codes = arrays[part]
-            if part_codes.size and (part_codes.max() >= count or part_codes.min() < 0):
-                raise bad_argument(
-                    f"quantized[{part!r}]", int(part_codes.max()), f"whole numbers from 0 to {count - 1}"
-                )
-        steps = arrays["codes"].astype(scale.dtype) - arrays["zero"].astype(scale.dtype)[:, group_of]
-        return scale[:, group_of] * steps
+        scale, zero, codes, group_of = (arrays[part] for part in RoundToNearest.parts)
+        groups, inputs = scale.shape[1], codes.shape[1:]
+        if group_of.shape != inputs:
+            raise bad_argument("quantized['group_of'].shape", group_of.shape, f"{inputs}, one an input")
+        check_codes(group_of, groups, "quantized['group_of']")
+        check_codes(codes, self.top + 1, "quantized['codes']")
+        if zero.shape != scale.shape or len(scale) != len(codes):
+            raise bad_argument("quantized['zero'].shape", zero.shape, f"{(len(codes), groups)}, as that of 'scale'")
+        steps, zero = codes.astype(scale.dtype), zero.astype(scale.dtype)
+        if groups != 1:  # else each row has one scale, which stands beside it
+            scale, zero = scale.take(group_of, axis=1), zero.take(group_of, axis=1)
+        steps -= zero
+        steps *= scale
+        return steps
 
 
 def _lowest(rows: np.ndarray) -> np.ndarray:

@@ -113,3 +113,19 @@ def test_a_power_of_two_is_no_rounding() -> None:
     assert product(1, [x], [half], replace(model, exact_scaling=False)).bound() > 0
     near = Bounded(np.asarray(1.1), np.asarray(1e-9))
     assert product(1, [near], [half], model).bound() > 0
+
+
+@pytest.mark.parametrize("power", [False, True])
+@pytest.mark.parametrize("boundary", [2.0, 1.5, math.sqrt(2)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_exponents_of_an_array_are_those_of_its_elements(dtype: type, boundary: float, power: bool) -> None:
+    """Normal numbers are taken by their bits, together; all others, and those that stand alone, by their significands."""
+    rule, facts = Exponent(boundary, power), np.finfo(dtype)
+    drawn = np.abs(np.random.default_rng(3).standard_normal(500)).astype(dtype)
+    edges = [np.nextafter(dtype(boundary), dtype(to)) for to in (0, 1, 9)]
+    normal = np.concatenate([drawn, np.asarray([facts.tiny, 1.0, facts.max, *edges], dtype)])
+    special = np.asarray([0.0, -0.0, -1.0, facts.smallest_subnormal, np.inf, -np.inf, np.nan], dtype)
+    with np.errstate(over="ignore"):
+        for x in (normal, special, np.concatenate([normal, special]), normal[::2].reshape(1, -1)):
+            alone = np.concatenate([rule(each.reshape(1)) for each in x.ravel()])
+            assert rule(x).tobytes() == alone.tobytes()

@@ -80,6 +80,11 @@ def extreme(x, b, n):
 """,
     "least": _END.format(name="least", better="<"),
     "most": _END.format(name="most", better=">"),
+    # from the bits of a float to a whole number in the order of floats, and back; of these a processor compares many at a time
+    "order": """
+def order(bits):
+    return np.int32(bits ^ np.int32(np.int32(bits >> np.int32(31)) & np.int32(0x7FFFFFFF)))
+""",
     "integer": """
 def integer(x):
     return np.uint8(np.int32(x)) if abs(x) < np.float32(2**31) else np.uint8(0)
@@ -130,19 +135,25 @@ for i in range(n):
         ("levels",),
         {"x": _FLOATS, "scale": _NUMBERS, "minimum": _NUMBERS, "codes": _CODES},
         """
-low = high = x[b, 0]
+least_place, most_place = np.int32(0x7FFFFFFF), np.int32(-0x7FFFFFFF)
 for i in range(n):
-    value = x[b, i]
-    if value < low:
-        low = value
-    if value > high:
-        high = value
+    place = order(np.float32(x[b, i]).view(np.int32))
+    least_place, most_place = min(least_place, place), max(most_place, place)
+low, high = np.int32(order(least_place)).view(np.float32), np.int32(order(most_place)).view(np.float32)
+if low == zero or high == zero:  # of two zeros the first one
+    low = high = x[b, 0]
+    for i in range(n):
+        value = x[b, i]
+        if value < low:
+            low = value
+        if value > high:
+            high = value
 scale[b], minimum[b] = (high - low) / np.float32(levels), low
 inverse = reciprocal(scale[b])
 for i in range(n):
     codes[b, i] = min(integer((x[b, i] - low) * inverse + half), np.uint8(levels))
 """,
-        ("integer", "reciprocal"),
+        ("integer", "reciprocal", "order"),
     ),
     "code_symmetric": Loop(
         ("levels", "zero_code"),

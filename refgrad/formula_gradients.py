@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic import written
 from refgrad.arithmetic.body_mutations import texts_of
 from refgrad.arithmetic.reverse import run_backwards
 from refgrad.errors import ArgumentError
@@ -123,6 +124,24 @@ def gradient(rule: Any, arrays: Sequence[Any], forward: bool, body: Callable[...
         else:
             results = {"output": found}
     return results | {GRADIENT.format(name): each for name, each in zip(rule.wrt, gradients, strict=True)}
+
+
+def gradient_lines(rule: Any) -> list[str]:
+    """What a derived gradient computes, as assignments in NumPy's words; lengths stand by the names of axes.
+
+    Args:
+        rule: the gradient of a formula.
+    """
+    axes = [axis for axis in rule.lengths if not axis.isdigit()]
+    runs = []
+    for more in (0, 1):
+        lengths = {axis: length + more * (i + 1) for i, (axis, length) in enumerate(rule.lengths.items())}
+        lengths = {axis: int(axis) if axis.isdigit() else length for axis, length in lengths.items()}
+        random = np.random.Generator(np.random.Philox(0))
+        arrays = {name: random.random([lengths[axis] for axis in own]) for name, own in rule.takes().items()}
+        runs.append((arrays, {axis: lengths[axis] for axis in axes}))
+    with np.errstate(all="ignore"):
+        return written.lines(rule.apply, runs)
 
 
 def result_axes(owner: Any) -> dict[str, str]:

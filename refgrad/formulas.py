@@ -17,7 +17,7 @@ from refgrad.arithmetic.stored_places import stored as stored
 from refgrad.arithmetic.subgradients import stop_gradient as stop_gradient
 from refgrad.citation import Citation
 from refgrad.errors import ArgumentError, RefgradError, TraceError, bad_argument, nearest, shown, with_article
-from refgrad.formula_gradients import Derived, gradient
+from refgrad.formula_gradients import Derived, gradient, gradient_lines
 from refgrad.legal import Whole
 from refgrad.optimizers.transform import Transform, axes_named
 
@@ -179,7 +179,12 @@ class Formula(Transform):
                     raise bad_argument(f"{name}.shape", array.shape, f"{axis} = {known}, as in {where}")
 
     def formula_lines(self) -> list[str]:
-        """The function's text, from `def` on; none where it is not kept, as of one that was typed into an interpreter."""
+        """The function's text, from `def` on; none where it is not kept, as of one that was typed into an interpreter.
+
+        Of a gradient, which nobody wrote, the assignments that its derivation comes to.
+        """
+        if self.gradient_of is not None:
+            return gradient_lines(self)
         try:
             lines = textwrap.dedent(inspect.getsource(type(self).function)).splitlines()
         except (OSError, TypeError):

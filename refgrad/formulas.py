@@ -39,6 +39,7 @@ class Formula(Transform):
     """Base of the rules that `formula` makes of functions; such a rule is a class, whose instances have hyperparameters."""
 
     on_host = "its arrays have axes that it names itself"
+    derived_names = ("backward", "with_backward")
 
     #: the function that was decorated
     function: ClassVar[Callable[..., Any]]

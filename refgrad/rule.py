@@ -20,7 +20,7 @@ from refgrad.axes import Axes, named
 from refgrad.citation import Alternative, Citation, by
 from refgrad.derived import Frozen, derived
 from refgrad.entry_points import entry_point
-from refgrad.errors import ArgumentError, NoKernel, bad_argument, nearest
+from refgrad.errors import ArgumentError, NoKernel, bad_argument, meant_by, nearest
 from refgrad.layout import Section, Table, render_html
 from refgrad.legal import (
     Choice,
@@ -155,6 +155,8 @@ class Rule(Frozen):
     #: laws (`refgrad.testing`) that most rules of a kind obey but this one does not, each with the reason; None where
     #: nobody has said which, so that only those are asked that hold of every rule of the kind
     exempt_laws: ClassVar[Mapping[str, str] | None] = None
+    #: attributes of the class that are rules too, such as a formula's backward
+    derived_names: ClassVar[tuple[str, ...]] = ()
     #: what the rules of a room are called, such as "optimizer"
     kind: ClassVar[str] = "rule"
     #: the array that gives elementwise values their shape, and the working dtype
@@ -606,6 +608,12 @@ def _attribute(module: Any, name: str) -> Any:
     return found
 
 
+def _names(module: Any) -> list[str]:
+    """The rules that a module has, and those that they bring along, such as ``attention.backward``."""
+    found = {n: v for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, Rule)}
+    return [*found, *(f"{n}.{part}" for n, rule in found.items() for part in rule.derived_names)]
+
+
 def _qualified(name: str) -> type[Rule]:
     if name not in REGISTRY:
         module, _, own = name.partition(":")
@@ -619,7 +627,10 @@ def _qualified(name: str) -> type[Rule]:
         return found
     if name not in REGISTRY:
         rules()  # so that the nearest is found among all
-        hint = nearest(name, REGISTRY)
+        meant = meant_by(name.partition(":")[2], _names(sys.modules[module]), cutoff=0.7)
+        hint = f"; did you mean {meant!r}?" if meant else nearest(name, REGISTRY)
+        if meant:
+            _attribute(sys.modules[module], meant)  # what was meant may not be there either, and says why
         raise ArgumentError(
             f"{module!r} has no rule {name.partition(':')[2]!r}{hint}; legal: a subclass with a citation"
         )

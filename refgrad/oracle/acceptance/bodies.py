@@ -148,7 +148,7 @@ def judge_body(rule: Transform, arrays: Arrays, seen: Results, policy: Policy) -
 
 
 def _as_written(rule: Transform, arrays: Arrays, seen: Results, judged: dict[str, Judged]) -> dict[str, Judged]:
-    """Elements of which bounds say nothing, and that are no numbers: inside where a body itself, as it is written, gives the same.
+    """Results in which what is undecided and no number is inside, where a body itself, as it is written, gives the same.
 
     A share that underflows may be zero in a program or not, so that of 0/0 no bound tells whether it is NaN. But the body in
     the arrays' own arithmetic is a program of the family, and no other is worse for giving the same. It is run twice, since

@@ -137,8 +137,7 @@ def gradient_lines(rule: Any) -> list[str]:
     for more in (0, 1):
         lengths = {axis: length + more * (i + 1) for i, (axis, length) in enumerate(rule.lengths.items())}
         lengths = {axis: int(axis) if axis.isdigit() else length for axis, length in lengths.items()}
-        random = np.random.Generator(np.random.Philox(0))
-        arrays = {name: random.random([lengths[axis] for axis in own]) for name, own in rule.takes().items()}
+        arrays = rule.drawn(lengths, np.random.Generator(np.random.Philox(0)))
         runs.append((arrays, {axis: lengths[axis] for axis in axes}))
     with np.errstate(all="ignore"):
         return written.lines(rule.apply, runs)
@@ -177,9 +176,7 @@ def result_axes(owner: Any) -> dict[str, str]:
 
 def _result_shapes(owner: Any, lengths: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
     known = {**owner.lengths, **lengths}
-    random = np.random.Generator(np.random.Philox(0))
-    arrays = [random.random([known[axis] for axis in axes]) for axes in owner().takes().values()]
-    found = owner()(*arrays)
+    found = owner()(*owner().drawn(known, np.random.Generator(np.random.Philox(0))).values())
     if isinstance(found, Mapping):
         return {name: np.shape(x) for name, x in found.items()}
     if isinstance(found, tuple | list):

@@ -11,7 +11,9 @@ import numpy as np
 
 from refgrad.arithmetic.body_mutations import BodyMutation, place_of, replaced, replacements, texts_of
 from refgrad.arithmetic.carrier import Carrier
+from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.arithmetic.operations import OPERATIONS, UFUNCS
+from refgrad.arithmetic.subgradients import top_k
 from refgrad.rule import Rule
 
 #: an operation's name -> what does it to whatever stands for arrays, element by element
@@ -31,7 +33,12 @@ BY_ELEMENT: Mapping[str, Callable[..., Any]] = {
     "sqrt": np.sqrt,
     "where": np.where,
 }
-_DO: Mapping[str, Callable[..., Any]] = {**BY_ELEMENT, "matmul": operator.matmul, "solve": np.linalg.solve}
+_DO: Mapping[str, Callable[..., Any]] = {
+    **BY_ELEMENT,
+    "matmul": operator.matmul,
+    "solve": np.linalg.solve,
+    "top_k": top_k,
+}
 
 
 @dataclass(eq=False)
@@ -57,7 +64,7 @@ class Replacing:
 
     def of(self, body: Callable[..., Any], arrays: Sequence[Any]) -> Any:
         """The same of another body, such as a form's."""
-        found = body(*(Standing(_own(array), self) for array in arrays))
+        found = body(*(array if whole_numbers(array) else Standing(_own(array), self) for array in arrays))
         if isinstance(found, dict):
             return {name: plain(value) for name, value in found.items()}
         return tuple(map(plain, found)) if isinstance(found, tuple | list) else plain(found)

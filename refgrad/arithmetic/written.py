@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.arithmetic.operations import UFUNCS
 from refgrad.arithmetic.replacing import BY_ELEMENT
 from refgrad.arithmetic.shaped import Shaped
@@ -185,7 +186,8 @@ def lines(body: Callable[..., Mapping[str, Any]], runs: Sequence[tuple[Mapping[s
     >>> lines(body, [(arrays, {"n": 3}), (longer, {"n": 5})])
     ['a = x + y', 'z = np.exp(a) * a / n']
     """
-    found = [body(*(Written(a, name) for name, a in arrays.items())) for arrays, _ in runs]
+    handed = [[a if whole_numbers(a) else Written(a, name) for name, a in arrays.items()] for arrays, _ in runs]
+    found = [body(*arrays) for arrays in handed]
     writer = _Writer(list(zip(*(lengths.items() for _, lengths in runs), strict=True)), set(runs[0][0]) | set(found[0]))
     return writer.lines({name: tuple(_nodes(each[name]) for each in found) for name in found[0]})
 

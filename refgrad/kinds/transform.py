@@ -12,6 +12,7 @@ import numpy as np
 
 from refgrad.arithmetic import exact
 from refgrad.arithmetic.body_mutations import BodyMutation
+from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.arithmetic.replacing import Replacing
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.transform import resolve
@@ -208,7 +209,7 @@ class TransformKind(Stateless):
 
     def literal(self, rule: Transform, arrays: Arrays, plans: Plans = plan_for) -> list[np.ndarray]:
         """The body in float64."""
-        wide = [np.asarray(a, np.float64) for a in arrays.values()]
+        wide = [a if whole_numbers(a) else np.asarray(a, np.float64) for a in arrays.values()]
         return [np.asarray(r, np.float64) for r in named(rule(*wide)).values()]
 
     def rewritten(self, rule: Transform) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -328,7 +329,7 @@ def _shorter(rule: Transform, arrays: Arrays) -> Iterator[dict[str, np.ndarray]]
 
 def _plainer(arrays: Arrays) -> Iterator[dict[str, np.ndarray]]:
     for name, array in arrays.items():
-        plain = ranked(array)
+        plain = np.zeros_like(array) if whole_numbers(array) else ranked(array)
         if plain.tobytes() != np.ascontiguousarray(array).tobytes():
             yield {**arrays, name: plain}
 

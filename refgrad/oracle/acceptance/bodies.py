@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.arithmetic.explorer import Explorer, OpenChoice
 from refgrad.arithmetic.ranged import Ranged
 from refgrad.arithmetic.replacing import Losing
@@ -69,7 +70,8 @@ def _ways_of(
         explorer = Explorer(forced)
         if met is not None:
             met.append(explorer)
-        given = [Ranged(exact(a.astype(np.float64), model), model, explorer) for a in arrays.values()]
+        given = _given(arrays, model, explorer)
+        like = next(a for a in given if isinstance(a, Ranged))
         try:
             with np.errstate(all="ignore"):
                 results = named(body(*given))
@@ -78,10 +80,18 @@ def _ways_of(
         except OpenChoice:
             pending += [(*forced, False), (*forced, True)]
         else:
-            found.append({n: given[0].lift(r) for n, r in results.items()})
+            found.append({n: like.lift(r) for n, r in results.items()})
         if len(found) + len(pending) > MOST_WAYS:
             return None
     return found
+
+
+def _given(arrays: Arrays, model: Model, explorer: Explorer) -> list[Any]:
+    """What a body is handed: numbers that carry bounds, and labels as they are."""
+    return [
+        a.copy() if whole_numbers(a) else Ranged(exact(a.astype(np.float64), model), model, explorer)
+        for a in arrays.values()
+    ]
 
 
 def tried(rule: Transform, arrays: Arrays) -> None:
@@ -113,10 +123,11 @@ def defined(rule: Transform, arrays: Arrays, policy: Policy) -> bool:
     """
     dtype = arrays[rule.primary].dtype
     model, explorer = model_for(policy, dtype), Explorer()
-    given = [Ranged(exact(a.astype(np.float64), model), model, explorer) for a in arrays.values()]
+    given = _given(arrays, model, explorer)
+    like = next(a for a in given if isinstance(a, Ranged))
     try:
         with np.errstate(all="ignore"):
-            results = [given[0].lift(r) for r in named(rule.apply(*given)).values()]
+            results = [like.lift(r) for r in named(rule.apply(*given)).values()]
     except (
         OpenChoice,
         np.linalg.LinAlgError,
@@ -158,7 +169,7 @@ def _as_written(rule: Transform, arrays: Arrays, seen: Results, judged: dict[str
     if not any(each.any() for each in open_.values()):
         return judged
     computed = dtypes.working(arrays[rule.primary].dtype)
-    given = [np.array(a, computed) for a in arrays.values()]
+    given = [np.array(a, a.dtype if whole_numbers(a) else computed) for a in arrays.values()]
     runs: list[Results] = []
     with np.errstate(all="ignore"):
         for body in bodies(rule):

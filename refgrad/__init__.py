@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from refgrad.audits.audit import audit
     from refgrad.audits.found import Audit
     from refgrad.audits.recorder import record
-    from refgrad.formulas import formula, logsumexp, softmax, stop_gradient, stored
+    from refgrad.formulas import formula, logsumexp, one_hot, softmax, stop_gradient, stored, take, top_k
     from refgrad.legal import Choice, Flag, Fraction, NonNegative, Positive, Range, Real, Whole
     from refgrad.oracle.acceptance.policy import Policy
     from refgrad.oracle.engine.verdict import Verdict
@@ -54,6 +54,8 @@ __all__ = [
     "formula",
     "identify",
     "logsumexp",
+    "one_hot",
+    "one_hot",
     "optimizers",
     "quantizers",
     "record",
@@ -63,7 +65,9 @@ __all__ = [
     "stop_gradient",
     "stored",
     "survey",
+    "take",
     "tolerances",
+    "top_k",
     "verify",
 ]
 
@@ -73,7 +77,7 @@ _LATER = {
     "audit": "refgrad.audits.audit",
     "Audit": "refgrad.audits.found",
     "record": "refgrad.audits.recorder",
-    **dict.fromkeys(("formula", "logsumexp", "softmax", "stop_gradient", "stored"), "refgrad.formulas"),
+    **dict.fromkeys(("formula", "logsumexp", "one_hot", "softmax", "stop_gradient", "stored", "take", "top_k"), "refgrad.formulas"),
     "identify": "refgrad.oracle.identify",
     "Identification": "refgrad.oracle.identification",
     "sets": "refgrad.oracle.sets",

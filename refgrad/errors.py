@@ -131,6 +131,16 @@ def nearest(word: object, known: Iterable[str], cutoff: float = 0.5) -> str:
     >>> nearest("no", ["random", "os"], cutoff=0.7)
     ''
     """
+    meant = meant_by(word, known, cutoff)
+    return f"; did you mean {meant!r}?" if meant else ""
+
+
+def meant_by(word: object, known: Iterable[str], cutoff: float = 0.5) -> str:
+    """The legal word that is nearest to a word, as `nearest` finds it; empty if none is near.
+
+    >>> meant_by("adamw2", ["AdamW", "Lion"])
+    'AdamW'
+    """
     if not isinstance(word, str) or len(word) > LONGEST:
         return ""
     import difflib  # half of the time that `import refgrad` takes
@@ -138,4 +148,4 @@ def nearest(word: object, known: Iterable[str], cutoff: float = 0.5) -> str:
     by_lower = {name.lower(): name for name in known}
     exchanged = [name for name in by_lower if sorted(name) == sorted(word.lower())]
     close = exchanged or difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=cutoff)
-    return f"; did you mean {by_lower[close[0]]!r}?" if close else ""
+    return by_lower[close[0]] if close else ""

@@ -47,8 +47,7 @@ def check(rule: Any, name: str, function: Callable[..., Any]) -> None:
     Raises:
         ArgumentError: it gives others.
     """
-    random = np.random.Generator(np.random.Philox(0))
-    arrays = [random.random([rule.lengths[axis] for axis in axes]) for axes in rule.takes().values()]
+    arrays = rule.drawn(rule.lengths, np.random.Generator(np.random.Philox(0))).values()
     own, other = (_listed(body(*(a.copy() for a in arrays))) for body in (rule.apply, _body(rule, function)))
     what = f"the form {name!r} of {type(rule).__name__}"
     if own.keys() != other.keys():

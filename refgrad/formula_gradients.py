@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic import written
 from refgrad.arithmetic.body_mutations import texts_of
 from refgrad.arithmetic.reverse import run_backwards
 from refgrad.errors import ArgumentError
@@ -125,6 +126,23 @@ def gradient(rule: Any, arrays: Sequence[Any], forward: bool, body: Callable[...
     return results | {GRADIENT.format(name): each for name, each in zip(rule.wrt, gradients, strict=True)}
 
 
+def gradient_lines(rule: Any) -> list[str]:
+    """What a derived gradient computes, as assignments in NumPy's words; lengths stand by the names of axes.
+
+    Args:
+        rule: the gradient of a formula.
+    """
+    axes = [axis for axis in rule.lengths if not axis.isdigit()]
+    runs = []
+    for more in (0, 1):
+        lengths = {axis: length + more * (i + 1) for i, (axis, length) in enumerate(rule.lengths.items())}
+        lengths = {axis: int(axis) if axis.isdigit() else length for axis, length in lengths.items()}
+        arrays = rule.drawn(lengths, np.random.Generator(np.random.Philox(0)))
+        runs.append((arrays, {axis: lengths[axis] for axis in axes}))
+    with np.errstate(all="ignore"):
+        return written.lines(rule.apply, runs)
+
+
 def result_axes(owner: Any) -> dict[str, str]:
     """The axes of a formula's results, by the names that its arrays' axes have.
 
@@ -158,9 +176,7 @@ def result_axes(owner: Any) -> dict[str, str]:
 
 def _result_shapes(owner: Any, lengths: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
     known = {**owner.lengths, **lengths}
-    random = np.random.Generator(np.random.Philox(0))
-    arrays = [random.random([known[axis] for axis in axes]) for axes in owner().takes().values()]
-    found = owner()(*arrays)
+    found = owner()(*owner().drawn(known, np.random.Generator(np.random.Philox(0))).values())
     if isinstance(found, Mapping):
         return {name: np.shape(x) for name, x in found.items()}
     if isinstance(found, tuple | list):

@@ -15,11 +15,12 @@ from refgrad.arithmetic.explorer import OpenChoice
 from refgrad.arithmetic.stored_places import places_met
 from refgrad.arithmetic.stored_places import stored as stored
 from refgrad.arithmetic.subgradients import stop_gradient as stop_gradient
+from refgrad.arithmetic.subgradients import top_k as top_k
 from refgrad.citation import Citation
 from refgrad.errors import ArgumentError, RefgradError, TraceError, bad_argument, nearest, shown, with_article
-from refgrad.formula_gradients import Derived, gradient
+from refgrad.formula_gradients import Derived, gradient, gradient_lines
 from refgrad.legal import Whole
-from refgrad.optimizers.transform import Transform, axes_named
+from refgrad.optimizers.transform import BELOW, Transform, axes_named, below, length_of
 
 #: how long axes are with which a formula is tried, in the order in which they are named first, where nothing is said
 LENGTHS = (6, 37, 5, 11)
@@ -39,6 +40,7 @@ class Formula(Transform):
     """Base of the rules that `formula` makes of functions; such a rule is a class, whose instances have hyperparameters."""
 
     on_host = "its arrays have axes that it names itself"
+    derived_names = ("backward", "with_backward")
 
     #: the function that was decorated
     function: ClassVar[Callable[..., Any]]
@@ -100,9 +102,9 @@ class Formula(Transform):
         """The places at which programs may keep numbers in a narrower format (`refgrad.stored`)."""
         if self.gradient_of is not None:
             return self.differentiated().stored_places()
-        arrays = [np.ones([self.lengths[axis] for axis in axes]) for axes in self.takes().values()]
+        arrays = self.drawn(self.lengths, np.random.Generator(np.random.Philox(0)))
         with places_met() as met:
-            self(*arrays)
+            self(*arrays.values())
         return frozenset(met)
 
     def names(self) -> list[str]:
@@ -177,9 +179,21 @@ class Formula(Transform):
                 known, where = lengths.setdefault(axis, fixed)
                 if known != length:
                     raise bad_argument(f"{name}.shape", array.shape, f"{axis} = {known}, as in {where}")
+        known_lengths = {axis: length for axis, (length, _) in lengths.items()}
+        for array, (name, text) in zip(arrays, self.shapes.items(), strict=True):
+            most = below(text)
+            if most and array.size and not (0 <= array.min() and array.max() < length_of(most, known_lengths)):
+                wrong = array[(array < 0) | (array >= length_of(most, known_lengths))]
+                legal = f"whole numbers from 0 to {length_of(most, known_lengths) - 1}, below {most}"
+                raise bad_argument(f"{name}'s labels", int(wrong[0]), legal)
 
     def formula_lines(self) -> list[str]:
-        """The function's text, from `def` on; none where it is not kept, as of one that was typed into an interpreter."""
+        """The function's text, from `def` on; none where it is not kept, as of one that was typed into an interpreter.
+
+        Of a gradient, which nobody wrote, the assignments that its derivation comes to.
+        """
+        if self.gradient_of is not None:
+            return gradient_lines(self)
         try:
             lines = textwrap.dedent(inspect.getsource(type(self).function)).splitlines()
         except (OSError, TypeError):
@@ -214,7 +228,8 @@ def formula(
         citation: where the formula comes from. With one the formula enters the registry, and its module finds it by name.
         axes: for each array that the function takes, by its name, the names of the array's axes, such as ``"batch feature"``;
             ``""`` for one number; a number for an axis of that length, as in ``"token 2"``; with a plus sign at the end for an
-            array of numbers that are not negative.
+            array of numbers that are not negative; with ``below:`` and an axis for whole numbers from 0 on below its length, as
+            in ``labels="batch below:class"``, or below a number.
 
     Returns:
         A decorator. What it returns is the formula's class: ``rmsnorm(eps=1e-5)`` is a rule, and ``rmsnorm()(x, weight)`` its
@@ -321,10 +336,24 @@ def _shapes(name: str, arrays: list[str], axes: Mapping[str, str]) -> dict[str, 
             raise bad_argument(f"what is said of {name}'s {word}", text, legal)
         found = axes_named(text)
         names = [axis for axis in found if not (axis.isdigit() and int(axis))]
+        _check_below(name, word, text, axes)
         if not all(axis.isidentifier() for axis in names) or len(set(names)) < len(names) or "+" in text[:-1]:
             legal = "different names or lengths with spaces between, such as 'batch feature' or 'token 2'"
             raise bad_argument(f"what is said of {name}'s {word}", text, legal)
+    if all(below(axes[word]) for word in arrays):
+        raise ArgumentError(f"{name} takes whole numbers alone; legal: one array of floats at least")
     return {word: axes[word] for word in arrays}
+
+
+def _check_below(name: str, word: str, text: str, axes: Mapping[str, str]) -> None:
+    """What whole numbers are below is an axis that some array has, or a number."""
+    wholes = [part for part in text.split() if part.startswith(BELOW)]
+    known = {axis for other in axes.values() if isinstance(other, str) for axis in axes_named(other)}
+    most = below(text)
+    if not wholes or (len(wholes) == 1 and "+" not in text and (most in known or (most.isdigit() and int(most)))):
+        return
+    legal = f"one {BELOW} and an axis of an array or a number, such as 'batch {BELOW}class' where another has 'batch class'"
+    raise bad_argument(f"what is said of {name}'s {word}", text, legal)
 
 
 def _lengths(name: str, shapes: Mapping[str, str], given: Mapping[str, int]) -> dict[str, int]:
@@ -343,9 +372,10 @@ def _wrt(name: str, shapes: Mapping[str, str], text: Any) -> tuple[str, ...]:
     """The arrays with respect to which a formula has a gradient, in the order in which that gives it."""
     found = text.split() if isinstance(text, str) else [text]
     for word in found:
-        if word not in shapes or found.count(word) > 1:
+        if word not in shapes or found.count(word) > 1 or below(shapes[word]):
             close = nearest(word, shapes) if isinstance(word, str) else ""
-            raise ArgumentError(f"wrt of {name} is {shown(text)}{close}; legal: some of {' '.join(shapes)}, each once")
+            floats = " ".join(array for array, axes in shapes.items() if not below(axes))
+            raise ArgumentError(f"wrt of {name} is {shown(text)}{close}; legal: some of {floats}, each once")
     return tuple(found)
 
 
@@ -396,3 +426,36 @@ def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Any:
     largest = stop_gradient(np.max(x, axis=axis, keepdims=True))
     total = largest + np.log(np.sum(np.exp(x - largest), axis=axis, keepdims=True))
     return total if keepdims else np.squeeze(total, axis)
+
+
+def one_hot(labels: Any, count: int) -> Any:
+    """Rows of zeros with a one where the label says.
+
+    Args:
+        labels: whole numbers from 0 to ``count`` - 1, of any shape.
+        count: how long a row is.
+
+    Returns:
+        Float32 of the shape of ``labels`` with one more axis at the end; the numbers are exact in any format.
+
+    >>> one_hot(np.array([2, 0]), 3).tolist()
+    [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    """
+    return (np.asarray(labels)[..., None] == np.arange(count)).astype(np.float32)
+
+
+def take(x: Any, labels: Any) -> Any:
+    """The number of each row that its label says.
+
+    Args:
+        x: an array of any float dtype, or what stands for one in a formula, of the shape of ``labels`` with one more axis.
+        labels: whole numbers from 0 on below the length of the last axis.
+
+    Returns:
+        The numbers, of the shape of ``labels``. A row of a table for each label is ``table[labels]``.
+
+    >>> take(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1, 0])).tolist()
+    [2.0, 3.0]
+    """
+    labels = np.asarray(labels)
+    return x[(*np.indices(labels.shape, sparse=True), labels)]

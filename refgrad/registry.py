@@ -9,7 +9,7 @@ import importlib
 import sys
 from typing import Any
 
-from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.errors import ArgumentError, bad_argument, meant_by, nearest
 from refgrad.rooms import load
 
 #: every rule that was defined so far, refgrad's own and those of others, by `qualified_name`
@@ -103,6 +103,12 @@ def _is_a(found: Any, base: type) -> bool:
     return isinstance(found, type) and issubclass(found, base)
 
 
+def _names(module: Any, base: type) -> list[str]:
+    """The rules that a module has, and those that they bring along, such as ``attention.backward``."""
+    found: dict[str, Any] = {n: v for n, v in vars(module).items() if _is_a(v, base)}
+    return [*found, *(f"{n}.{part}" for n, rule in found.items() for part in rule.derived_names)]
+
+
 def _qualified(name: str, base: Any) -> Any:
     if name not in REGISTRY:
         module, _, own = name.partition(":")
@@ -116,7 +122,10 @@ def _qualified(name: str, base: Any) -> Any:
         return found
     if name not in REGISTRY:
         own_rules()  # so that the nearest is found among all
-        hint = nearest(name, REGISTRY)
+        meant = meant_by(name.partition(":")[2], _names(sys.modules[module], base), cutoff=0.7)
+        hint = f"; did you mean {meant!r}?" if meant else nearest(name, REGISTRY)
+        if meant:
+            _attribute(sys.modules[module], meant)  # what was meant may not be there either, and says why
         raise ArgumentError(
             f"{module!r} has no rule {name.partition(':')[2]!r}{hint}; legal: a subclass with a citation"
         )

@@ -109,6 +109,8 @@ class Rule(Hyperparameters):
     #: laws (`refgrad.testing`) that most rules of a kind obey but this one does not, each with the reason; None where
     #: nobody has said which, so that only those are asked that hold of every rule of the kind
     exempt_laws: ClassVar[Mapping[str, str] | None] = None
+    #: attributes of the class that are rules too, such as a formula's backward
+    derived_names: ClassVar[tuple[str, ...]] = ()
     #: the array that gives elementwise values their shape, and the working dtype
     primary: ClassVar[str] = "p"
     state: ClassVar[State] = State()

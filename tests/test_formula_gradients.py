@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from refgrad.errors import ArgumentError
 from refgrad.examples import formulas as gallery
 from refgrad.formulas import Formula
 from refgrad.kinds.table import kind_of
+from refgrad.oracle.acceptance.findings import Count
 from refgrad.strength.rounding_styles import STYLES
 from tests.test_formulas import outside
 
@@ -205,3 +207,101 @@ def test_a_backward_is_found_on_the_command_line(tmp_path: Path) -> None:
     asked = lambda name: CliRunner().invoke(main, ["verify", f"{file}:{name}", "--as", f"{file}:cube.backward"])  # noqa: E731
     assert asked("right").exit_code == 0, asked("right").output
     assert asked("wrong").exit_code == 1
+
+
+@refgrad.formula(x="4 7", wrt="x")
+def literal(x: Any) -> Any:
+    """Cross entropy as a textbook has it: the logarithm of the shares, of which one a row is taken."""
+    return -np.mean(np.log(refgrad.softmax(x))[np.arange(4), [0, 3, 6, 3]])
+
+
+@refgrad.formula(x="4 7", wrt="x")
+def share_taken_first(x: Any) -> Any:
+    """The same with the share taken before its logarithm."""
+    return -np.mean(np.log(refgrad.softmax(x)[np.arange(4), [0, 3, 6, 3]]))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("rule", "candidate", "outcome"),
+    [
+        # 0/0 at a share that underflows, which nobody takes, is NaN in autograd, and in the formula's own derivative
+        (literal, "gathered", "conforms"),
+        (literal, "stable", "conforms"),
+        (share_taken_first, "share first", "conforms"),
+        (share_taken_first, "stable", "conforms"),
+        # but the derivative of the share that was taken alone has no 0/0 there
+        (share_taken_first, "gathered", "does not conform"),
+        (literal, "summed", "does not conform"),
+        (literal, "label off by one", "does not conform"),
+    ],
+)
+def test_autograd_of_a_literal_cross_entropy_is_right_where_the_formula_is_not_finite_itself(
+    rule: type[Formula], candidate: str, outcome: str, dtype: str
+) -> None:
+    torch = pytest.importorskip("torch")
+    labels = torch.tensor([[0], [3], [6], [3]])
+    losses = {
+        "gathered": lambda x: -torch.log(torch.softmax(x, -1)).gather(1, labels).mean(),
+        "share first": lambda x: -torch.log(torch.softmax(x, -1).gather(1, labels)).mean(),
+        "stable": lambda x: torch.nn.functional.cross_entropy(x, labels[:, 0]),
+        "summed": lambda x: -torch.log(torch.softmax(x, -1)).gather(1, labels).sum(),
+        "label off by one": lambda x: -torch.log(torch.softmax(x, -1)).gather(1, (labels + 1) % 7).mean(),
+    }
+
+    def backward(x: Any, grad_output: Any) -> Any:
+        leaf = torch.tensor(x, requires_grad=True)
+        return torch.autograd.grad(losses[candidate](leaf), leaf, torch.tensor(grad_output))[0].numpy()
+
+    verdict = refgrad.verify(backward, rule().backward, dtype=dtype, seed=2, explain=False, shrink=False)
+    assert verdict.outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("name", "fault", "told"),
+    [
+        ("softmax", lambda found: {"grad_x": 2 * found["grad_x"]}, "grad_x is taken twice"),
+        ("softmax", lambda found: {"grad_x": -found["grad_x"]}, "grad_x is taken with the other sign"),
+        ("linear", lambda found: {**found, "grad_bias": found["grad_bias"] / 6}, "grad_bias is divided by batch"),
+        ("linear", lambda found: {**found, "grad_bias": 0 * found["grad_bias"]}, "grad_bias is zero"),
+        ("attention", lambda found: {**found, "grad_q": 8 * found["grad_q"]}, "grad_q is divided by scale"),
+    ],
+)
+def test_simple_faults_of_a_backward_are_facts_with_a_name(name: str, fault: Any, told: str) -> None:
+    rule = GALLERY[name]().backward
+
+    def candidate(*arrays: Any) -> Any:
+        found = fault(rule(*arrays))
+        if "batch" in told:
+            found["grad_bias"] = rule(*arrays)["grad_bias"] / np.float32(len(arrays[0]))
+        return {key: value.astype(np.float32) for key, value in found.items()}
+
+    verdict = refgrad.verify(candidate, rule, shrink=False)
+    assert (verdict.explanation.name, verdict.explanation.doubt) == (told, "")
+
+
+def test_a_backward_is_shown_by_what_it_computes() -> None:
+    shown = CliRunner().invoke(main, ["show", "refgrad.examples.formulas:log_softmax.backward"]).output
+    assert "grad_x = grad_output + np.sum(-grad_output, axis=1, keepdims=True)" in shown
+    assert "def log_softmax" not in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("rmsnorm.bakward", "did you mean 'rmsnorm.backward'?"),
+        ("rmsnrm.backward", "did you mean 'rmsnorm.backward'?"),
+        ("rotary.backwrd", "rotary has no backward; legal: the arrays whose gradients are meant, as in @refgrad.formula"),
+    ],
+)
+def test_a_misspelt_backward_is_met_with_what_was_meant(name: str, said: str) -> None:
+    assert said in CliRunner().invoke(main, ["show", f"refgrad.examples.formulas:{name}"]).output
+
+
+def test_what_conforms_says_first_how_much_of_it_is_undecided() -> None:
+    verdict = refgrad.verify(gallery.gelu(), gallery.gelu(), shrink=False, explain=False)
+    assert str(verdict).startswith("CONFORMS: ")
+    some = dataclasses.replace(verdict, counts={"result": Count(inside=59, undecided=41), "other": Count(inside=9)})
+    assert str(some).startswith("CONFORMS, with 41% of result undecided: ")
+    wrong = dataclasses.replace(some, outcome="does not conform")
+    assert str(wrong).startswith("DOES NOT CONFORM: ")

@@ -112,7 +112,11 @@ def gathered(upstream: Any, sources: np.ndarray, shape: tuple[int, ...]) -> Any:
         sources: for each of these, the place in the array that it was taken from; -1 for a number that is not the array's.
         shape: the array's.
     """
-    size, flat = math.prod(shape), np.reshape(upstream, (-1,))
+    size = math.prod(shape)
+    for turned in (False, True):  # all of them, in their order or transposed
+        if np.array_equal((sources.T if turned else sources).ravel(), np.arange(size)):
+            return np.reshape(np.transpose(upstream) if turned else upstream, shape)
+    flat = np.reshape(upstream, (-1,))
     places, taken = np.flatnonzero(sources.ravel() >= 0), sources.ravel()
     taken = taken[places]
     counts = np.bincount(taken, minlength=size)

@@ -125,3 +125,8 @@ def finite(x: Any, name: str) -> np.ndarray:
     if not np.isfinite(x).all():
         raise ArgumentError(f"{name} holds NaN or infinities; legal: finite numbers")
     return x
+
+
+def whole_numbers(x: Any) -> bool:
+    """True of an array of labels, which no arithmetic stands for: bodies are handed it as it is."""
+    return isinstance(x, np.ndarray) and x.dtype.kind in "iu"

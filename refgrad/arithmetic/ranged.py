@@ -404,6 +404,18 @@ def _unsorted(x: Any, sorted_: Any, axis: int) -> Ranged:
     return like.of(array_error.unsorted(order, numbers, axis))
 
 
+def _top_k(x: Any, count: int) -> Decision:
+    """The largest of each row; open of those of which it is open how many others are larger."""
+    x.explorer.look(x.known)
+    known = _whole(x)
+    low, high = (end[..., None] for end in (known.lowest(), known.highest()))
+    others = ~np.eye(x.shape[-1], dtype=bool)
+    may_exceed = np.sum((np.swapaxes(high, -1, -2) >= low) & others, axis=-1)
+    exceed = np.sum(np.swapaxes(low, -1, -2) > high, axis=-1)
+    likely = subgradients.top_k(known.value, count)
+    return Decision(likely, (may_exceed >= count) & (exceed < count), x.explorer)
+
+
 def _like(*operands: Any) -> Ranged:
     return next(x for x in operands if isinstance(x, Ranged))
 
@@ -445,4 +457,5 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     subgradients.between: _between,
     subgradients.largest_shares: _shares,
     subgradients.unsorted: _unsorted,
+    subgradients.top_k: _top_k,
 }

@@ -11,7 +11,9 @@ import numpy as np
 
 from refgrad.arithmetic.body_mutations import BodyMutation, place_of, replaced, replacements, texts_of
 from refgrad.arithmetic.carrier import Carrier
+from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.arithmetic.operations import OPERATIONS, UFUNCS
+from refgrad.arithmetic.subgradients import top_k
 from refgrad.rule import Rule
 
 #: an operation's name -> what does it to whatever stands for arrays, element by element
@@ -31,7 +33,12 @@ BY_ELEMENT: Mapping[str, Callable[..., Any]] = {
     "sqrt": np.sqrt,
     "where": np.where,
 }
-_DO: Mapping[str, Callable[..., Any]] = {**BY_ELEMENT, "matmul": operator.matmul, "solve": np.linalg.solve}
+_DO: Mapping[str, Callable[..., Any]] = {
+    **BY_ELEMENT,
+    "matmul": operator.matmul,
+    "solve": np.linalg.solve,
+    "top_k": top_k,
+}
 
 
 @dataclass(eq=False)
@@ -53,7 +60,11 @@ class Replacing:
 
     def __call__(self, *arrays: Any) -> Any:
         """What the body gives of arrays, or of what stands for them."""
-        found = self.rule.apply(*(Standing(_own(array), self) for array in arrays))  # type: ignore[attr-defined]
+        return self.of(self.rule.apply, arrays)  # type: ignore[attr-defined]
+
+    def of(self, body: Callable[..., Any], arrays: Sequence[Any]) -> Any:
+        """The same of another body, such as a form's."""
+        found = body(*(array if whole_numbers(array) else Standing(_own(array), self) for array in arrays))
         if isinstance(found, dict):
             return {name: plain(value) for name, value in found.items()}
         return tuple(map(plain, found)) if isinstance(found, tuple | list) else plain(found)
@@ -107,6 +118,24 @@ class Work(Replacing):
         self.ops, self.size = self.ops + 1, self.size + int(np.size(found))
         self.names.add(op)
         return standing(found, self)
+
+
+class Losing(Replacing):
+    """A run in which numbers below the smallest normal one become zero, as a library's function may lose them."""
+
+    def __post_init__(self) -> None:
+        self._texts = ()
+
+    def do(self, op: str, function: Callable[..., Any], args: Sequence[Any], how: Mapping[str, Any]) -> Any:
+        """One operation, and what is left of it."""
+        inner = [list(map(plain, arg)) if isinstance(arg, list) else plain(arg) for arg in args]
+        return standing(_without_subnormals(function(*inner, **how)), self)
+
+
+def _without_subnormals(found: Any) -> Any:
+    if not isinstance(found, np.ndarray | np.floating) or found.dtype.kind != "f":
+        return found
+    return np.where(np.abs(found) < np.finfo(found.dtype).smallest_normal, found.dtype.type(0.0), found)
 
 
 #: an operation and what it was done to

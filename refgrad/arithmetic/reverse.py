@@ -16,6 +16,7 @@ import numpy as np
 
 from refgrad.arithmetic import adjoints, subgradients
 from refgrad.arithmetic.body_mutations import Origin, derived_of
+from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.arithmetic.operations import UFUNCS
 from refgrad.arithmetic.replacing import BY_ELEMENT
 from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, axes_of, checked_spec, counted
@@ -429,6 +430,7 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     stored: _stored,
     subgradients.stop_gradient: _constant(subgradients.stop_gradient),
     subgradients.largest_shares: _constant(subgradients.largest_shares),
+    subgradients.top_k: _constant(subgradients.top_k),
     subgradients.unsorted: _gathered_upstream,
     subgradients.between: lambda a, b: 0.5 * a + 0.5 * b,
 }
@@ -454,7 +456,10 @@ def run_backwards(
         What the function gave, without its record, and a gradient for each of ``wrt``.
     """
     record = Record(texts)
-    given = {name: record.variable(x) if name in wrt else Recorded(x, record, None) for name, x in arrays.items()}
+    given = {
+        name: record.variable(x) if name in wrt else x if whole_numbers(x) else Recorded(x, record, None)
+        for name, x in arrays.items()
+    }
     wanted = [Recorded(given[name].inner, record, given[name].entry) for name in wrt]  # a body may write to its arrays
     found = function(*given.values())
     gradients = record.gradients(upstreams(found), wanted)

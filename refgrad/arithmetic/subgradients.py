@@ -62,3 +62,24 @@ def unsorted(x: np.ndarray, sorted_: np.ndarray, axis: int) -> np.ndarray:
     found = np.empty_like(sorted_)
     np.put_along_axis(found, order, sorted_, axis)
     return found
+
+
+@known_to_carriers
+def top_k(x: Any, count: int) -> Any:
+    """Where the largest numbers of each row stand, along the last axis.
+
+    Args:
+        x: an array of any float dtype, or what stands for one in a formula.
+        count: how many of each row; all, where a row has no more.
+
+    Returns:
+        Truth values of the shape of ``x``, a condition for `numpy.where`: no gradient goes through it. Of equal numbers at the
+        edge the first are taken; a kernel may take others.
+
+    >>> top_k(np.array([[3.0, 1.0, 2.0]]), 2).tolist()
+    [[True, False, True]]
+    """
+    chosen = np.argsort(-x, axis=-1, kind="stable")[..., :count]
+    found = np.zeros(x.shape, bool)
+    np.put_along_axis(found, chosen, True, axis=-1)
+    return found

@@ -103,3 +103,28 @@ def statistics(x: Array) -> tuple[Array, Array]:
     """Mean and variance of each feature over the batch."""
     mean = np.mean(x, axis=0)
     return mean, np.mean((x - mean) * (x - mean), axis=0)
+
+
+@refgrad.formula(logits="batch class", labels="batch below:class", wrt="logits")
+def cross_entropy_of_labels(
+    logits: Array, labels: Array, *, smoothing: refgrad.Fraction = 0.0, z_loss: refgrad.NonNegative = 0.0
+) -> Array:
+    """The mean over rows of the loss of a label, ``smoothing`` of which is spread over all classes, and of a z-loss."""
+    log_sum = refgrad.logsumexp(logits)
+    of_label = log_sum - refgrad.take(logits, labels)
+    of_all = log_sum - np.mean(logits, axis=-1)
+    return np.mean((1.0 - smoothing) * of_label + smoothing * of_all + z_loss * (log_sum * log_sum))
+
+
+@refgrad.formula(table="word feature", tokens="token below:word", wrt="table")
+def embedding(table: Array, tokens: Array) -> Array:
+    """Rows of a table; a row's gradient is the sum of those of all tokens that took it."""
+    return table[tokens]
+
+
+@refgrad.formula(logits="token expert", wrt="logits", lengths={"expert": 7})
+def top_2_routing(logits: Array) -> Array:
+    """Shares of the two experts with the largest logits, which add up to one; of none of the others."""
+    largest = refgrad.stop_gradient(np.max(logits, axis=-1, keepdims=True))
+    numbers = np.where(refgrad.top_k(logits, 2), np.exp(logits - largest), 0.0)
+    return numbers / np.sum(numbers, axis=-1, keepdims=True)

@@ -60,6 +60,8 @@ class Kind(ABC):
     counted: ClassVar[bool] = True
     #: True if the results of a case cannot be judged with one of them exchanged
     results_hang_together: ClassVar[bool] = False
+    #: True if what `departed` gives runs as a rule does, so that two departures can be told apart by what they compute
+    departs_whole: ClassVar[bool] = False
     #: what inputs of one's own hold, for messages
     legal_inputs: ClassVar[str] = "refgrad.Cases"
 

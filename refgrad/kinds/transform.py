@@ -12,6 +12,7 @@ import numpy as np
 
 from refgrad.arithmetic import exact
 from refgrad.arithmetic.body_mutations import BodyMutation
+from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.arithmetic.replacing import Replacing
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.transform import resolve
@@ -19,6 +20,7 @@ from refgrad.errors import ArgumentError, RefgradError, bad_argument, shown
 from refgrad.kinds.kind import NOT_FINITE, SHAPES
 from refgrad.kinds.record import Call, Driven, Record, Results, Situation
 from refgrad.kinds.stateless import Answer, Stateless, misshapen
+from refgrad.kinds.result_faults import ResultFault, faults_of
 from refgrad.optimizers.transform import Transform, axes_named
 from refgrad.oracle.acceptance import no_numbers
 from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, opened, tried, ways
@@ -37,6 +39,8 @@ from refgrad.tracing import Plans, plan_for
 REPLACED = "replaced"
 #: the same for two arrays that are taken for one another
 EXCHANGED = "exchanged"
+#: the same for results that are off by a factor
+SCALED = "scaled"
 #: replacements with which a body may not run
 MOVED = frozenset({"over the other axis"})
 #: those of a derivative's operations that are tried: what is left out, signs, means and numbers
@@ -49,6 +53,7 @@ class TransformKind(Stateless):
     """See `refgrad.kinds.kind`; a case is the arrays that the rule names, which may differ in shape."""
 
     name = "transform"
+    departs_whole = True
     legal_inputs = "refgrad.Cases with the rule's arrays in its order"
 
     def find(self, candidate: Any, options: Mapping[str, Any]) -> Any:
@@ -190,16 +195,20 @@ class TransformKind(Stateless):
 
     def literal(self, rule: Transform, arrays: Arrays, plans: Plans = plan_for) -> list[np.ndarray]:
         """The body in float64."""
-        wide = [np.asarray(a, np.float64) for a in arrays.values()]
+        wide = [a if whole_numbers(a) else np.asarray(a, np.float64) for a in arrays.values()]
         return [np.asarray(r, np.float64) for r in named(rule(*wide)).values()]
 
     def rewritten(self, rule: Transform) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         """One operation of the body's text, replaced by another; of a gradient, one of the formula's or of its derivative's."""
         arrays = self.generate(rule, 1, np.dtype(np.float64), 0).arrays[0]
+        for fault in faults_of(rule, arrays) if "function" in vars(type(rule)) else ():
+            yield fault.words, fault.words, {SCALED: fault}
         written: Any = _differentiated(rule)
         for mutation in _met(written, {n: a for n, a in arrays.items() if n in written.shapes}):
             yield mutation.words, mutation.sentence, {REPLACED: mutation}
-        for mutation in _met(rule, arrays) if _is_gradient(rule) else ():
+        # a term that is left out says more than one whose sign cancels the other
+        derived = sorted(_met(rule, arrays) if _is_gradient(rule) else (), key=lambda m: m.by not in ("first", "second"))
+        for mutation in derived:
             if mutation.place.derived_from and mutation.by in IN_DERIVATIVES:
                 yield mutation.words, mutation.sentence, {REPLACED: mutation}
         if "function" in vars(type(rule)):
@@ -212,6 +221,8 @@ class TransformKind(Stateless):
         """The rule with that operation replaced."""
         if EXCHANGED in how:
             return _Exchanged(rule, how[EXCHANGED])
+        if SCALED in how:
+            return _Scaled(rule, how[SCALED])
         return _Replaced(rule, how[REPLACED]) if REPLACED in how else rule
 
     def laws(self, rule: Transform) -> tuple[Any, ...]:
@@ -233,6 +244,18 @@ class _Replaced:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._rule, name)
+
+    def __call__(self, *arrays: np.ndarray) -> Any:
+        with np.errstate(all="ignore"):
+            return self.apply(*(a.copy() for a in arrays))
+
+
+class _Scaled(_Replaced):
+    """A transform with a factor at one of its results, or at all of them."""
+
+    def __init__(self, rule: Transform, fault: ResultFault) -> None:
+        self._rule = rule
+        self.apply: Any = lambda *arrays: fault.made(rule, arrays)
 
 
 class _Exchanged(_Replaced):
@@ -292,7 +315,7 @@ def _shorter(rule: Transform, arrays: Arrays) -> Iterator[dict[str, np.ndarray]]
 
 def _plainer(arrays: Arrays) -> Iterator[dict[str, np.ndarray]]:
     for name, array in arrays.items():
-        plain = ranked(array)
+        plain = np.zeros_like(array) if whole_numbers(array) else ranked(array)
         if plain.tobytes() != np.ascontiguousarray(array).tobytes():
             yield {**arrays, name: plain}
 

@@ -12,11 +12,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.arrays import as_array
+from refgrad.arithmetic.arrays import as_array, plain_array
 from refgrad.arithmetic.dtypes import working
 from refgrad.axes import Axes
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.rule import Rule
+
+
+#: what stands before the axis below whose length whole numbers are
+BELOW = "below:"
 
 
 class Transform(Rule):
@@ -31,7 +35,8 @@ class Transform(Rule):
     on_host: ClassVar[str] = "its arrays have axes of batches, workers or classes"
 
     kind = "transform"
-    #: the arrays that the rule takes, each with the names of its axes; after a plus sign, of numbers that are not negative
+    #: the arrays that the rule takes, each with the names of its axes; after a plus sign, of numbers that are not negative;
+    #: with ``below:class``, of whole numbers from 0 on below the length of that axis
     shapes: ClassVar[Mapping[str, str]] = {}
     computing: ClassVar[frozenset[str]] = frozenset({"__call__"})
     #: how long the axes are with which the rule is tried
@@ -41,7 +46,7 @@ class Transform(Rule):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.primary = next(iter(cls.shapes), Rule.primary)
+        cls.primary = next((name for name, text in cls.shapes.items() if not below(text)), Rule.primary)
 
     @classmethod
     def legal(cls) -> dict[str, Any]:
@@ -99,15 +104,35 @@ class Transform(Rule):
             raise ArgumentError(
                 f"{type(self).__name__} was called with {len(arrays)} arrays; legal: {', '.join(names)}"
             )
-        given = [as_array(array, name) for array, name in zip(arrays, names, strict=True)]
-        dtype = given[0].dtype
-        for array, name in zip(given, names, strict=True):
-            if array.dtype != dtype:
-                raise bad_argument(f"{name}.dtype", str(array.dtype), f"{dtype}, the dtype of {names[0]}")
+        whole = [bool(below(text)) for text in self.shapes.values()] or [False] * len(names)
+        given = [
+            _labels(array, name) if labels else as_array(array, name)
+            for array, name, labels in zip(arrays, names, whole, strict=True)
+        ]
+        first = whole.index(False)
+        dtype = given[first].dtype
+        for array, name, labels in zip(given, names, whole, strict=True):
+            if array.dtype != dtype and not labels:
+                raise bad_argument(f"{name}.dtype", str(array.dtype), f"{dtype}, the dtype of {names[first]}")
         self.check(*given)
         with np.errstate(all="ignore"):
             # in the order of C, whatever order they came in: NumPy adds in the order in which numbers lie in memory
-            return _narrowed(self.apply(*(np.array(a, working(dtype), order="C", copy=True) for a in given)), dtype)
+            computed = [np.int64 if labels else working(dtype) for labels in whole]
+            wide = (np.array(a, each, order="C", copy=True) for a, each in zip(given, computed, strict=True))
+            return _narrowed(self.apply(*wide), dtype)
+
+    def drawn(self, lengths: Mapping[str, int], random: np.random.Generator) -> dict[str, np.ndarray]:
+        """Arrays that the rule takes, by name: float64 from 0 to 1, and whole numbers.
+
+        Args:
+            lengths: those of all axes.
+            random: draws them.
+        """
+        found: dict[str, np.ndarray] = {}
+        for name, text in self.shapes.items():
+            shape, most = [lengths[axis] for axis in axes_named(text)], below(text)
+            found[name] = random.integers(0, length_of(most, lengths), shape) if most else random.random(shape)
+        return found
 
 
 def axes_named(text: str) -> list[str]:
@@ -119,7 +144,29 @@ def axes_named(text: str) -> list[str]:
     Returns:
         The names in order.
     """
-    return text.replace("+", "").split()
+    return [word for word in text.replace("+", "").split() if not word.startswith(BELOW)]
+
+
+def below(text: str) -> str:
+    """The axis, or the number, below whose length an array's whole numbers are; empty of an array of floats.
+
+    >>> below("batch below:class"), below("batch class")
+    ('class', '')
+    """
+    return next((word.removeprefix(BELOW) for word in text.split() if word.startswith(BELOW)), "")
+
+
+def length_of(axis: str, lengths: Mapping[str, int]) -> int:
+    """How long an axis is, or what number it is."""
+    return int(axis) if axis.isdigit() else lengths[axis]
+
+
+def _labels(array: Any, name: str) -> np.ndarray:
+    """An array of whole numbers as NumPy's own."""
+    found = plain_array(array, name)
+    if found.dtype.kind not in "iu":
+        raise bad_argument(f"{name}.dtype", str(found.dtype), "a dtype of whole numbers, such as int64")
+    return found
 
 
 def _narrowed(result: Any, dtype: np.dtype) -> Any:

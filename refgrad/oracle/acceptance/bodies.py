@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.arithmetic.explorer import Explorer, OpenChoice
 from refgrad.arithmetic.ranged import Ranged
+from refgrad.arithmetic.replacing import Losing
 from refgrad.arithmetic.running_error import Bounded, Model, exact
 from refgrad.errors import ArgumentError, TraceError
 from refgrad.formula_forms import bodies
 from refgrad.optimizers.transform import Transform
-from refgrad.oracle.acceptance.judge import Judged, compare, model_for, outside
+from refgrad.oracle.acceptance.judge import INSIDE, UNDECIDED, Judged, compare, model_for, outside
 from refgrad.oracle.acceptance.policy import Policy
 
 #: ways through a body's open choices that are explored; with more, a case is undecided
@@ -67,7 +70,8 @@ def _ways_of(
         explorer = Explorer(forced)
         if met is not None:
             met.append(explorer)
-        given = [Ranged(exact(a.astype(np.float64), model), model, explorer) for a in arrays.values()]
+        given = _given(arrays, model, explorer)
+        like = next(a for a in given if isinstance(a, Ranged))
         try:
             with np.errstate(all="ignore"):
                 results = named(body(*given))
@@ -76,10 +80,18 @@ def _ways_of(
         except OpenChoice:
             pending += [(*forced, False), (*forced, True)]
         else:
-            found.append({n: given[0].lift(r) for n, r in results.items()})
+            found.append({n: like.lift(r) for n, r in results.items()})
         if len(found) + len(pending) > MOST_WAYS:
             return None
     return found
+
+
+def _given(arrays: Arrays, model: Model, explorer: Explorer) -> list[Any]:
+    """What a body is handed: numbers that carry bounds, and labels as they are."""
+    return [
+        a.copy() if whole_numbers(a) else Ranged(exact(a.astype(np.float64), model), model, explorer)
+        for a in arrays.values()
+    ]
 
 
 def tried(rule: Transform, arrays: Arrays) -> None:
@@ -111,10 +123,11 @@ def defined(rule: Transform, arrays: Arrays, policy: Policy) -> bool:
     """
     dtype = arrays[rule.primary].dtype
     model, explorer = model_for(policy, dtype), Explorer()
-    given = [Ranged(exact(a.astype(np.float64), model), model, explorer) for a in arrays.values()]
+    given = _given(arrays, model, explorer)
+    like = next(a for a in given if isinstance(a, Ranged))
     try:
         with np.errstate(all="ignore"):
-            results = [given[0].lift(r) for r in named(rule.apply(*given)).values()]
+            results = [like.lift(r) for r in named(rule.apply(*given)).values()]
     except (
         OpenChoice,
         np.linalg.LinAlgError,
@@ -142,7 +155,31 @@ def judge_body(rule: Transform, arrays: Arrays, seen: Results, policy: Policy) -
         return None
     dtype = arrays[rule.primary].dtype
     judged = [{n: _compared(sets[n], seen[n], dtype, policy) for n in seen} for sets in explored]
-    return min(judged, key=lambda way: outside(way.values()))
+    return _as_written(rule, arrays, seen, min(judged, key=lambda way: outside(way.values())))
+
+
+def _as_written(rule: Transform, arrays: Arrays, seen: Results, judged: dict[str, Judged]) -> dict[str, Judged]:
+    """Results in which what is undecided and no number is inside, where a body itself, as it is written, gives the same.
+
+    A share that underflows may be zero in a program or not, so that of 0/0 no bound tells whether it is NaN. But the body in
+    the arrays' own arithmetic is a program of the family, and no other is worse for giving the same. It is run twice, since
+    libraries differ in what they make of the last subnormal numbers.
+    """
+    open_ = {n: (judged[n].status == UNDECIDED) & ~np.isfinite(np.asarray(seen[n], np.float64)) for n in judged}
+    if not any(each.any() for each in open_.values()):
+        return judged
+    computed = dtypes.working(arrays[rule.primary].dtype)
+    given = [np.array(a, a.dtype if whole_numbers(a) else computed) for a in arrays.values()]
+    runs: list[Results] = []
+    with np.errstate(all="ignore"):
+        for body in bodies(rule):
+            runs += [named(body(*(a.copy() for a in given))), named(Losing(rule).of(body, given))]
+    found = {}
+    for n, way in judged.items():
+        own = [np.reshape(np.asarray(run[n], np.float64), way.status.shape) for run in runs]
+        same = np.any([(got == seen[n]) | (np.isnan(got) & np.isnan(seen[n])) for got in own], axis=0)
+        found[n] = replace(way, status=np.where(open_[n] & same, INSIDE, way.status))
+    return found
 
 
 def _compared(acceptable: Bounded, seen: np.ndarray, dtype: np.dtype, policy: Policy) -> Judged:

@@ -15,6 +15,7 @@ import numpy as np
 from refgrad.arithmetic import classed, classes
 from refgrad.arithmetic.bounded import Bounded
 from refgrad.arithmetic.classed import Classed
+from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.arithmetic.graph import Graph
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, Judged
 
@@ -50,7 +51,7 @@ def of_body(rule: Any, arrays: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]
         arrays: what it is handed.
     """
     try:
-        results = rule.apply(*(Classed(classes.of(a)) for a in arrays.values()))
+        results = rule.apply(*(a if whole_numbers(a) else Classed(classes.of(a)) for a in arrays.values()))
     except classed.UNKNOWN:
         return None
     results = list(results.values()) if isinstance(results, dict) else results

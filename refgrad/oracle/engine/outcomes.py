@@ -13,6 +13,25 @@ EXIT_CODES: Mapping[str, int] = {CONFORMS: 0, DIFFERS: 1, UNJUDGED: 2}
 
 #: the share of an output's elements that may be undecided; with more of them its verdict says too little (docs/enclosure.md)
 MOST_UNDECIDED = 0.9
+#: the share from which on the first line says it
+TOLD_UNDECIDED = 0.1
+
+
+def much_undecided(counts: Counts) -> str:
+    """The output of which most is undecided, with its share; empty if that is little.
+
+    Args:
+        counts: what became of the elements of each output.
+
+    >>> from refgrad.oracle.acceptance.findings import Count
+    >>> much_undecided({"p": Count(inside=6, undecided=4), "m": Count(inside=10)})
+    '40% of p undecided'
+    >>> much_undecided({"p": Count(inside=10)})
+    ''
+    """
+    shares = {name: c.undecided / c.total for name, c in counts.items() if c.total}
+    most = max(shares, key=lambda name: shares[name], default="")
+    return f"{shares[most]:.0%} of {most} undecided" if most and shares[most] >= TOLD_UNDECIDED else ""
 
 
 def why_unjudged(counts: Counts, undecided_nan: int) -> str:

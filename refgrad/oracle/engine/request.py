@@ -19,6 +19,8 @@ from refgrad.rule import Rule
 
 #: seconds that the search for what a failing candidate is may take where nothing else is said
 EXPLAIN_SECONDS = 60.0
+#: the same of a formula of one's own: what is told by then are single faults, and what is left are pairs of them
+FORMULA_SECONDS = 15.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,7 +68,7 @@ class Request:
             dtype: of the arrays; by default the one that the rule keeps them in.
             policy: a `Policy`, a dict of its fields, or None for the usual one.
             options: of the candidate's constructor.
-            explain: true for `EXPLAIN_SECONDS`, false for no search, or seconds.
+            explain: true for `EXPLAIN_SECONDS`, or `FORMULA_SECONDS` of a formula, false for no search, or seconds.
             time_limit: seconds that one question may take.
             more: the other fields, as they are.
 
@@ -85,7 +87,7 @@ class Request:
             dtype=as_dtype(rule.kept_in if dtype is None else dtype),
             policy=Policy.of(policy).checked(rule),
             options=dict(options or {}),
-            explain=check_explain(explain),
+            explain=FORMULA_SECONDS if explain is True and is_formula(rule) else check_explain(explain),
             time_limit=check_time_limit(time_limit),
             **more,
         )
@@ -97,6 +99,11 @@ def check_seed(value: Any) -> int:
     if number is None or number < 0:
         raise bad_argument("seed", value, "a whole number from 0 on")
     return number
+
+
+def is_formula(rule: Rule) -> bool:
+    """True of a formula of one's own, and of its gradient."""
+    return "function" in vars(type(rule))
 
 
 def check_explain(value: Any) -> float:

@@ -11,7 +11,7 @@ from refgrad.kinds.record import CASES, FREE, LOCKED
 from refgrad.layout import BAD, GOOD, UNSURE, Section, Table
 from refgrad.optimizers import elsewhere
 from refgrad.oracle.acceptance.findings import Finding
-from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNEXPLAINED, Departure
+from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNEXPLAINED, Departure, much_undecided
 
 #: how the modes of rules with state begin
 STEPPED = (LOCKED, FREE)
@@ -41,9 +41,11 @@ def sections(verdict: Any) -> list[Section]:
 
 
 def headline(verdict: Any) -> str:
-    """The outcome in one line."""
+    """The outcome in one line; with how much is undecided where that is a good part of what conforms."""
     link = {CONFORMS: "is", DIFFERS: "is not"}.get(verdict.outcome, "against")
-    return f"{verdict.outcome.upper()}: {verdict.candidate} {link} {verdict.rule}"
+    undecided = much_undecided(verdict.counts) if verdict.conforms else ""
+    but = f", with {undecided}" if undecided else ""
+    return f"{verdict.outcome.upper()}{but}: {verdict.candidate} {link} {verdict.rule}"
 
 
 def explanation(verdict: Any) -> str:

@@ -178,7 +178,12 @@ def _believed(
     for scored in facts:
         if not any(search.screen.same(known.change, scored.change) for known in distinct):
             distinct.append(scored)
-    elsewhere = [_elsewhere(*run, s.change) for s in distinct]
+    elsewhere = []
+    for scored in distinct:
+        if elsewhere and search.spent():  # all of them are near, and one is told at least
+            break
+        elsewhere.append(_elsewhere(*run, scored.change))
+    distinct = distinct[: len(elsewhere)]
     right = [(s, "") for s, reason in zip(distinct, elsewhere, strict=True) if not reason]
     told = right or list(zip(distinct, elsewhere, strict=True))
     for scored, reason in told:

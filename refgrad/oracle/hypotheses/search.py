@@ -53,6 +53,7 @@ class Search:
     failures: list[str] = field(default_factory=list)
     _claim: Counts = field(default_factory=dict)
     _weak: list[Change] = field(default_factory=list)
+    _began: float = math.inf
     _end: float = math.inf
     _until: float = math.inf
 
@@ -91,7 +92,8 @@ class Search:
     def start(self) -> None:
         """The clock started, unless it runs already, and the claim itself judged, whatever the time."""
         if self._end == math.inf:
-            self._end = self.clock() + self.seconds
+            self._began = self.clock()
+            self._end = self._began + self.seconds
         self.plain()
 
     def end_with(self, other: Search) -> None:
@@ -164,6 +166,10 @@ class Search:
         except Exception as error:  # whatever it is, what was seen is judged without it
             self.failures.append(f"a hypothesis could not be tried: {type(error).__name__}: {error}")
             return None
+
+    def spent(self) -> bool:
+        """True if the search began so long ago that its time is over, though it ended before."""
+        return self.clock() > self._began + self.seconds
 
     def late(self) -> bool:
         """True if the time of the search, or of its present stage, is over."""

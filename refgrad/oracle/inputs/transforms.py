@@ -12,7 +12,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.replacing import Work
 from refgrad.errors import ArgumentError
-from refgrad.optimizers.transform import Transform, axes_named
+from refgrad.optimizers.transform import Transform, axes_named, below, length_of
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.steps import epsilons
 from refgrad.rule import Whole, is_own
@@ -45,7 +45,11 @@ def generate(
         name = list(known)[case % len(known)]
         arrays = {}
         for array, axes in rule.shapes.items():
-            shape = tuple({**rule.lengths, **lengths}[axis] for axis in axes_named(axes))
+            known_lengths = {**rule.lengths, **lengths}
+            shape = tuple(known_lengths[axis] for axis in axes_named(axes))
+            if most := below(axes):
+                arrays[array] = random.integers(0, length_of(most, known_lengths), shape)
+                continue
             values = known[name](random, shape, facts)
             values = np.abs(values) if axes.endswith("+") else values
             if rule.about_nan:

@@ -1,0 +1,344 @@
+"""Values through which a body runs and is written down again: every operation with its operands, as lines of NumPy.
+
+Where a formula is derived there is no text of it to show. So the body is run on these, once for each of two sets of lengths:
+a number that differs between the runs is a length, and is written by the names of axes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import operator
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from string import ascii_lowercase
+from typing import Any, Self
+
+import numpy as np
+
+from refgrad.arithmetic.dtypes import whole_numbers
+from refgrad.arithmetic.operations import UFUNCS
+from refgrad.arithmetic.replacing import BY_ELEMENT
+from refgrad.arithmetic.shaped import Shaped
+
+#: how tightly operations bind that are written between their operands
+SUM, PRODUCT, PREFIX, POWER, ATOM = range(5)
+INFIX: Mapping[str, tuple[str, int]] = {
+    "add": ("+", SUM),
+    "sub": ("-", SUM),
+    "mul": ("*", PRODUCT),
+    "div": ("/", PRODUCT),
+    "matmul": ("@", PRODUCT),
+    "power": ("**", POWER),
+}
+#: comparisons, which always stand in brackets
+COMPARED: Mapping[str, str] = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=", "and": "&", "or": "|"}
+#: from so many characters on an operand gets a line of its own
+LONGEST = 96
+#: functions that a reader need not see: what is added or multiplied is broadcast anyway
+UNSEEN = frozenset({"broadcast_to", "copy", "stop_gradient", "astype"})
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """What is known of an array.
+
+    Attributes:
+        value: the numbers, which say shapes and decide.
+        op: the operation that it came by, or an array's name.
+        args: its operands, nodes or Python's own; none of an array that was handed in.
+        how: its keywords.
+    """
+
+    value: np.ndarray
+    op: str
+    args: tuple[Any, ...] = ()
+    how: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The array's shape."""
+        return self.value.shape
+
+
+class Written(Shaped):
+    """Stands for an array of which it is known how it was made.
+
+    Args:
+        value: the numbers.
+        op, args, how: as a `Node` has them.
+    """
+
+    __slots__ = ("node",)
+
+    def __init__(self, value: Any, op: str, args: Sequence[Any] = (), how: Mapping[str, Any] | None = None) -> None:
+        self.node = Node(np.asarray(value), op, _nodes(tuple(args)), {n: _nodes(x) for n, x in (how or {}).items()})
+
+    @property
+    def value(self) -> np.ndarray:
+        """The numbers."""
+        return self.node.value
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The array's shape."""
+        return self.value.shape
+
+    def rearranged(self, function: Callable[[np.ndarray], np.ndarray]) -> Self:
+        """The same numbers in other places."""
+        return type(self)(function(self.value), "moved", (self,))
+
+    def filled(self, value: float) -> Self:
+        """An array of this shape with one number everywhere."""
+        return type(self)(np.full(self.shape, value), "full", (value,))
+
+    @property
+    def T(self) -> Any:  # NumPy's name
+        """The transpose."""
+        return Written(self.value.T, "T", (self,))
+
+    def reshape(self, *shape: Any) -> Any:
+        """As NumPy's."""
+        return np.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: Any) -> Any:
+        """As NumPy's."""
+        return np.transpose(self, axes[0] if len(axes) == 1 else axes or None)
+
+    def astype(self, dtype: Any) -> Any:
+        """The array itself; of truth values, numbers."""
+        return Written(self.value.astype(dtype), "astype", (self,))
+
+    def all(self, *args: Any, **how: Any) -> Any:
+        """As NumPy's, of truth values."""
+        return self.value.all(*args, **how)
+
+    def any(self, *args: Any, **how: Any) -> Any:
+        """As NumPy's, of truth values."""
+        return self.value.any(*args, **how)
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.asarray(self.value, dtype)
+
+    def __getitem__(self, key: Any) -> Any:
+        return Written(self.value[_values(key)], "item", (self, key))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        numbers = self.value.copy()
+        numbers[_values(key)] = _values(value)
+        self.node = Written(numbers, "with_item", (self, key, value)).node
+
+    def __matmul__(self, other: Any) -> Any:
+        return _made("matmul", operator.matmul, (self, other), {})
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return _made("matmul", operator.matmul, (other, self), {})
+
+    def _power(self, base: Any, exponent: Any) -> Any:
+        return _made("power", operator.pow, (base, exponent), {})
+
+    def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
+        return _made(op, BY_ELEMENT[op], args, {})
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return _made(UFUNCS.get(ufunc, ufunc.__name__), getattr(ufunc, method), inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return _made(function.__name__, function, args, kwargs)
+
+
+def _values(given: Any) -> Any:
+    """What stands behind values of this kind, wherever they are."""
+    if isinstance(given, list | tuple):
+        return type(given)(map(_values, given))
+    return given.value if isinstance(given, Written) else given
+
+
+def _nodes(given: Any) -> Any:
+    """What is known of values of this kind, wherever they are."""
+    if isinstance(given, list | tuple):
+        return type(given)(map(_nodes, given))
+    return given.node if isinstance(given, Written) else given
+
+
+def _made(op: str, function: Callable[..., Any], args: Sequence[Any], how: Mapping[str, Any]) -> Any:
+    found = function(*map(_values, args), **{name: _values(x) for name, x in how.items()})
+    return Written(found, op, args, how) if isinstance(found, np.ndarray | np.generic) else found
+
+
+def lines(body: Callable[..., Mapping[str, Any]], runs: Sequence[tuple[Mapping[str, Any], Mapping[str, int]]]) -> list[str]:
+    """A body as assignments, in an order in which they can be computed.
+
+    Args:
+        body: of arrays in order; it gives results by name.
+        runs: two runs: the arrays by name, and how long axes are.
+
+    Returns:
+        A line for each result, and one before them for each operand that is used again.
+
+    >>> arrays = {"x": np.ones(3), "y": np.ones(3)}
+    >>> body = lambda x, y: {"z": np.exp(x + y) * (x + y) / float(x.shape[0])}
+    >>> longer = {name: np.ones(5) for name in arrays}
+    >>> lines(body, [(arrays, {"n": 3}), (longer, {"n": 5})])
+    ['a = x + y', 'z = np.exp(a) * a / n']
+    """
+    handed = [[a if whole_numbers(a) else Written(a, name) for name, a in arrays.items()] for arrays, _ in runs]
+    found = [body(*arrays) for arrays in handed]
+    writer = _Writer(list(zip(*(lengths.items() for _, lengths in runs), strict=True)), set(runs[0][0]) | set(found[0]))
+    return writer.lines({name: tuple(_nodes(each[name]) for each in found) for name in found[0]})
+
+
+class _Writer:
+    """What turns two runs into text.
+
+    Args:
+        lengths: pairs of an axis and its length in each of the runs.
+        taken: names that are no operand's.
+    """
+
+    def __init__(self, lengths: Sequence[tuple[tuple[str, int], tuple[str, int]]], taken: set[str]) -> None:
+        self.lengths = {name: (first, second) for (name, first), (_, second) in lengths}
+        every = itertools.chain(ascii_lowercase, (f"x{i}" for i in itertools.count(1)))
+        self.letters = (name for name in every if name not in taken)
+        self.names: dict[int, str] = {}
+        self.uses: Counter[int] = Counter()
+        self.found: list[str] = []
+
+    def lines(self, results: Mapping[str, tuple[Any, Any]]) -> list[str]:
+        """The assignments of some results."""
+        seen: set[int] = set()
+        for first, _ in results.values():
+            self._count(first, seen)
+        for name, pair in results.items():
+            text, _ = self._written(pair, top=True)
+            self.found.append(f"{name} = {text}")
+        return self.found
+
+    def _count(self, value: Any, seen: set[int]) -> None:
+        stack = [value]
+        while stack:
+            each = stack.pop()
+            if isinstance(each, list | tuple):
+                stack += each
+            elif isinstance(each, Node):
+                each = _seen(each)
+                self.uses[id(each)] += 1
+                if id(each) not in seen:
+                    seen.add(id(each))
+                    stack += [*each.args, *each.how.values()]
+
+    def _written(self, pair: tuple[Any, Any], top: bool = False) -> tuple[str, int]:
+        """A value's text, and how tightly it binds."""
+        if not isinstance(pair[0], Node):
+            return self._plain(*pair), ATOM
+        one, other = map(_seen, pair)
+        if id(one) in self.names:
+            return self.names[id(one)], ATOM
+        if not one.args:
+            return (one.op, ATOM) if one.op != "full" else (f"{one.value.flat[0]:g}", ATOM)
+        text, binds = self._operation(one, other)
+        bare = one.op in ("T", "item") and not getattr(one.args[0], "args", True)
+        if not top and not bare and (self.uses[id(one)] > 1 or len(text) > LONGEST):
+            name = next(self.letters)
+            self.found.append(f"{name} = {text}")
+            self.names[id(one)] = name
+            return name, ATOM
+        return text, binds
+
+    def _operation(self, one: Node, other: Node) -> tuple[str, int]:
+        args = list(zip(one.args, other.args, strict=True))
+        if (folded := _folded(one)) is not None:
+            axes = _axes(folded.how["axis"])
+            return self._call("sum", [(folded.args[0], _seen(other.args[0]).args[0])], {"axis": (axes, axes)})
+        if one.op == "neg":
+            return f"-{self._within(args[0], PREFIX)}", PREFIX
+        if one.op in COMPARED:
+            left, right = (self._within(arg, ATOM) for arg in args)
+            return f"({left} {COMPARED[one.op]} {right})", ATOM
+        if one.op in INFIX:
+            sign, binds = INFIX[one.op]
+            left, right = self._within(args[0], binds), self._within(args[1], binds + 1)
+            return f"{left} {sign} {right}", binds
+        if one.op == "T" or (one.op == "swapaxes" and one.args[0].value.ndim == 2):
+            return f"{self._within(args[0], ATOM)}.T", ATOM
+        if one.op == "item":
+            return f"{self._within(args[0], ATOM)}[{self._key(one.args[1])}]", ATOM
+        if one.op == "square":
+            return f"{self._within(args[0], ATOM)}**2", POWER
+        return self._call(one.op, args, {n: (_axes(x), _axes(other.how[n])) for n, x in one.how.items()})
+
+    def _call(self, op: str, args: Sequence[tuple[Any, Any]], how: Mapping[str, tuple[Any, Any]]) -> tuple[str, int]:
+        words = [self._written(arg)[0] for arg in args]
+        words += [f"{name}={self._written(pair)[0]}" for name, pair in how.items() if pair[0] is not False]
+        return f"{'np.' if hasattr(np, op) else ''}{op}({', '.join(words)})", ATOM
+
+    def _within(self, pair: tuple[Any, Any], least: int) -> str:
+        text, binds = self._written(pair)
+        return text if binds >= least else f"({text})"
+
+    def _key(self, key: Any) -> str:
+        """An index as it is written."""
+        parts = key if isinstance(key, tuple) else (key,)
+        return ", ".join(map(_index, parts))
+
+    def _plain(self, one: Any, other: Any) -> str:
+        """A number, which may be a length; a shape; or whatever Python writes."""
+        if isinstance(one, list | tuple):
+            texts = [self._written(pair)[0] for pair in zip(one, other, strict=True)]
+            return f"[{', '.join(texts)}]" if isinstance(one, list) else f"({', '.join(texts)}{',' * (len(texts) == 1)})"
+        if isinstance(one, np.ndarray):
+            return f"{one.item():g}" if one.size == 1 else "places" if one.dtype.kind in "iub" else "numbers"
+        if isinstance(one, bool | str) or one is None:
+            return repr(one)
+        if isinstance(one, int | float | np.number):
+            return self._number(float(one), float(other))
+        return getattr(one, "__name__", repr(one))
+
+    def _number(self, one: float, other: float) -> str:
+        """A number that is the same in both runs, or else a product of lengths, or one less than that."""
+        if one == other or math.isnan(one):
+            return f"{one:g}" if float(f"{one:g}") == one else repr(one)
+        names = list(self.lengths)
+        for count in range(1, len(names) + 1):
+            for chosen in itertools.combinations(names, count):
+                lengths = [math.prod(self.lengths[name][run] for name in chosen) for run in (0, 1)]
+                if [one, other] == lengths:
+                    return " * ".join(chosen) if count == 1 else f"({' * '.join(chosen)})"
+                if [one - lengths[0]] == [other - lengths[1]] and abs(one - lengths[0]) <= 2:
+                    return f"({' * '.join(chosen)} {one - lengths[0]:+g})"
+        return f"{one:.12g}"
+
+
+def _seen(node: Node) -> Node:
+    """What a reader sees in the place of a value: what it was before it was given the shape that it has, or broadcast."""
+    while node.op in UNSEEN or (node.op == "reshape" and node.shape == node.args[0].shape):
+        node = node.args[0]
+    return node
+
+
+def _folded(one: Node) -> Node | None:
+    """The sum whose kept axes are taken off again, if it is that."""
+    inner = _seen(one.args[0]) if one.op == "reshape" else None
+    if inner is None or inner.op != "sum" or not inner.how.get("keepdims"):
+        return None
+    axes = inner.how["axis"] if isinstance(inner.how["axis"], tuple) else (inner.how["axis"],)
+    left = tuple(n for i, n in enumerate(inner.shape) if i not in axes)
+    return inner if one.shape == left else None
+
+
+def _axes(axis: Any) -> Any:
+    """An axis by itself where there is one."""
+    return axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis
+
+
+def _index(part: Any) -> str:
+    if part is None or part is Ellipsis:
+        return "None" if part is None else "..."
+    if isinstance(part, slice):
+        ends = ["" if x is None else str(x) for x in (part.start, part.stop, part.step)]
+        return ":".join(ends[:2] if not ends[2] else ends)
+    return str(part) if isinstance(part, int | np.integer) else "places"

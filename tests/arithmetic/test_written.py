@@ -1,0 +1,72 @@
+"""What is written down of a body computes what the body computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.special
+
+import refgrad
+from refgrad.arithmetic.written import lines
+from tests.test_formula_gradients import GALLERY
+
+
+@pytest.mark.parametrize("name", GALLERY)
+def test_the_text_of_a_gradient_computes_the_gradient(name: str) -> None:
+    rule = GALLERY[name]().backward
+    random = np.random.Generator(np.random.Philox(1))
+    lengths = {axis: length if axis.isdigit() else 7 + i for i, (axis, length) in enumerate(rule.lengths.items())}
+    arrays = {n: random.standard_normal([lengths[axis] for axis in axes]) for n, axes in rule.takes().items()}
+    words: dict[str, Any] = {"np": np, "stored": refgrad.stored, "erf": scipy.special.erf, "expit": scipy.special.expit}
+    renamed = {"in": "in_"}  # an axis may be called what Python does not allow
+    known = {**words, **arrays, **{renamed.get(axis, axis): n for axis, n in lengths.items()}}
+    for line in rule.formula_lines():
+        exec(line.replace(", in)", ", in_)").replace("(in, ", "(in_, "), known)
+    for result, true in rule(*arrays.values()).items():
+        assert np.allclose(known[result], true, rtol=1e-12, atol=1e-14), result
+
+
+def _both(body: Any, **shapes: tuple[str, ...]) -> list[str]:
+    """The lines of a body of arrays whose axes are named."""
+    runs = []
+    for more in (0, 1):
+        lengths = {"n": 3 + more, "m": 5 + 2 * more}
+        runs.append(({name: np.ones([lengths[a] for a in axes]) for name, axes in shapes.items()}, lengths))
+    return lines(body, runs)
+
+
+def test_lengths_are_named_and_numbers_are_not() -> None:
+    vector: tuple[str, ...] = ("n",)
+    assert _both(lambda x: {"y": x / float(len(x)) + 3.0}, x=vector) == ["y = x / n + 3"]
+    assert _both(lambda x: {"y": x / float(x.shape[0] - 1)}, x=vector) == ["y = x / (n -1)"]
+    assert _both(lambda x: {"y": np.sum(x) / float(x.size)}, x=("n", "m")) == ["y = np.sum(x) / (n * m)"]
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (lambda x: {"y": -(x - (x + 1.0))}, "y = -(x - (x + 1))"),
+        (lambda x: {"y": np.where(x > 0.0, x, np.maximum(x, 2.0))}, "y = np.where((x > 0), x, np.maximum(x, 2))"),
+        (lambda x: {"y": x[1:, None] ** 3}, "y = x[1:, None]**3"),
+        (lambda x: {"y": np.sum(x.reshape(1, -1), axis=(0,), keepdims=True).reshape(-1)}, "y = np.sum(x.reshape, axis=0)"),
+        (lambda x: {"y": np.stack([x, 2.0 * x])}, "y = np.stack([x, 2 * x])"),
+        (lambda x: {"y": x.T @ x}, "y = x.T @ x"),
+    ],
+)
+def test_what_operations_look_like(body: Any, text: str) -> None:
+    found = _both(body, x=("n",))
+    if "x.reshape" in text:
+        assert found == ["y = np.sum(np.reshape(x, (1, -1)), axis=0)"]
+    else:
+        assert [line.replace(" ** ", "**") for line in found] == [text]
+
+
+def test_what_is_written_to_and_used_again_has_its_own_line() -> None:
+    def body(x: Any) -> dict[str, Any]:
+        x[0] = 2.0 * x[1]
+        squared = np.exp(x)
+        return {"y": squared * squared}
+
+    assert _both(body, x=("n",)) == ["a = np.exp(with_item(x, 0, 2 * x[1]))", "y = a * a"]

@@ -19,8 +19,8 @@ from refgrad.candidates.transform import resolve
 from refgrad.errors import ArgumentError, RefgradError, bad_argument, shown
 from refgrad.kinds.kind import NOT_FINITE, SHAPES
 from refgrad.kinds.record import Call, Driven, Record, Results, Situation
-from refgrad.kinds.stateless import Answer, Stateless, misshapen
 from refgrad.kinds.result_faults import ResultFault, faults_of
+from refgrad.kinds.stateless import Answer, Stateless, misshapen
 from refgrad.optimizers.transform import Transform, axes_named
 from refgrad.oracle.acceptance import no_numbers
 from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, opened, tried, ways

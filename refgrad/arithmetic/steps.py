@@ -147,8 +147,20 @@ class SharedScale:
             exponent = exponent + (significand >= 1 - 2.0 ** -(self.mantissa_bits + 2))
         elif self.rule == "rceil":
             exponent = exponent + (significand > np.frexp(self.largest)[0])
+        elif self.rule == "nearest":
+            exponent = exponent - (significand <= self.last_rounded_down(x.dtype))
         scale = np.ldexp(1.0, np.where(x > 0, np.clip(exponent, -127, 127), -127))
         return np.where(np.isfinite(x), scale, np.nan).astype(x.dtype)
+
+    def last_rounded_down(self, dtype: Any) -> float:
+        """For `nearest`: the greatest significand whose power of two is a half of that of `largest`.
+
+        The step lies at the significand of `largest` divided by the root of two, which no number of a dtype is. Every
+        element format's significand is above the root of a half, so that no power is rounded up.
+        """
+        significand, digits = Fraction(math.frexp(self.largest)[0]), np.finfo(dtype).nmant + 1
+        square = significand**2 / 2 * 4**digits
+        return math.ldexp(math.isqrt(math.floor(square)), -digits)
 
     def exactly(self, x: Fraction) -> Fraction:
         """Of one number, in exact arithmetic: by trying the powers in turn."""
@@ -158,6 +170,7 @@ class SharedScale:
             "ceil": lambda e: x <= power ** (e + emax),
             "even": lambda e: x < power ** (e + emax + 1) * (1 - power ** -(self.mantissa_bits + 2)),
             "rceil": lambda e: x <= power**e * Fraction(self.largest),
+            "nearest": lambda e: x**2 < 2 * (power**e * Fraction(self.largest)) ** 2,
         }[self.rule]
         return power ** next((e for e in range(-127, 127) if fits(e)), 127)
 
@@ -176,6 +189,10 @@ SCALE_RULES = Choice(
     ceil="2**(ceil(log2 amax) - emax): nothing saturates",
     even="floor, of amax rounded to the element's mantissa bits, half up",
     rceil="the least power of two by which nothing saturates: 2**ceil(log2(amax / largest))",
+    nearest=by(
+        "2**round(log2(amax / largest)): the largest elements of about half of all blocks saturate",
+        "elsewhere: MLX to 0.31",
+    ),
 )
 
 

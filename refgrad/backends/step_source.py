@@ -187,6 +187,9 @@ def _shared_scale(w: Writer, x: str, record: SharedScale) -> str:
     }.get(record.rule)
     if rounds_up is not None:
         w.set(exponent, w.select(rounds_up, f"{exponent} + 1", exponent), "int64")
+    if record.rule == "nearest":
+        rounded_down = f"{significand} <= {w.number(record.last_rounded_down(w.kind))}"
+        w.set(exponent, w.select(rounded_down, f"{exponent} - 1", exponent), "int64")
     w.set(exponent, w.select(f"{exponent} < -127", "-127", exponent), "int64")
     w.set(exponent, w.select(f"{exponent} > 127", "127", exponent), "int64")
     w.set(exponent, w.select(f"{x} > zero", exponent, "-127"), "int64")

@@ -20,6 +20,7 @@ from tests.quantizers import golden_inputs as golden
 
 FORMATS = ["float8_e4m3fn", "float8_e5m2", "float6_e2m3fn", "float6_e3m2fn", "float4_e2m1fn"]
 RULES = [MX(format=name, scale_rule=rule) for name in [*FORMATS, "int8"] for rule in SCALE_RULES.sentences]
+OF_MINIFLOATS = [rule for rule in RULES if rule.format != "int8"]
 
 #: scales and codes of each golden input in turn
 DIGESTS = {
@@ -96,7 +97,7 @@ def test_golden_scales_and_codes(key: tuple[str, str], known: str) -> None:
 def boundaries(rule: MX) -> np.ndarray:
     """Largest magnitudes at which a scale changes, with their float32 neighbours, over all exponents."""
     largest = rule.shared_scale().largest
-    factors = [1.0, largest / 2.0**8, 1.5, 2 - 2.0 ** -(rule.shared_scale().mantissa_bits + 1)]
+    factors = [1.0, largest / 2.0**8, largest * 2.0**-8.5, 1.5, 2 - 2.0 ** -(rule.shared_scale().mantissa_bits + 1)]
     at = np.asarray([np.ldexp(f, k) for f in factors for k in range(-149, 127)]).astype(np.float32)
     found = np.concatenate([at, np.nextafter(at, np.float32(np.inf)), np.nextafter(at, np.float32(0))])
     return found[(found > 0) & np.isfinite(found)]
@@ -112,7 +113,7 @@ def test_scales_are_those_of_exact_arithmetic(rule: MX) -> None:
     assert (np.diff(scales[np.argsort(x)]) >= 0).all()
 
 
-@pytest.mark.parametrize("rule", RULES[:-4], ids=str)
+@pytest.mark.parametrize("rule", OF_MINIFLOATS, ids=str)
 def test_codes_are_those_of_exact_arithmetic(rule: MX) -> None:
     random = np.random.default_rng(1)
     form = MINIFLOATS[rule.format]
@@ -137,7 +138,7 @@ def test_int8_is_fixed_point() -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in FORMATS if n.startswith(("float8", "float4"))])
-@pytest.mark.parametrize("rule", list(SCALE_RULES.sentences))
+@pytest.mark.parametrize("rule", ["floor", "ceil", "even", "rceil"])
 def test_blocks_are_those_of_torchao(name: str, rule: str) -> None:
     mx = pytest.importorskip("torchao.prototype.mx_formats.mx_tensor", reason="one of those compared with")
     torch = pytest.importorskip("torch")
@@ -199,13 +200,15 @@ def test_laws(rule: MX | NVFP4) -> None:
     back = rule.round_trip(x)
     assert np.array_equal(rule.round_trip(-x), -back)
     if isinstance(rule, MX):
-        assert np.array_equal(rule.round_trip(back), back)
+        # 4.5 becomes 4, less than 6 divided by the root of two, so that its block has another scale the second time
+        if (rule.format, rule.scale_rule) != ("float4_e2m1fn", "nearest"):
+            assert np.array_equal(rule.round_trip(back), back)
         assert np.array_equal(rule.quantize(x * np.float32(2.0**20)).codes, rule.quantize(x).codes)
         row = np.argsort(x[0, :32])
         assert (np.diff(back[0, :32][row]) >= 0).all()
 
 
-@given(st.lists(st.floats(-(2.0**20), 2.0**20, width=32), min_size=1, max_size=50), st.sampled_from(RULES[:-4]))
+@given(st.lists(st.floats(-(2.0**20), 2.0**20, width=32), min_size=1, max_size=50), st.sampled_from(OF_MINIFLOATS))
 @examples(100)
 def test_half_a_step_below_saturation(numbers: list[float], rule: MX) -> None:
     x, form = np.asarray(numbers, np.float32), MINIFLOATS[rule.format]
@@ -255,7 +258,7 @@ def test_nvfp4_edges() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
-@pytest.mark.parametrize("rule", [*RULES[::4], NVFP4()], ids=str)
+@pytest.mark.parametrize("rule", [*(rule for rule in RULES if rule.scale_rule == "floor"), NVFP4()], ids=str)
 def test_any_shape_and_layout(rule: MX | NVFP4, dtype: type) -> None:
     for x in (np.asarray(-2.5), np.zeros((0, 3)), np.zeros((3, 0)), np.linspace(-3, 3, 280).reshape(7, 40).T[::2]):
         x = x.astype(dtype)

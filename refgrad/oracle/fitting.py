@@ -9,7 +9,7 @@ from refgrad.errors import ArgumentError, CandidateError
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.engine.outcomes import FACT
 from refgrad.oracle.engine.run import Claim
-from refgrad.oracle.engine.tally import Tally
+from refgrad.oracle.engine.tally import where_none_is_outside
 from refgrad.oracle.explanation import Explanation, new_lines
 from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.hypotheses.equivalence import same
@@ -192,10 +192,9 @@ def _explains(found: Found, usual: Trial) -> bool:
     rules = [found.change.changed(told)] * len(usual.record.rules)
     try:
         wanted = found.change.wanted(usual.claim.request.policy)
-        counts = Tally().adding(usual.claim.kind.outputs(usual.record, rules, wanted)).counts
+        return where_none_is_outside(usual.claim.kind.outputs(usual.record, rules, wanted)) is not None
     except UNDEFINED:
         return False
-    return not sum(c.outside for c in counts.values())
 
 
 def _distinct(pairs: list[Fit]) -> list[list[Fit]]:

@@ -126,10 +126,10 @@ def fitting_alone(trial: Trial, change: Change) -> Found | None:
 def _judged(group: list[Fit]) -> Found | None:
     """The first of hypotheses that are one, if it fits the whole run, with the others as aliases."""
     (trial, change), others = group[0], group[1:]
-    counts = trial.counts(change)
+    counts = trial.explained(change)
     if change.recovered and (counts is None or _outside(trial, change, counts)):
         change = trial.finer(change)
-        counts = trial.counts(change)
+        counts = trial.explained(change)
     if counts is None or _outside(trial, change, counts):
         return None
     best = dataclasses.replace(explanation(trial, change, counts), doubt=_doubt(trial, change))

@@ -9,7 +9,7 @@ from refgrad.errors import ArgumentError, CandidateError
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.engine.outcomes import FACT
 from refgrad.oracle.engine.run import Claim
-from refgrad.oracle.engine.tally import Tally
+from refgrad.oracle.engine.tally import where_none_is_outside
 from refgrad.oracle.explanation import Explanation, new_lines
 from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.hypotheses.equivalence import same
@@ -126,10 +126,10 @@ def fitting_alone(trial: Trial, change: Change) -> Found | None:
 def _judged(group: list[Fit]) -> Found | None:
     """The first of hypotheses that are one, if it fits the whole run, with the others as aliases."""
     (trial, change), others = group[0], group[1:]
-    counts = trial.counts(change)
+    counts = trial.explained(change)
     if change.recovered and (counts is None or _outside(trial, change, counts)):
         change = trial.finer(change)
-        counts = trial.counts(change)
+        counts = trial.explained(change)
     if counts is None or _outside(trial, change, counts):
         return None
     best = dataclasses.replace(explanation(trial, change, counts), doubt=_doubt(trial, change))
@@ -192,10 +192,9 @@ def _explains(found: Found, usual: Trial) -> bool:
     rules = [found.change.changed(told)] * len(usual.record.rules)
     try:
         wanted = found.change.wanted(usual.claim.request.policy)
-        counts = Tally().adding(usual.claim.kind.outputs(usual.record, rules, wanted)).counts
+        return where_none_is_outside(usual.claim.kind.outputs(usual.record, rules, wanted)) is not None
     except UNDEFINED:
         return False
-    return not sum(c.outside for c in counts.values())
 
 
 def _distinct(pairs: list[Fit]) -> list[list[Fit]]:

@@ -22,7 +22,7 @@ from refgrad.oracle.hypotheses.protocol import Screen
 from refgrad.oracle.hypotheses.relatives import relatives
 from refgrad.oracle.hypotheses.run_screen import RunScreen
 from refgrad.oracle.hypotheses.scored import Scored
-from refgrad.oracle.hypotheses.screens import judged, screen_of, telling_screen
+from refgrad.oracle.hypotheses.screens import explained, judged, screen_of, telling_screen
 from refgrad.oracle.hypotheses.search import Search
 from refgrad.rule import Rule
 
@@ -103,6 +103,10 @@ class Trial:
     def counts(self, change: Change) -> Counts | None:
         """A change on the whole run."""
         return judged(self.claim, self.record, change)
+
+    def explained(self, change: Change) -> Counts | None:
+        """The same of a change under which nothing of the whole run is outside; None of any other."""
+        return explained(self.claim, self.record, change)
 
     @cached_property
     def whole(self) -> Counts:

@@ -73,3 +73,13 @@ class Tally:
         for output in outputs:
             self.add(output)
         return self
+
+
+def where_none_is_outside(outputs: Iterable[Output]) -> Tally | None:
+    """All of some outputs; None at the first that has a value outside, and none after it is judged."""
+    tally = Tally()
+    for output in outputs:
+        tally.add(output)
+        if tally.outside:
+            return None
+    return tally

@@ -11,7 +11,7 @@ from refgrad.kinds.record import Record
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.engine.run import Claim
-from refgrad.oracle.engine.tally import Tally
+from refgrad.oracle.engine.tally import Tally, where_none_is_outside
 from refgrad.oracle.hypotheses import places
 from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.hypotheses.protocol import Screen
@@ -94,3 +94,13 @@ def judged(claim: Claim, record: Record, change: Change) -> Counts | None:
         return Tally().adding(claim.kind.outputs(record, rules, change.wanted(claim.request.policy))).counts
     except UNDEFINED:
         return None
+
+
+def explained(claim: Claim, record: Record, change: Change) -> Counts | None:
+    """The same of a change under which nothing of a run is outside; None of any other, judged only up to where that shows."""
+    try:
+        rules = [change.changed(rule) for rule in record.rules]
+        tally = where_none_is_outside(claim.kind.outputs(record, rules, change.wanted(claim.request.policy)))
+    except UNDEFINED:
+        return None
+    return None if tally is None else tally.counts

@@ -14,7 +14,7 @@ from refgrad.oracle.hypotheses import places
 from refgrad.oracle.hypotheses.changes import Change
 from refgrad.oracle.hypotheses.control import control_of
 from refgrad.oracle.hypotheses.examined import contradiction, examined
-from refgrad.oracle.hypotheses.screens import judged, telling_screen
+from refgrad.oracle.hypotheses.screens import explained, telling_screen
 from refgrad.oracle.hypotheses.search import Search
 
 #: seconds that the search may take, and how many of the changes that explain the situation are judged everywhere else
@@ -47,8 +47,7 @@ def _changes(claim: Claim, record: Record) -> Iterator[Change]:
     ).singles()
     fitting = [s.change for s in search.ranked if s.change.parts and s.fits and not s.loose and not s.change.model]
     for change in fitting[:MOST]:
-        counts = judged(claim, record, change)
-        if not counts or any(c.outside for c in counts.values()) or time.process_time() > deadline:
+        if not explained(claim, record, change) or time.process_time() > deadline:
             continue
         run = examined(claim, record, change)
         if run is not None and not contradiction(run):

@@ -19,7 +19,7 @@ from refgrad.optimizers.wrapper import Wrapper
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.hypotheses.changes import Change, named
-from refgrad.oracle.hypotheses.screens import judged
+from refgrad.oracle.hypotheses.screens import explained
 from refgrad.rule import rules, short_name
 
 #: bounds that are usual besides those that a wrapper has of itself
@@ -44,11 +44,10 @@ def wrapped(claim: Claim, record: Record) -> Iterator[tuple[Change, Counts]]:
         counts: Counts | None = None
         # one that takes the norm of all parameters is judged on all as one
         for run in (first, record) if wrapper.scope == "leaf" else (claim.kind.whole(wrapper, record),):
-            counts = judged(claim, run, change)
-            if not counts or any(c.outside for c in counts.values()):
-                counts = None
+            counts = explained(claim, run, change)
+            if not counts:
                 break
-        if counts is not None:
+        if counts:
             yield change, counts
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from refgrad.oracle.acceptance.findings import Count, Output, count, ulps
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
-from refgrad.oracle.engine.tally import Tally, tightness
+from refgrad.oracle.engine.tally import Tally, tightness, where_none_is_outside
 
 F = np.dtype(np.float32)
 
@@ -56,3 +57,18 @@ def test_units_in_the_last_place() -> None:
     assert ulps(1.0 + 2.0**-22, 1.0, F) == 2.0
     assert ulps(math.nan, 1.0, F) == math.inf
     assert count(output([0, 0, 1, 2], [1, 1, 1, 1]).judged) == Count(2, 1, 1)
+
+
+def test_nothing_is_judged_after_a_value_outside() -> None:
+    judged: list[int] = []
+
+    def outputs(last: int) -> Iterator[Output]:
+        for step, status in enumerate([INSIDE, UNDECIDED, last, INSIDE]):
+            judged.append(step)
+            yield output([status], [1.0], step=step)
+
+    assert where_none_is_outside(outputs(OUTSIDE)) is None
+    assert judged == [0, 1, 2]
+    found = where_none_is_outside(outputs(INSIDE))
+    assert found is not None
+    assert found.counts == Tally().adding(outputs(INSIDE)).counts

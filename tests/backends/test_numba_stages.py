@@ -29,7 +29,9 @@ def test_the_installed_numba_is_known() -> None:
 
 
 # with a function of its own in float64, and without
-@pytest.mark.parametrize(("rule", "dtype"), [(Lion(), "float32"), (DiffGrad(), "float64")])
+@pytest.mark.parametrize(
+    ("rule", "dtype"), [(Lion(), "float32"), pytest.param(DiffGrad(), "float64", marks=pytest.mark.slow)]
+)
 def test_machine_code_is_that_of_numbas_decorators(rule: Optimizer, dtype: str, request: pytest.FixtureRequest) -> None:
     (source,) = kernel_sources(rule.plan((8,), 1), np.dtype(dtype))
     code = machine_code(source)

@@ -39,7 +39,11 @@ def run(rule: Optimizer, draw: Any, backend: str, dtypes: list[Any], threads: in
 
 @pytest.mark.parametrize(
     ("rule", "draw"),
-    [(NormalizedGradient(), ordinary), (NormalizedGradient(), adversarial), (DoG(), ordinary)],
+    [
+        (NormalizedGradient(), ordinary),
+        (NormalizedGradient(), adversarial),
+        pytest.param(DoG(), ordinary, marks=pytest.mark.slow),
+    ],
     ids=lambda x: getattr(x, "__name__", str(x)),
 )
 def test_leaves_where_they_are_give_the_bits_of_one_vector(rule: Optimizer, draw: Any) -> None:
@@ -52,6 +56,7 @@ def test_leaves_where_they_are_give_the_bits_of_one_vector(rule: Optimizer, draw
             assert run(rule, draw, "numba", kinds, 3) == wanted
 
 
+@pytest.mark.slow
 def test_leaves_of_two_working_dtypes_are_joined() -> None:
     kinds = [np.float64, *[np.float32] * (len(SHAPES) - 1)]
     with (

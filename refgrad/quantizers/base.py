@@ -29,6 +29,9 @@ def rounded_to(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     Args:
         values: an array of a float dtype.
         dtype: another one.
+
+    Returns:
+        An array of that dtype.
     """
     return values.astype(dtype)
 
@@ -91,7 +94,14 @@ class Quantizer(Rule):
 
     @classmethod
     def door(cls, function: Callable[..., Any]) -> Callable[..., Any]:
-        """As `Rule.door`, and the short way in for `dequantize`, unless a subclass writes it anew."""
+        """As `Rule.door`, and the short way in for `dequantize`, unless a subclass writes it anew.
+
+        Args:
+            function: the method, as a rule's class has it.
+
+        Returns:
+            The method, as callers get it.
+        """
         whole = super().door(function)
         return short_way(whole, Quantized) if function.__qualname__ == "Quantizer.dequantize" else whole
 

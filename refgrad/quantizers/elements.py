@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -79,6 +80,7 @@ class ElementQuantizer(Decoded):
         results = self.body(given)
         values, kept = np.asarray(results["codes"]), self.kept_codes
         codes = values.astype(kept.kind)
-        if kept.nan or kept.kind == "uint8":
+        marked = kept.nan or kept.kind == "uint8"
+        if marked and values.size and math.isnan(values.item(values.argmax())):  # the largest is NaN where there is one
             codes[np.isnan(values)] = kept.nan
         return {**results, "codes": codes}

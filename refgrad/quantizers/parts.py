@@ -58,7 +58,7 @@ def short_way(whole: Callable[..., np.ndarray], record: type) -> Callable[..., n
         # in the standard environment, which is asked as in `refgrad.entry_points`
         if type(quantized) is record and ONE + LITTLE == ONE - LITTLE and SMALLEST_NORMAL * HALF != 0.0:
             try:
-                found = _at_a_look(self, _look(self), quantized.arrays, quantized.shape, quantized.dtype)
+                found = _at_a_look(self, _look(self), quantized)
             except (ArithmeticError, LookupError, TypeError, ValueError):
                 found = None
             if found is not None:
@@ -68,10 +68,9 @@ def short_way(whole: Callable[..., np.ndarray], record: type) -> Callable[..., n
     return dequantize
 
 
-def _at_a_look(
-    rule: Any, look: _Look, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...], dtype: np.dtype
-) -> np.ndarray | None:
+def _at_a_look(rule: Any, look: _Look, quantized: Any) -> np.ndarray | None:
     """The array, or None where more than a look is needed."""
+    arrays, shape, dtype = quantized.arrays, quantized.shape, quantized.dtype
     parts = look.parts
     if type(arrays) is not dict or len(arrays) != len(parts) or dtype not in FLOATS or not _is_shape(shape):
         return None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +17,8 @@ from refgrad.quantizers import Quantized, Quantizer
 from refgrad.quantizers.parts import is_kept, kept_array, shape_of
 from tests.quantizers import bad_inputs
 
+#: of any values, right or wrong
+replace: Callable[..., Quantized] = dataclasses.replace
 NAMES = sorted(bad_inputs.known())
 DTYPES = tuple(np.dtype(d) for d in (np.float64, np.float32, np.float16, ml_dtypes.bfloat16))
 
@@ -33,6 +35,8 @@ def with_each(kept: Quantized, change: Callable[[np.ndarray], Any]) -> list[Quan
     return [replace(kept, arrays={**kept.arrays, name: change(part)}) for name, part in kept.arrays.items()]
 
 
+#: what is no float dtype
+NO_DTYPES: tuple[Any, ...] = (np.dtype(np.int8), np.dtype(complex), None, [], "floats")
 #: parts that may have any number of elements
 ANY_LENGTH = ("codebook",)
 #: what is bad -> what was quantized with it, one for each part where parts are bad
@@ -55,7 +59,7 @@ BAD: Mapping[str, Callable[[Quantized], list[Any]]] = {
     "no mapping": lambda kept: [replace(kept, arrays=list(kept.arrays.values()))],
     "nothing": lambda kept: [None, 1, kept.arrays],
     "shape": lambda kept: [replace(kept, shape=s) for s in ((-1, 1024), (4.0, 256), (True, 1024), "4", None, (3, 256))],
-    "dtype": lambda kept: [replace(kept, dtype=d) for d in (np.dtype(np.int8), np.dtype(complex), None, [], "floats")],
+    "dtype": lambda kept: [replace(kept, dtype=d) for d in NO_DTYPES],
 }
 
 

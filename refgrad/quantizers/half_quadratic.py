@@ -103,7 +103,8 @@ class HQQ(Decoded):
 
     def code(self, w: np.ndarray, scale: np.ndarray, zero: np.ndarray) -> np.ndarray:
         """The nearest codes."""
-        return np.clip(np.rint(w * scale + zero), 0, 2**self.bits - 1)
+        steps = w * scale + zero
+        return np.rint(steps, steps).clip(0, 2**self.bits - 1, steps)  # in place: it is done at each step of a search
 
     def solved(self, w: np.ndarray, top: Any) -> tuple[np.ndarray, np.ndarray]:
         """Inverse scale and zero of each row."""

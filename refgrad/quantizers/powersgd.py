@@ -16,7 +16,7 @@ from refgrad.quantizers.gradients import as_columns
 from refgrad.rule import Choice, Citation, Whole, by
 
 #: elements of a product, below which what NumPy does around it takes longer than the product
-FEW = 1 << 13
+FEW = 1 << 14
 
 
 def orthogonalize(p: np.ndarray) -> np.ndarray:
@@ -33,6 +33,11 @@ def orthogonalize(p: np.ndarray) -> np.ndarray:
         p[:, i] = 0 if vanished else p[:, i] / norm
         p[:, i + 1 :] -= np.outer(p[:, i], p[:, i] @ p[:, i + 1 :])
     return p
+
+
+@np.errstate(all="ignore")
+def _product(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    return p @ q.T
 
 
 @dataclass(frozen=True)
@@ -107,11 +112,8 @@ class PowerSGD(Quantizer):
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """P Q^T."""
         p, q = arrays["p"], arrays["q"]
-        if len(p) * len(q) < FEW:
-            product = p.dot(q.T)  # which warns of nothing, and so takes less time than the other, where there are few
-        else:
-            with np.errstate(all="ignore"):
-                product = p @ q.T
+        # `dot` warns of nothing, and so takes less time than the other, where there are few
+        product = p.dot(q.T) if len(p) * len(q) < FEW else _product(p, q)
         return product if product.shape == shape else product.reshape(shape)
 
     def factors(self, matrices: Sequence[np.ndarray], start: np.ndarray) -> list[dict[str, np.ndarray]]:

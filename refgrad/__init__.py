@@ -54,7 +54,6 @@ __all__ = [
     "identify",
     "logsumexp",
     "one_hot",
-    "one_hot",
     "optimizers",
     "quantizers",
     "record",

@@ -30,7 +30,7 @@ from refgrad.kinds.kind import (
     Stateless,
     misshapen,
 )
-from refgrad.kinds.result_faults import ResultFault, faults_of
+from refgrad.kinds.result_faults import LabelFault, ResultFault, faults_of
 from refgrad.optimizers.transform import Transform, axes_named
 from refgrad.oracle.acceptance import no_numbers
 from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, opened, tried, ways
@@ -265,9 +265,9 @@ class _Replaced:
 
 
 class _Scaled(_Replaced):
-    """A transform with a factor at one of its results, or at all of them."""
+    """A transform with a factor at one of its results, or at all of them; or labels that are read otherwise."""
 
-    def __init__(self, rule: Transform, fault: ResultFault) -> None:
+    def __init__(self, rule: Transform, fault: ResultFault | LabelFault) -> None:
         self._rule = rule
         self.apply: Any = lambda *arrays: fault.made(rule, arrays)
 

@@ -18,7 +18,6 @@ from refgrad.axes import Axes
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.rule import Rule
 
-
 #: what stands before the axis below whose length whole numbers are
 BELOW = "below:"
 

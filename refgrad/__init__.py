@@ -75,7 +75,9 @@ _LATER = {
     "audit": "refgrad.audits.audit",
     "Audit": "refgrad.audits.found",
     "record": "refgrad.audits.recorder",
-    **dict.fromkeys(("formula", "logsumexp", "one_hot", "softmax", "stop_gradient", "stored", "take", "top_k"), "refgrad.formulas"),
+    **dict.fromkeys(
+        ("formula", "logsumexp", "one_hot", "softmax", "stop_gradient", "stored", "take", "top_k"), "refgrad.formulas"
+    ),
     "identify": "refgrad.oracle.identify",
     "Identification": "refgrad.oracle.identification",
     "sets": "refgrad.oracle.sets",

@@ -185,3 +185,15 @@ def test_a_number_may_stand_for_the_axis() -> None:
     assert (read.outcome, read.situation) == ("does not conform", "NaN")
     gradient = picked().backward(np.ones((2, 5)), np.array([1, 4]), np.array([2.0, 3.0]))["grad_x"]
     assert gradient.tolist() == [[0, 2, 0, 0, 0], [0, 0, 0, 0, 3]]
+
+
+def test_the_line_that_reproduces_a_finding_holds_labels() -> None:
+    last = lambda table, tokens, grad_output: scattered(table, tokens, grad_output, last=True)  # noqa: E731
+    verdict = refgrad.verify(last, gallery.embedding().backward, explain=False)
+    inputs = verdict.reproduce[verdict.reproduce.index("refgrad.Cases.of(") : -1]
+    assert "tokens=[0, 0]" in inputs
+    again = refgrad.verify(last, gallery.embedding().backward, explain=False, inputs=eval(inputs), shrink=False)
+    assert again.outcome == "does not conform"
+    with pytest.raises(ArgumentError, match="inputs' tokens is 0.5; legal: whole numbers"):
+        cases = refgrad.Cases.of(table=[[1.0]], tokens=[0.5], grad_output=[[1.0]])
+        refgrad.verify(last, gallery.embedding().backward, inputs=cases)

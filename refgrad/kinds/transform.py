@@ -31,7 +31,7 @@ from refgrad.kinds.kind import (
     misshapen,
 )
 from refgrad.kinds.result_faults import LabelFault, ResultFault, faults_of
-from refgrad.optimizers.transform import Transform, axes_named
+from refgrad.optimizers.transform import Transform, axes_named, below
 from refgrad.oracle.acceptance import no_numbers
 from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, opened, tried, ways
 from refgrad.oracle.acceptance.explicit_sets import Way, of_sets
@@ -109,6 +109,8 @@ class TransformKind(Stateless):
             if list(arrays) != list(rule.shapes):
                 legal = f"the arrays {', '.join(rule.shapes)} of {type(rule).__name__}"
                 raise bad_argument("inputs", list(arrays), legal)
+        cases = replace(cases, arrays=[_with_labels(rule, arrays) for arrays in cases.arrays])
+        for arrays in cases.arrays:
             rule.check(*arrays.values())
         tried(rule, cases.arrays[0])
         return cases
@@ -336,6 +338,18 @@ def _plainer(arrays: Arrays) -> Iterator[dict[str, np.ndarray]]:
 
 def _shapes(rule: Transform, arrays: Arrays) -> dict[str, tuple[int, ...]]:
     return {n: np.shape(r) for n, r in named(rule(*arrays.values())).items()}
+
+
+def _with_labels(rule: Transform, arrays: Arrays) -> Arrays:
+    """A caller's arrays, of which those that are declared as whole numbers are that."""
+    found = dict(arrays)
+    for name, text in rule.shapes.items():
+        if below(text) and not whole_numbers(arrays[name]):
+            wrong = arrays[name][arrays[name] != np.rint(arrays[name])]
+            if wrong.size:
+                raise bad_argument(f"inputs' {name}", float(wrong[0]), "whole numbers")
+            found[name] = arrays[name].astype(np.int64)
+    return found
 
 
 def _unknown(values: np.ndarray) -> Judged:

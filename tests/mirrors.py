@@ -407,6 +407,7 @@ ACROSS: Mapping[str, str] = {
     "test_security.py": "what SECURITY.md promises of refgrad's own code",
     "test_few_axes.py": "every rule on arrays of no axis, of one, and of no elements",
     "test_package_settings.py": "packages through their outermost functions, over shapes, at settings off their defaults",
+    "test_formula_labels.py": "whole numbers in formulas: labels, tokens and routes",
     "test_worked.py": "rules without steps on a few numbers, by formulas that are no part of refgrad",
     "peers/test_peers.py": "other packages' own data and code beside refgrad, and the ledger of where they differ",
     "peers/test_properties.py": "implementations are their rules on whatever is drawn",

@@ -147,7 +147,13 @@ def axes_named(text: str) -> list[str]:
 
 
 def below(text: str) -> str:
-    """The axis, or the number, below whose length an array's whole numbers are; empty of an array of floats.
+    """The axis, or the number, below whose length an array's whole numbers are.
+
+    Args:
+        text: as in `Transform.shapes`, such as ``"batch below:class"``.
+
+    Returns:
+        Its name, or the number as a text; empty of an array of floats.
 
     >>> below("batch below:class"), below("batch class")
     ('class', '')
@@ -156,7 +162,15 @@ def below(text: str) -> str:
 
 
 def length_of(axis: str, lengths: Mapping[str, int]) -> int:
-    """How long an axis is, or what number it is."""
+    """How long an axis is, or what number it is.
+
+    Args:
+        axis: its name, or a number as a text.
+        lengths: those of axes by name.
+
+    Returns:
+        The length.
+    """
     return int(axis) if axis.isdigit() else lengths[axis]
 
 

@@ -139,7 +139,9 @@ def meant_by(word: object, known: Iterable[str], cutoff: float = 0.5) -> str:
     """The legal word that is nearest to a word.
 
     Args:
-        word, known, cutoff: as of `nearest`.
+        word: what was given.
+        known: the legal words.
+        cutoff: how like it a word must be.
 
     Returns:
         The word, empty if none is near.

@@ -12,7 +12,7 @@ from refgrad.optimizers.transform import Transform, axes_named, below, length_of
 from refgrad.oracle.acceptance.bodies import named
 
 #: what a result is taken by, in words
-FACTORS: Mapping[str, float] = {"twice": 2.0, "half": 0.5, "with the other sign": -1.0, "zero": 0.0}
+FACTORS: Mapping[str, float] = {"twice": 2.0, "halved": 0.5, "with the other sign": -1.0, "zero": 0.0}
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class ResultFault:
         """The fault, as a sentence."""
         which = self.result or "every result"
         if self.by in FACTORS:
-            return f"{which} is zero" if self.by == "zero" else f"{which} is taken {self.by}"
+            return f"{which} is {self.by}" if self.by in ("zero", "halved") else f"{which} is taken {self.by}"
         return f"{which} is {'divided' if self.over else 'multiplied'} by {self.by}"
 
     def factor(self, rule: Transform, arrays: Sequence[Any]) -> float:

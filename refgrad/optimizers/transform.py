@@ -121,11 +121,14 @@ class Transform(Rule):
             return _narrowed(self.apply(*wide), dtype)
 
     def drawn(self, lengths: Mapping[str, int], random: np.random.Generator) -> dict[str, np.ndarray]:
-        """Arrays that the rule takes, by name: float64 from 0 to 1, and whole numbers.
+        """Arrays that the rule takes.
 
         Args:
             lengths: those of all axes.
             random: draws them.
+
+        Returns:
+            By name float64 from 0 to 1, and whole numbers.
         """
         found: dict[str, np.ndarray] = {}
         for name, text in self.shapes.items():

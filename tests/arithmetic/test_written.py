@@ -13,7 +13,6 @@ from refgrad.arithmetic.written import lines
 from refgrad.optimizers.transform import below
 from tests.test_formula_gradients import GALLERY
 
-
 #: formulas whose indices are no labels, which are written as "places"
 WITHOUT_LABELS = [name for name, cls in GALLERY.items() if not any(map(below, cls.shapes.values()))]
 

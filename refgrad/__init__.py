@@ -55,7 +55,6 @@ __all__ = [
     "identify",
     "logsumexp",
     "one_hot",
-    "one_hot",
     "optimizers",
     "quantizers",
     "record",
@@ -77,7 +76,9 @@ _LATER = {
     "audit": "refgrad.audits.audit",
     "Audit": "refgrad.audits.found",
     "record": "refgrad.audits.recorder",
-    **dict.fromkeys(("formula", "logsumexp", "one_hot", "softmax", "stop_gradient", "stored", "take", "top_k"), "refgrad.formulas"),
+    **dict.fromkeys(
+        ("formula", "logsumexp", "one_hot", "softmax", "stop_gradient", "stored", "take", "top_k"), "refgrad.formulas"
+    ),
     "identify": "refgrad.oracle.identify",
     "Identification": "refgrad.oracle.identification",
     "sets": "refgrad.oracle.sets",

@@ -136,7 +136,15 @@ def nearest(word: object, known: Iterable[str], cutoff: float = 0.5) -> str:
 
 
 def meant_by(word: object, known: Iterable[str], cutoff: float = 0.5) -> str:
-    """The legal word that is nearest to a word, as `nearest` finds it; empty if none is near.
+    """The legal word that is nearest to a word.
+
+    Args:
+        word: what was given.
+        known: the legal words.
+        cutoff: how like it a word must be.
+
+    Returns:
+        The word, empty if none is near.
 
     >>> meant_by("adamw2", ["AdamW", "Lion"])
     'AdamW'

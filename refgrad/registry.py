@@ -123,7 +123,7 @@ def _qualified(name: str, base: Any) -> Any:
     if name not in REGISTRY:
         own_rules()  # so that the nearest is found among all
         meant = meant_by(name.partition(":")[2], _names(sys.modules[module], base), cutoff=0.7)
-        hint = f"; did you mean {meant!r}?" if meant else nearest(name, REGISTRY)
+        hint = f"; did you mean {f'{module}:{meant}'!r}?" if meant else nearest(name, REGISTRY)
         if meant:
             _attribute(sys.modules[module], meant)  # what was meant may not be there either, and says why
         raise ArgumentError(

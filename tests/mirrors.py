@@ -287,6 +287,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("optimizers/test_extra_inputs.py", "slots and inputs of a rule that has all kinds of them", ("state",)),
     Topic("arithmetic/test_array_error.py", "operations that join elements, on bounds", ("arithmetic.ranged",), False),
     Topic("arithmetic/test_reverse.py", "gradients by reverse mode", ("arithmetic.adjoints",)),
+    Topic("test_formulas.py", "formulas of one's own, and those of the gallery", ("examples.formulas",)),
     Topic(
         "strength/test_body_programs.py",
         "bodies of rules run another way: programs that are right and programs with a fault",
@@ -417,6 +418,7 @@ ACROSS: Mapping[str, str] = {
     "test_security.py": "what SECURITY.md promises of refgrad's own code",
     "test_few_axes.py": "every rule on arrays of no axis, of one, and of no elements",
     "test_package_settings.py": "packages through their outermost functions, over shapes, at settings off their defaults",
+    "test_formula_labels.py": "whole numbers in formulas: labels, tokens and routes",
     "test_worked.py": "rules without steps on a few numbers, by formulas that are no part of refgrad",
     "peers/test_peers.py": "other packages' own data and code beside refgrad, and the ledger of where they differ",
     "peers/test_properties.py": "implementations are their rules on whatever is drawn",

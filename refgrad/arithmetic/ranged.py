@@ -407,13 +407,15 @@ def _unsorted(x: Any, sorted_: Any, axis: int) -> Ranged:
 def _top_k(x: Any, count: int) -> Decision:
     """The largest of each row; open of those of which it is open how many others are larger."""
     x.explorer.look(x.known)
-    known = _whole(x)
-    low, high = (end[..., None] for end in (known.lowest(), known.highest()))
-    others = ~np.eye(x.shape[-1], dtype=bool)
-    may_exceed = np.sum((np.swapaxes(high, -1, -2) >= low) & others, axis=-1)
-    exceed = np.sum(np.swapaxes(low, -1, -2) > high, axis=-1)
+    known, length = _whole(x), x.shape[-1]
     likely = subgradients.top_k(known.value, count)
-    return Decision(likely, (may_exceed >= count) & (exceed < count), x.explorer)
+    if count >= length:
+        return Decision(likely, np.zeros(x.shape, bool), x.explorer)
+    low, high = known.lowest(), known.highest()
+    # as many as are taken exceed it for certain; or no more than are taken may, itself among them
+    out = high < np.sort(low, axis=-1)[..., length - count, None]
+    taken = low > np.sort(high, axis=-1)[..., length - count - 1, None]
+    return Decision(likely, ~out & ~taken, x.explorer)
 
 
 def _like(*operands: Any) -> Ranged:

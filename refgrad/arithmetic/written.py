@@ -181,7 +181,9 @@ def lines(body: Callable[..., Mapping[str, Any]], runs: Sequence[tuple[Mapping[s
         A line for each result, and one before them for each operand that is used again.
 
     >>> arrays = {"x": np.ones(3), "y": np.ones(3)}
-    >>> body = lambda x, y: {"z": np.exp(x + y) * (x + y) / float(x.shape[0])}
+    >>> def body(x, y):
+    ...     total = x + y
+    ...     return {"z": np.exp(total) * total / float(x.shape[0])}
     >>> longer = {name: np.ones(5) for name in arrays}
     >>> lines(body, [(arrays, {"n": 3}), (longer, {"n": 5})])
     ['a = x + y', 'z = np.exp(a) * a / n']

@@ -126,5 +126,6 @@ def embedding(table: Array, tokens: Array) -> Array:
 def top_2_routing(logits: Array) -> Array:
     """Shares of the two experts with the largest logits, which add up to one; of none of the others."""
     largest = refgrad.stop_gradient(np.max(logits, axis=-1, keepdims=True))
-    numbers = np.where(refgrad.top_k(logits, 2), np.exp(logits - largest), 0.0)
-    return numbers / np.sum(numbers, axis=-1, keepdims=True)
+    chosen = refgrad.top_k(logits, 2)
+    numbers = np.where(chosen, np.exp(logits - largest), 0.0)
+    return np.where(chosen, numbers / np.sum(numbers, axis=-1, keepdims=True), 0.0)

@@ -1,4 +1,4 @@
-"""Simple faults of a formula's results: twice, half, the other sign, none, a mean in place of a sum, a number left out."""
+"""Simple faults of a formula: results twice, half, of the other sign, zero, a mean in place of a sum; labels off by one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.optimizers.transform import Transform, axes_named
+from refgrad.optimizers.transform import Transform, axes_named, below, length_of
 from refgrad.oracle.acceptance.bodies import named
 
 #: what a result is taken by, in words
-FACTORS: Mapping[str, float] = {"twice": 2.0, "half": 0.5, "with the other sign": -1.0, "zero": 0.0}
+FACTORS: Mapping[str, float] = {"twice": 2.0, "halved": 0.5, "with the other sign": -1.0, "zero": 0.0}
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class ResultFault:
         """The fault, as a sentence."""
         which = self.result or "every result"
         if self.by in FACTORS:
-            return f"{which} is zero" if self.by == "zero" else f"{which} is taken {self.by}"
+            return f"{which} is {self.by}" if self.by in ("zero", "halved") else f"{which} is taken {self.by}"
         return f"{which} is {'divided' if self.over else 'multiplied'} by {self.by}"
 
     def factor(self, rule: Transform, arrays: Sequence[Any]) -> float:
@@ -56,8 +56,38 @@ class ResultFault:
         return tuple(results.values()) if "result[0]" in results else results
 
 
-def faults_of(rule: Transform, arrays: Mapping[str, np.ndarray]) -> Iterator[ResultFault]:
-    """Those of a rule: of each of its results, and of all together.
+@dataclass(frozen=True)
+class LabelFault:
+    """Labels that are read otherwise.
+
+    Attributes:
+        array: the array of whole numbers.
+        shift: what is added to each, round and round; None where all of them are taken for zero.
+    """
+
+    array: str
+    shift: int | None
+
+    @property
+    def words(self) -> str:
+        """The fault, as a sentence."""
+        if self.shift is None:
+            return f"{self.array} are not read: the first is taken everywhere"
+        return f"{self.array} are read as the {'next' if self.shift > 0 else 'previous'} ones"
+
+    def made(self, rule: Transform, arrays: Sequence[Any]) -> Any:
+        """What the rule's body gives with it."""
+        lengths = _lengths(rule, arrays)
+        count = length_of(below(rule.shapes[self.array]), lengths)
+        read = [
+            a if name != self.array else np.zeros_like(a) if self.shift is None else (a + self.shift) % count
+            for name, a in zip(rule.shapes, arrays, strict=True)
+        ]
+        return rule.apply(*read)
+
+
+def faults_of(rule: Transform, arrays: Mapping[str, np.ndarray]) -> Iterator[ResultFault | LabelFault]:
+    """Those of a rule: of each of its results, of all together, and of its labels.
 
     Args:
         rule: the rule.
@@ -66,6 +96,7 @@ def faults_of(rule: Transform, arrays: Mapping[str, np.ndarray]) -> Iterator[Res
     results = list(named(rule(*arrays.values())))
     axes = [axis for axis in _lengths(rule, list(arrays.values())) if not axis.isdigit()]
     numbers = [name for name, value in rule.numbers().items() if name != "scalars" and value not in (0.0, 1.0)]
+    yield from (LabelFault(n, shift) for n, text in rule.shapes.items() if below(text) for shift in (1, -1, None))
     for result in [*results, *([""] if len(results) > 1 else [])]:
         yield from (ResultFault(result, by) for by in FACTORS)
         yield from (ResultFault(result, by, over) for by in (*axes, *numbers) for over in (True, False))

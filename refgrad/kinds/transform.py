@@ -19,9 +19,9 @@ from refgrad.candidates.transform import resolve
 from refgrad.errors import ArgumentError, RefgradError, bad_argument, shown
 from refgrad.kinds.kind import NOT_FINITE, SHAPES
 from refgrad.kinds.record import Call, Driven, Record, Results, Situation
-from refgrad.kinds.result_faults import ResultFault, faults_of
+from refgrad.kinds.result_faults import LabelFault, ResultFault, faults_of
 from refgrad.kinds.stateless import Answer, Stateless, misshapen
-from refgrad.optimizers.transform import Transform, axes_named
+from refgrad.optimizers.transform import Transform, axes_named, below
 from refgrad.oracle.acceptance import no_numbers
 from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, opened, tried, ways
 from refgrad.oracle.acceptance.explicit_sets import Way, of_sets
@@ -99,6 +99,8 @@ class TransformKind(Stateless):
             if list(arrays) != list(rule.shapes):
                 legal = f"the arrays {', '.join(rule.shapes)} of {type(rule).__name__}"
                 raise bad_argument("inputs", list(arrays), legal)
+        cases = replace(cases, arrays=[_with_labels(rule, arrays) for arrays in cases.arrays])
+        for arrays in cases.arrays:
             rule.check(*arrays.values())
         tried(rule, cases.arrays[0])
         return cases
@@ -251,9 +253,9 @@ class _Replaced:
 
 
 class _Scaled(_Replaced):
-    """A transform with a factor at one of its results, or at all of them."""
+    """A transform with a factor at one of its results, or at all of them; or labels that are read otherwise."""
 
-    def __init__(self, rule: Transform, fault: ResultFault) -> None:
+    def __init__(self, rule: Transform, fault: ResultFault | LabelFault) -> None:
         self._rule = rule
         self.apply: Any = lambda *arrays: fault.made(rule, arrays)
 
@@ -322,6 +324,18 @@ def _plainer(arrays: Arrays) -> Iterator[dict[str, np.ndarray]]:
 
 def _shapes(rule: Transform, arrays: Arrays) -> dict[str, tuple[int, ...]]:
     return {n: np.shape(r) for n, r in named(rule(*arrays.values())).items()}
+
+
+def _with_labels(rule: Transform, arrays: Arrays) -> Arrays:
+    """A caller's arrays, of which those that are declared as whole numbers are that."""
+    found = dict(arrays)
+    for name, text in rule.shapes.items():
+        if below(text) and not whole_numbers(arrays[name]):
+            wrong = arrays[name][arrays[name] != np.rint(arrays[name])]
+            if wrong.size:
+                raise bad_argument(f"inputs' {name}", float(wrong[0]), "whole numbers")
+            found[name] = arrays[name].astype(np.int64)
+    return found
 
 
 def _unknown(values: np.ndarray) -> Judged:

@@ -18,7 +18,6 @@ from refgrad.axes import Axes
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.rule import Rule
 
-
 #: what stands before the axis below whose length whole numbers are
 BELOW = "below:"
 
@@ -122,11 +121,14 @@ class Transform(Rule):
             return _narrowed(self.apply(*wide), dtype)
 
     def drawn(self, lengths: Mapping[str, int], random: np.random.Generator) -> dict[str, np.ndarray]:
-        """Arrays that the rule takes, by name: float64 from 0 to 1, and whole numbers.
+        """Arrays that the rule takes.
 
         Args:
             lengths: those of all axes.
             random: draws them.
+
+        Returns:
+            By name float64 from 0 to 1, and whole numbers.
         """
         found: dict[str, np.ndarray] = {}
         for name, text in self.shapes.items():
@@ -148,7 +150,13 @@ def axes_named(text: str) -> list[str]:
 
 
 def below(text: str) -> str:
-    """The axis, or the number, below whose length an array's whole numbers are; empty of an array of floats.
+    """The axis, or the number, below whose length an array's whole numbers are.
+
+    Args:
+        text: as in `Transform.shapes`, such as ``"batch below:class"``.
+
+    Returns:
+        Its name, or the number as a text; empty of an array of floats.
 
     >>> below("batch below:class"), below("batch class")
     ('class', '')
@@ -157,7 +165,15 @@ def below(text: str) -> str:
 
 
 def length_of(axis: str, lengths: Mapping[str, int]) -> int:
-    """How long an axis is, or what number it is."""
+    """How long an axis is, or what number it is.
+
+    Args:
+        axis: its name, or a number as a text.
+        lengths: those of axes by name.
+
+    Returns:
+        The length.
+    """
     return int(axis) if axis.isdigit() else lengths[axis]
 
 

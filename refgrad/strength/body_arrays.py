@@ -11,6 +11,7 @@ import numpy as np
 
 from refgrad.arithmetic.operations import UFUNCS
 from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, checked_spec
+from refgrad.arithmetic.subgradients import top_k
 from refgrad.axes import places, terms
 from refgrad.errors import TraceError
 from refgrad.rule import Rule
@@ -100,6 +101,8 @@ class RunArray(Shaped):
             return MOVES[function](*args, **kwargs)
         if function is np.any:
             return bool(np.any(self.values != 0.0))
+        if function is top_k:
+            return top_k(args[0].values, *args[1:])
         if function is np.argsort:  # an order is no array of the run
             return self.run.do("argsort", *args, **kwargs).values
         if function is np.einsum:

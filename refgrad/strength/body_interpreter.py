@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic.body_mutations import BodyMutation, place_of, replaced, replacements, texts_of
+from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.arithmetic.operations import OPERATIONS as TABLE
 from refgrad.oracle.acceptance.bodies import named
 from refgrad.strength.body_arrays import RuleOfRun, RunArray, values_of
@@ -48,7 +49,7 @@ class BodyRun:
             Arrays of `dtype`.
         """
         self._texts = texts_of(rule)
-        given = [self.array(a.astype(self.dtype)) for a in arrays.values()]
+        given = [a if whole_numbers(a) else self.array(a.astype(self.dtype)) for a in arrays.values()]
         with np.errstate(all="ignore"):
             found = (
                 type(rule).scaled(RuleOfRun(rule, self), *given)

@@ -96,6 +96,8 @@ def nested(array: np.ndarray) -> Any:
     """Numbers nested as they are, small whole ones plain and others as hex strings; one without axes as a list of one."""
     if array.ndim > 1:
         return [nested(row) for row in array]
+    if array.dtype.kind in "iu":
+        return array.reshape(-1).tolist()
     return [x if x.is_integer() and abs(x) < PLAIN else x.hex() for x in map(float, array.reshape(-1))]
 
 

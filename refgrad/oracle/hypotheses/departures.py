@@ -178,7 +178,7 @@ def _believed(
     for scored in facts:
         if not any(search.screen.same(known.change, scored.change) for known in distinct):
             distinct.append(scored)
-    elsewhere = []
+    elsewhere = list[str]()
     for scored in distinct:
         if elsewhere and search.spent():  # all of them are near, and one is told at least
             break

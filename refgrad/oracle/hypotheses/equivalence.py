@@ -118,7 +118,8 @@ def _literal(claim: Rule, rule: Rule, mutations: tuple[Any, ...]) -> list[np.nda
 
 def _departed_literal(claim: Rule, rule: Rule, change: Change) -> list[np.ndarray] | None:
     """What a rule without a graph, departed from by the kind's own keywords, gives in float64 for cases of a claim."""
-    kind, found = kind_of(rule), list[np.ndarray]()
+    kind: Any = kind_of(rule)
+    found = list[np.ndarray]()
     try:
         departed = kind.departed(rule, change.keywords)
         for arrays in _cases(claim):

@@ -30,6 +30,8 @@ from refgrad.tracing import Plan
 
 #: how many changes go into combinations, how many named variants into pairs, under how many mutants numbers are recovered
 BEST, PAIRED, FITTED = 4, 16, 12
+#: what leaves at most this share of what the claim leaves outside is nearly right: another convention may be all that is missing
+NEARLY = 1 / 4
 
 
 @dataclass(eq=False)
@@ -125,6 +127,7 @@ class Search:
             (unexplained, self.own_values),
             (unexplained, self.rules),
             (singles, self.mutants),
+            (unexplained, self.beside),
             (unexplained, self.further),
             (unexplained, self.weak_values),
             (unexplained, self.values),
@@ -262,6 +265,15 @@ class Search:
         self.score(self._mutants)
         self.score(changes.rewritten(self.screen.rule, self.screen.kind))
 
+    def beside(self) -> None:
+        """What is nearly right with each named variant: a harmless convention beside a fault."""
+        base = self.tried.get(NONE.key)
+        if base is not None:
+            most = base.wrong * NEARLY
+            singles = [s for s in self.ranked if s.change.parts == 1 and not s.change.model and s.wrong <= most]
+            pairs = itertools.product([s.change for s in singles[:BEST]], self._fields()[:PAIRED])
+            self.score(c for change, variant in pairs for c in self._under(variant, change))
+
     def further(self) -> None:
         """Mutants that few programs are."""
         few = FURTHER if self.screen.kind.stepped else (*CASE_FURTHER, *FURTHER)
@@ -330,6 +342,15 @@ class Search:
     @cached_property
     def _mutants(self) -> list[Change]:
         return [_mutant(m) for m in mutations(self.screen.plans(NONE), self._rewrites)]
+
+    def _under(self, variant: Change, change: Change) -> Iterator[Change]:
+        """A change together with a named variant; of a mutant those of the variant by the same rewrites."""
+        if not change.mutations:
+            both = joined((change, variant))
+            yield from [] if both is None else [both]
+            return
+        rewrites = tuple(m.rewrite for m in change.mutations)
+        yield from (variant + _mutant(m) for m in mutations(self.screen.plans(variant), rewrites))
 
     def _single_mutants(self) -> list[Scored]:
         return [s for s in self.ranked if s.change.kind == "mutant" and s.change.parts == 1 and not s.change.precision]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -31,7 +32,7 @@ from refgrad.oracle.hypotheses.scored import Scored
 from refgrad.oracle.hypotheses.screen import StepScreen
 from refgrad.oracle.hypotheses.screens import judged, screen_of
 from refgrad.oracle.hypotheses.search import Search
-from refgrad.quantizers import Affine, EightBit
+from refgrad.quantizers import Affine, EightBit, ScaledFloat
 from refgrad.rule import Rule
 from refgrad.sparsity import SET, Magnitude
 from tests.depth import at_depth
@@ -206,3 +207,17 @@ def test_what_is_tried_late_is_named_and_is_not_the_rule(make: Any, rule: Rule, 
             assert search.ranked[0].fits
             assert search.ranked[0].change.name == name
             assert sum(s.fits for s in search.ranked) == 1
+
+
+def of_half_the_range(x: np.ndarray) -> dict[str, np.ndarray]:
+    """Scales for the range of another format, beside a convention that is harmless: zeros have the scale 1."""
+    largest = np.float32(np.abs(x).max(initial=0))
+    scale = np.float32(largest / np.float32(224)) if largest else np.float32(1)
+    codes = np.clip(x / scale, -224, 224).astype(ml_dtypes.float8_e4m3fn).view(np.uint8)
+    return {"scale": scale, "codes": codes}
+
+
+def test_a_fault_is_named_beside_a_convention() -> None:
+    found = refgrad.verify(of_half_the_range, ScaledFloat()).explanation
+    assert found is not None
+    assert found.name == "empty_scale=one, half 448 in max(abs(x)) over each row / 448"

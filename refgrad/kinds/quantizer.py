@@ -17,7 +17,7 @@ from refgrad.axes import ELEMENT
 from refgrad.candidates.quantizer import handed_parts, resolve
 from refgrad.errors import ArgumentError
 from refgrad.kinds.kind import NOT_FINITE, SETTING
-from refgrad.kinds.readings import READING, read, readings, told
+from refgrad.kinds.readings import READING, read, read_decoded, readings, told
 from refgrad.kinds.record import Call, Driven, Graph, Record, Results, Situation
 from refgrad.kinds.stateless import Answer, Stateless, misshapen
 from refgrad.oracle.acceptance.findings import Counts
@@ -176,7 +176,7 @@ class QuantizerKind(Stateless):
     def departures(self, rule: Quantizer) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         """What becomes of numbers before they are quantized, and of codes after."""
         for reading in readings(rule):
-            yield reading.name, reading.sentence, {READING: reading.name}
+            yield reading.name, reading.sentence, {READING: reading if reading.decoder else reading.name}
 
     def told_departures(self, rule: Quantizer, record: Record) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         """What becomes of small numbers, and of large ones, as a run tells it."""
@@ -186,9 +186,11 @@ class QuantizerKind(Stateless):
             yield reading.name, reading.sentence, {READING: reading}
 
     def read(self, rule: Quantizer, arrays: Arrays, seen: Results, how: Mapping[str, Any]) -> tuple[Arrays, Results]:
-        """A case and its parts with a departure undone; of a decoder none."""
-        if READING not in how or is_of_codes(rule, arrays):
+        """A case and its parts with a departure undone; where parts are decoded alone, one of decoders."""
+        if READING not in how:
             return arrays, seen
+        if is_of_codes(rule, arrays):
+            return arrays, read_decoded(arrays, seen, how[READING])
         return read(rule, arrays, seen, how[READING])
 
     def exactly(self, rule: Quantizer, record: Record, digits: int) -> dict[str, Any]:

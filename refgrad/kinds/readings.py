@@ -6,7 +6,7 @@ put back where they belong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ import ml_dtypes
 import numpy as np
 
 from refgrad.arithmetic.minifloats import Minifloat
+from refgrad.kinds import empty_groups
+from refgrad.kinds.decoder_faults import DecoderFault, decoder_faults
 from refgrad.quantizers.base import Quantizer
 from refgrad.quantizers.cast import Cast
 from refgrad.quantizers.gguf.blocks import BlockFormat
@@ -34,6 +36,8 @@ class Reading:
         before: the numbers as they are when they are quantized.
         undone: from groups of a candidate's codes, one a row, to those of the rule.
         along: True if rows are those of the array itself and not the groups that share a scale.
+        mended: from all parts of an array to those of the rule where the departure shows.
+        decoder: what codes are taken for.
     """
 
     name: str
@@ -42,6 +46,8 @@ class Reading:
     before: Callable[[Quantizer, np.ndarray], np.ndarray] | None = None
     undone: Callable[[np.ndarray], np.ndarray] | None = None
     along: bool = False
+    mended: Callable[[Quantizer, np.ndarray, Mapping[str, Any]], Mapping[str, Any]] | None = None
+    decoder: DecoderFault | None = None
 
 
 def read(rule: Quantizer, arrays: Mapping[str, Any], seen: Mapping[str, Any], name: str | Reading) -> tuple[Any, Any]:
@@ -59,12 +65,33 @@ def read(rule: Quantizer, arrays: Mapping[str, Any], seen: Mapping[str, Any], na
             arrays = {**arrays, "x": reading.before(rule, arrays["x"])}
     if reading.undone is not None and CODES in seen:
         seen = {**seen, CODES: _regrouped(rule, arrays["x"].shape, seen[CODES], reading)}
-    return arrays, seen
+    if reading.mended is not None:
+        seen = reading.mended(rule, arrays["x"], seen)
+    return arrays, _decoded(arrays, seen, reading)
+
+
+def read_decoded(arrays: Mapping[str, Any], seen: Mapping[str, Any], name: str | Reading) -> Mapping[str, Any]:
+    """What a decoder alone gave, with a departure undone that is one of decoders.
+
+    Args:
+        arrays: the parts that it was given.
+        seen: its array, ``y``.
+        name: of the departure, or the departure itself.
+    """
+    return _decoded(arrays, seen, READINGS[name] if isinstance(name, str) else name)
+
+
+def _decoded(arrays: Mapping[str, Any], seen: Mapping[str, Any], reading: Reading) -> Mapping[str, Any]:
+    codes = seen.get(CODES, arrays.get(CODES))
+    if reading.decoder is None or codes is None or "y" not in seen:
+        return seen
+    return {**seen, "y": reading.decoder.undone(np.asarray(codes), seen["y"])}
 
 
 def readings(rule: Quantizer) -> Iterator[Reading]:
     """The departures that a candidate may have from a rule."""
     yield from (reading for reading in READINGS.values() if reading.applies(rule))
+    yield from (Reading(f.name, f.sentence, lambda rule: True, decoder=f) for f in decoder_faults(rule))
 
 
 def _regrouped(rule: Quantizer, shape: tuple[int, ...], codes: np.ndarray, reading: Reading) -> np.ndarray:
@@ -119,13 +146,15 @@ def _may_come_by(format_: str) -> Callable[[Quantizer], bool]:
 
 
 def told(rule: Quantizer, cases: Iterable[tuple[np.ndarray, Mapping[str, Any]]]) -> Iterator[Reading]:
-    """Departures whose numbers a run tells: what is small becomes zero, what is large one number.
+    """Departures whose numbers a run tells: of casts that what is small becomes zero, and what is large one number; of others
+    what groups of zeros have.
 
     Args:
-        rule: the quantizer; of others than casts nothing is told.
+        rule: the quantizer.
         cases: what was quantized, and the parts that were seen.
     """
     if not isinstance(rule, Cast):
+        yield from _of_empty_groups(rule, list(cases))
         return
     with np.errstate(all="ignore"):
         rows = [_values_of(rule, x, seen) for x, seen in cases if CODES in seen and np.size(x)]
@@ -133,6 +162,19 @@ def told(rule: Quantizer, cases: Iterable[tuple[np.ndarray, Mapping[str, Any]]])
         size, given, right = (np.concatenate(column) for column in zip(*rows, strict=True))
         yield from _flushed(size, given, right)
         yield from _limited(size, given, right)
+
+
+def _of_empty_groups(rule: Quantizer, cases: Sequence[tuple[np.ndarray, Mapping[str, Any]]]) -> Iterator[Reading]:
+    """What stands in the parts of groups of zeros."""
+    found = dict(empty_groups.told(rule, cases))
+    if found:
+        said = (f"another {n}" if value is None else f"{n} {value:g}" for n, value in found.items())
+        name = f"a group of zeros has {' and '.join(said)}"
+
+        def mended(rule: Quantizer, x: np.ndarray, seen: Mapping[str, Any]) -> Mapping[str, Any]:
+            return empty_groups.exchanged(rule, x, seen, found)
+
+        yield Reading(name, name, lambda rule: True, mended=mended)
 
 
 def _values_of(rule: Cast, x: np.ndarray, seen: Mapping[str, Any]) -> tuple[np.ndarray, ...]:

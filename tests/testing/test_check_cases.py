@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -133,6 +135,18 @@ def test_a_mask_that_breaks_a_law(options: dict[str, Any], law: str | None) -> N
     reports = check_laws(pruned, Magnitude(), options=options, examples=10)
     broken = [r.law for r in reports if r.broken]
     assert (law in broken) if law else not broken, "\n".join(map(str, reports))
+
+
+@pytest.mark.parametrize("sparsity", [0.5, 0.3, 0.77])
+@pytest.mark.parametrize("rounded", [math.floor, math.ceil], ids=["down", "up"])
+def test_a_count_that_is_rounded_otherwise_breaks_a_law(rounded: Callable[[float], int], sparsity: float) -> None:
+    def otherwise(w: Any, sparsity: float) -> Any:
+        mask = np.ones(w.size, bool)
+        mask[np.argsort(np.abs(w).ravel(), kind="stable")[: rounded(w.size * sparsity)]] = False
+        return mask.reshape(w.shape)
+
+    (report,) = check_laws(otherwise, Magnitude(sparsity=sparsity), laws=["count"], examples=3)
+    assert report.broken
 
 
 def test_groups_of_m_keep_n() -> None:

@@ -73,8 +73,7 @@ def part(page: str, chosen: str) -> list[str]:
 
 def run(page: str, chosen: str) -> dict[str, Any]:
     """What the names of a part stand for after it ran."""
-    names: dict[str, Any] = {"np": np, "refgrad": refgrad, "pytest": pytest, "AdamW": refgrad.optimizers.AdamW}
-    names["MyAdamW"] = refgrad.optimizers.AdamW  # README's reader has one
+    names: dict[str, Any] = {"MyAdamW": refgrad.optimizers.AdamW}  # README's reader has one; all else is imported
     if chosen:
         names[chosen] = importlib.import_module(chosen)
     for example in part(page, chosen):

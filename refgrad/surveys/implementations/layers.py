@@ -45,7 +45,14 @@ ROWS = [
     timm("AdamWLegacy", o.CautiousAdamW(), {"caution": True}, rescaling="at_least"),
     timm("Lion", o.CautiousLion(**DECAYED), {"caution": True}, rescaling="at_least"),
     pytorch("SM3", o.SM3(eps=1e-30)),
-    pytorch("LARS", o.LARS(**DECAYED), buffer_holds="directions"),
+    row(
+        "pytorch-optimizer",
+        "LARS",
+        o.LARS(**DECAYED),
+        buffer_holds="directions",
+        explained=False,
+        note="what is no matrix is not scaled",
+    ),
     row("torch-optimizer", "LARS", o.LARS(**DECAYED), buffer_holds="directions"),
     row("torch-optimizer", "LARS", o.LARS(), buffer_holds="directions", without_decay="plain"),
     pytorch("Fromage", o.Fromage()),
@@ -55,7 +62,8 @@ ROWS = [
     timm("NvNovoGrad", o.NovoGrad(**DECAYED)),
     pytorch("StableAdamW", o.StableAdamW()),
     row("torch-optimi", "StableAdamW", o.StableAdamW()),
-    pytorch("MARS", o.MARS(**DECAYED), first_change="from_zero", eps_placement="hidden"),
+    # vectors are AdamW's unless it is told otherwise
+    pytorch("MARS", o.MARS(**DECAYED), {"optimize_1d": True}, first_change="from_zero", eps_placement="hidden"),
     pytorch("CAME", o.CAME(**DECAYED)),
     row("came-pytorch", "CAME", o.CAME(**DECAYED), {"eps": (1e-30, 1e-16)}),
     *[

@@ -91,8 +91,15 @@ ADABELIEF = [
     belief(o.AdaBelief(decay="coupled", **DECAYED), {"rectify": False, "weight_decouple": False}),
     belief(o.AdaBelief(amsgrad=True), {"rectify": False, "amsgrad": True}),
     row("torch-optimizer", "AdaBelief", o.AdaBelief(eps=1e-8, **DECAYED), decay="coupled"),
-    row("torch-optimizer", "AdaBelief", o.AdaBelief(amsgrad=True), {"amsgrad": True}, eps_placement="maximum"),
-    row("torch-optimizer", "AdaBelief", o.AdaBelief(), {"rectify": True}, rectify="torch_optimizer"),
+    row(
+        "torch-optimizer",
+        "AdaBelief",
+        o.AdaBelief(amsgrad=True),
+        {"amsgrad": True},
+        eps_placement="maximum",
+        decay="coupled",
+    ),
+    row("torch-optimizer", "AdaBelief", o.AdaBelief(), {"rectify": True}, rectify="torch_optimizer", decay="coupled"),
     timm("AdaBelief", o.AdaBelief(**DECAYED), rectify="author"),
     row("pytorch-optimizer", "AdaBelief", o.AdaBelief(**DECAYED)),
 ]

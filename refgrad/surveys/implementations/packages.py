@@ -192,12 +192,7 @@ SIGN_AND_SGD = [
     row("pytorch-optimizer", "Lion", o.Lion(decay="coupled", **DECAYED), {"weight_decouple": False}),
     row("pytorch-optimizer", "Lion", o.Lion(decay="fixed", **DECAYED), {"fixed_decay": True}),
     row("torch-optimi", "Lion", o.Lion(**DECAYED)),
-    row(
-        "torch-optimizer",
-        "SGDW",
-        o.SGD(momentum=0.9, dampening=0.3),
-        first_step="undamped",
-    ),
+    row("torch-optimizer", "SGDW", o.SGDW(dampening=0.3), decay="constant", first_step="undamped"),
     row("torch-optimi", "SGD", o.SGD(lr=0.1, momentum=0.9, **DECAYED), {"dampening": False}),
     row("heavyball", "SGD", o.SGD(lr=0.1), decay="before"),
     row("heavyball", "RMSprop", o.RMSprop(), bias_correction=True, eps_placement="clamped"),

@@ -123,7 +123,9 @@ BLOCKS = [
             "torchao.prototype.mx_formats.to_mx",
             arguments={"format": name, "scale_rule": rule},
             policy={"subnormals": "either"},
-            note="the largest of a subnormal block is read as zero, and so are its numbers",
+            explained=False,
+            note="the largest of a subnormal block is read as zero, and so are its numbers; a block with an infinity has "
+            "a number for its scale",
         )
         for name, rule in (
             ("float8_e4m3fn", "floor"),

@@ -72,7 +72,14 @@ ROWS = [
         explained=False,
         note="its first step takes no change of the gradient: a first gradient of NaN leaves that average at zero",
     ),
-    row("torch-optimizer", "PID", o.PID(), first_gradient="lost"),
+    row(
+        "torch-optimizer",
+        "PID",
+        o.PID(),
+        first_gradient="lost",
+        explained=False,
+        note="the first gradient enters the integral without dampening",
+    ),
     *[
         Implementation(
             package=package,

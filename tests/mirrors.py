@@ -338,6 +338,7 @@ TOPICS: tuple[Topic, ...] = (
             "surveys.implementations.extra",
             "surveys.implementations.frameworks",
             "surveys.implementations.inputs",
+            "surveys.implementations.keras",
             "surveys.implementations.layers",
             "surveys.implementations.matrices",
             "surveys.implementations.momenta",

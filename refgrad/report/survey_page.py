@@ -23,8 +23,6 @@ that it knows and that is installed, each against the rule that its documentatio
     refgrad survey --resume                       # goes on with what was judged before it was interrupted
     refgrad survey --from survey.json --html survey.html
 
-Four hundred implementations took 15 minutes, two at a time on two busy cores.
-
 Each cell is judged in a process that may crash or hang without harm to the others, and has one of these outcomes:
 
 {outcomes}
@@ -59,7 +57,7 @@ def _counts(survey: Survey) -> Iterator[str]:
     yield f"## The survey of {survey.started[:10]}\n"
     yield (
         f"{len(survey.cells)} implementations of {len(survey.covered)} of {len(survey.rules)} rules, in {len(survey.packages)} "
-        f"packages; judging them took {survey.judging / 60:.0f} minutes, all processes together. "
+        f"packages; judging them took {survey.judging / 60:.0f} minutes by the clock. "
         f"With {', '.join(f'{n} {v}' for n, v in survey.environment.items())}.\n"
     )
     yield "| outcome | implementations |\n|---|---|"

@@ -5,6 +5,7 @@ Needs ml_dtypes, torch, bitsandbytes, torchao, gfloat, gguf and onnx; a row whos
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -92,6 +93,31 @@ def bitsandbytes_zero_tail() -> Count:
     return differ(absmax, NF4().quantize(x)["absmax"])
 
 
+def bitsandbytes_rows() -> Count:
+    import torch
+    from bitsandbytes import functional
+
+    x = np.random.default_rng(0).standard_normal((4, 96)).astype(F)
+    packed, state = functional.quantize_4bit(torch.from_numpy(x), blocksize=64, quant_type="nf4")
+    codes = np.stack([packed.numpy().ravel() >> 4, packed.numpy().ravel() & 15], 1).reshape(x.shape)
+    theirs = dataclasses.replace(NF4().quantize(x), arrays={"absmax": state.absmax.numpy(), "codes": codes})
+    return differ(functional.dequantize_4bit(packed, state).numpy(), NF4().dequantize(theirs))
+
+
+def bitsandbytes_nan() -> Count:
+    import torch
+    from bitsandbytes import functional
+
+    x = np.full(256, np.nan, F)
+    x[1:] = 1
+    codes, state = functional.quantize_blockwise(
+        torch.from_numpy(x), code=functional.create_dynamic_map(True), blocksize=256
+    )
+    y = functional.dequantize_blockwise(codes, state).numpy()
+    rule = Blockwise(map="bitsandbytes", block_size=256, search="grid", normalize="reciprocal")
+    return differ(np.isnan(y), np.isnan(rule.round_trip(x)))
+
+
 def torchao_qmap_ties() -> Count:
     import torch
     from torchao.optim import quant_utils
@@ -174,6 +200,8 @@ ROWS: list[tuple[str, str, Callable[[], Count]]] = [
     ("bitsandbytes", "the same, exp(3 N(0, 1))", lambda: bitsandbytes_grid(True)),
     ("bitsandbytes", "FP4 on the CPU: small positive numbers get the code of minus zero", bitsandbytes_fp4_zero),
     ("bitsandbytes", "a short last block of zeros keeps absmax 1e-38, not 0", bitsandbytes_zero_tail),
+    ("bitsandbytes", "CPU 4-bit codes of shape (4, 96) are restored by other blocks' absmax", bitsandbytes_rows),
+    ("bitsandbytes", "CPU 8-bit codes: a block with one NaN is restored without any", bitsandbytes_nan),
     ("bitsandbytes", "CPU 8-bit optimizers: codes of the new state, by that grid", lambda: bitsandbytes_optimizers("codes")),
     ("bitsandbytes", "LARS8bit steps without the trust ratio from 4096 elements on (as SGD): parameters", bitsandbytes_lars),
     ("bitsandbytes", "LAMB8bit: the same (as Adam)", bitsandbytes_lamb),

@@ -52,9 +52,17 @@ FINDINGS = (
         "bitsandbytes",
         "bitsandbytes.functional.quantize_blockwise",
         "Blockwise",
-        ("search=grid",),
+        ("search=grid", "differs"),
         "On a CPU codes of 8 bits are looked up on a grid of 65536 steps: three in ten of those tried are not the nearest, and "
         "so it is with the state of every 8-bit optimizer.",
+    ),
+    Finding(
+        "bitsandbytes",
+        "bitsandbytes.functional.quantize_4bit(kind='nf4'",
+        "NF4",
+        ("differs",),
+        "On a CPU codes of 4 bits of a matrix whose rows blocks do not divide are restored with the absmax of other blocks, as "
+        "half of the numbers of shape (4, 96) in blocks of 64; the verdict names its codes first, whose midpoints are rounded.",
     ),
     Finding(
         "snntorch",

@@ -60,12 +60,26 @@ ROWS = [
         note="the correction of the second moment is a sum in float32, and drifts over hundreds of steps",
     ),
     pytorch("Grams", o.Grams()),
-    pytorch("Yogi", o.Yogi(), **YOGI),
+    # its decay is decoupled unless it is told otherwise
+    pytorch("Yogi", o.Yogi(), {"weight_decouple": False}, **YOGI),
     row("torch-optimizer", "Yogi", o.Yogi(), **YOGI),
     pytorch("ADOPT", o.ADOPT(**DECAYED), {"weight_decouple": True}, clip="counted", first_step="decays"),
     timm("Adopt", o.ADOPT(**DECAYED), {"decoupled": True, "foreach": False}),
-    pytorch("PID", o.PID()),
-    row("torch-optimizer", "PID", o.PID(), first_gradient="lost"),
+    row(
+        "pytorch-optimizer",
+        "PID",
+        o.PID(),
+        explained=False,
+        note="its first step takes no change of the gradient: a first gradient of NaN leaves that average at zero",
+    ),
+    row(
+        "torch-optimizer",
+        "PID",
+        o.PID(),
+        first_gradient="lost",
+        explained=False,
+        note="the first gradient enters the integral without dampening",
+    ),
     *[
         Implementation(
             package=package,

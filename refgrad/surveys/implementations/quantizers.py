@@ -92,7 +92,8 @@ CODEBOOKS = [
             "bitsandbytes.functional.quantize_blockwise",
             arguments={"signed": not map.endswith("unsigned"), "block_size": 256},
             variant={"search": "grid", "normalize": "reciprocal"},
-            note="on a CPU codes are looked up on a grid of 65536 steps",
+            explained=False,
+            note="on a CPU codes are looked up on a grid of 65536 steps, and NaN is left out of a block's absmax",
         )
         for map in ("bitsandbytes", "bitsandbytes_unsigned")
     ],
@@ -104,7 +105,8 @@ CODEBOOKS = [
             "four_bits",
             "bitsandbytes.functional.quantize_4bit",
             arguments={"kind": kind, "block_size": 64},
-            note="a short last block of zeros keeps absmax 1e-38",
+            note="a short last block of zeros keeps absmax 1e-38; on a CPU rows that blocks do not divide are restored "
+            "with the absmax of other blocks, and a vector as a matrix of one row",
             explained=False,
         )
         for kind, rule in (("nf4", q.NF4), ("fp4", q.FP4))
@@ -121,7 +123,9 @@ BLOCKS = [
             "torchao.prototype.mx_formats.to_mx",
             arguments={"format": name, "scale_rule": rule},
             policy={"subnormals": "either"},
-            note="the largest of a subnormal block is read as zero, and so are its numbers",
+            explained=False,
+            note="the largest of a subnormal block is read as zero, and so are its numbers; a block with an infinity has "
+            "a number for its scale",
         )
         for name, rule in (
             ("float8_e4m3fn", "floor"),

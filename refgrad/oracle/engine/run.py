@@ -48,6 +48,13 @@ class Altered(Protocol):
         """How outputs are judged under it, where the claim is judged under a policy."""
 
 
+class Watch(Protocol):
+    """What looks on while a claim is judged."""
+
+    def __call__(self, claim: Claim, record: Record, output: Output) -> None:
+        """An output of a record, as it was judged; ``claim`` is the claim as it is made in that situation."""
+
+
 @dataclass(frozen=True, eq=False)
 class Claim:
     """A candidate that claims to be a rule, and how that is judged."""
@@ -60,6 +67,8 @@ class Claim:
     situation: str = ""
     #: a change of the rule that it is told, under which what it gives is judged; None to judge it as that rule
     change: Altered | None = None
+    #: is shown every output that is judged and measured, in ordinary cases and in situations
+    watch: Watch | None = None
 
     @classmethod
     def of(cls, request: Request, rule: Rule | None = None) -> Claim:
@@ -131,6 +140,8 @@ class Claim:
         try:
             for output in self.kind.outputs(record, list(rules or self.meant(record)), wanted):
                 tally.add(output, measured)
+                if measured and self.watch is not None:
+                    self.watch(self, record, output)
                 fault = self.kind.fault_of(record, output) if measured else None
                 tally.faults += [] if fault is None else [fault]
         except CandidateFault as fault:
@@ -177,7 +188,16 @@ def judge(request: Request, explain: Explain) -> Verdict:
         request: what was asked.
         explain: looks for what a candidate that fails is instead; called once, if that is asked for.
     """
-    claim = drawn(Claim.of(request))
+    return judge_claim(drawn(Claim.of(request)), explain)
+
+
+def judge_claim(claim: Claim, explain: Explain) -> Verdict:
+    """The verdict on a claim.
+
+    Args:
+        claim: the candidate, resolved, with its seed drawn.
+        explain: as of `judge`.
+    """
     request, run = claim.request, examine(claim)
     departures: tuple[Departure, ...] = ()
     least: Cases | None = None

@@ -239,6 +239,8 @@ TOPICS: tuple[Topic, ...] = (
         ("cli.group", "cli.judging", "cli.options", "cli.showing", "cli.surveying", "examples.demo"),
         False,
     ),
+    Topic("oracle/test_compare.py", "two versions, as text", ("oracle.comparison_text",), False),
+    Topic("oracle/test_compare.py", "two versions, on the command line", ("cli.comparing",), False),
     Topic("report/test_terminal.py", "a verdict, as people see it", ("oracle.engine.verdict",)),
     Topic("report/test_text.py", "a verdict, as text", ("oracle.engine.verdict_text",)),
     Topic("oracle/inputs/test_steps.py", "cases of steps, drawn and written", ("oracle.inputs.written",)),

@@ -202,9 +202,7 @@ def _line(before: Claim, after: Claim) -> str:
     request = after.request
     given = {"options": dict(request.options), "policy": request.policy.changed(), "state_names": request.state_names}
     made = "inputs=inputs" if request.inputs is not None else ""
-    made = made or reproduce.generated(
-        request.dtype, request.seed, request.steps if after.kind.counted else None
-    )
+    made = made or reproduce.generated(request.dtype, request.seed, request.steps if after.kind.counted else None)
     both = f"{reproduce.target(before.subject.name, 'old')}, {reproduce.target(after.subject.name, 'new')}"
     more = "".join(f", {word}={value!r}" for word, value in given.items() if value)
     return f"refgrad.compare({both}, {reproduce.called(after.rule)}, {made}{more})"

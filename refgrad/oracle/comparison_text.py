@@ -22,7 +22,11 @@ def sections(found: Any) -> list[Section]:
 
 
 def _headline(found: Any) -> Iterator[Section]:
-    verdicts = "" if found.outcome not in (SAME, BETTER, WORSE, MIXED, AS_GOOD) else f", {BOTH if found.new.conforms else NEITHER}"
+    verdicts = (
+        ""
+        if found.outcome not in (SAME, BETTER, WORSE, MIXED, AS_GOOD)
+        else f", {BOTH if found.new.conforms else NEITHER}"
+    )
     tone = {0: GOOD, 1: BAD}.get(found.exit_code, UNSURE)
     tone = UNSURE if tone == GOOD and found.outcome in (WORSE, MIXED) else tone
     line = f"{found.outcome.upper()}{verdicts}: {found.new.candidate} against {found.old.candidate}, as {found.rule}"

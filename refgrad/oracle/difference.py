@@ -97,7 +97,7 @@ class Changed:
 
         Fewer or more elements outside settle it. Otherwise it is better if of the elements that changed more are nearer to
         the truth than farther from it, by `SURE` standard deviations of what an accident would give; better and worse if
-        the largest error has grown nevertheless; as good if the numbers do not tell.
+        their mean error, or the largest of all, has grown nevertheless; as good if the numbers do not tell.
         """
         if not self.changed:
             return SAME
@@ -106,14 +106,21 @@ class Changed:
         lead = self.nearer - self.farther
         if abs(lead) <= SURE * math.sqrt(self.nearer + self.farther):
             return AS_GOOD
-        grown = self.new_largest - self.old_largest
-        if math.isfinite(grown) and abs(grown) > GROWN and (grown > 0) == (lead > 0):
+        toward = math.copysign(1.0, lead)
+        grown, on_average = self.new_largest - self.old_largest, self.new_mean - self.old_mean
+        if (math.isfinite(grown) and grown * toward > GROWN) or on_average * toward > 0:
             return MIXED
         return BETTER if lead > 0 else WORSE
 
 
 def combined(outcomes: Iterator[str] | list[str]) -> str:
     """What became of all outputs together.
+
+    Args:
+        outcomes: of each output, as `Changed.outcome` has it.
+
+    Returns:
+        `SAME`, `BETTER`, `WORSE`, `MIXED` or `AS_GOOD`.
 
     >>> combined(["same bits", "better"]), combined(["better", "worse"]), combined(["as good", "same bits"])
     ('better', 'better and worse', 'as good')
@@ -147,6 +154,13 @@ class Answers:
         self._inputs: dict[int, tuple[Any, dict[int, str]]] = {}
 
     def __call__(self, claim: Any, record: Any, output: Output) -> None:
+        """Keep an output.
+
+        Args:
+            claim: as it is made in the situation.
+            record: what was seen there.
+            output: one output of it, judged.
+        """
         if not self.runs or self.runs[-1][1] is not record:
             self.runs.append((claim, record))
         inputs = self._digest(record.cases, output.leaf)
@@ -192,7 +206,8 @@ def same_bits(old: np.ndarray, new: np.ndarray) -> np.ndarray:
     """Where two arrays of one shape have the same bits; all NaN are one, and of different dtypes numbers are compared.
 
     Args:
-        old, new: arrays of one shape.
+        old: an array of any dtype.
+        new: another of its shape.
 
     Returns:
         Booleans of that shape.
@@ -302,13 +317,18 @@ def _element(key: tuple[Any, ...], before: _Answer, after: _Answer, apart: np.nd
     numbers = [before.values, after.values, after.truth, before.error, after.error, apart]
     old, new, truth, old_error, new_error, distance = (float(np.asarray(a)[index]) for a in numbers)
     dtype = str(after.unit)
-    return Element(
-        situation, step, tensor, after.leaf, index, dtype, old, new, truth, old_error, new_error, distance
-    )
+    return Element(situation, step, tensor, after.leaf, index, dtype, old, new, truth, old_error, new_error, distance)
 
 
 def rounded_share(outputs: Mapping[str, Changed]) -> tuple[float, float]:
-    """The shares of elements that are the truth rounded once, of the old candidate and of the new one."""
+    """How many elements are the truth rounded once to their dtype.
+
+    Args:
+        outputs: by output what became of it.
+
+    Returns:
+        The share of the old candidate's elements, and that of the new one's.
+    """
     total = max(sum(each.compared for each in outputs.values()), 1)
     return (
         sum(each.old_rounded for each in outputs.values()) / total,

@@ -138,7 +138,16 @@ def _placed(candidate: Any, device: str) -> Any:
 
 
 def explained(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:
-    """What a candidate that failed is instead; the search is loaded here, since what conforms does without it."""
+    """What a candidate that failed is instead; the search is loaded here, since what conforms does without it.
+
+    Args:
+        claim: that of the candidate.
+        record: what was seen.
+        tally: the same, judged.
+
+    Returns:
+        Departures, the one that is told first before others.
+    """
     from refgrad.oracle.hypotheses.departures import explain
 
     return explain(claim, record, tally)

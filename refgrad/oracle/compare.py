@@ -165,10 +165,10 @@ def _named(
             yield f"the {which} one {told} ({field}={value!r}: {count} elements outside), and the {other} one does not"
     shares = rounded_share(outputs)
     if (shares[0] > WIDE) != (shares[1] > WIDE):
-        which, share, other = ("old", *shares) if shares[0] > WIDE else ("new", shares[1], shares[0])
+        word, (share, others) = ("old", shares) if shares[0] > WIDE else ("new", shares[::-1])
         yield (
-            f"the {which} one may compute in a wider format: {share:.2%} of its elements are the truth rounded once, "
-            f"of the other's {other:.2%}"
+            f"the {word} one may compute in a wider format: {share:.2%} of its elements are the truth rounded once, "
+            f"of the other's {others:.2%}"
         )
 
 

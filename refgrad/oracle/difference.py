@@ -301,9 +301,10 @@ def _largest(error: np.ndarray) -> float:
 
 def _joined(one: Changed, other: Changed) -> Changed:
     """The same output in two cases; means are those of elements that changed."""
-    mean = {n: _mean(one, other, n) for n in ("old_mean", "new_mean")}
-    largest = {n: max(getattr(one, n), getattr(other, n)) for n in ("old_largest", "new_largest", "apart")}
-    return Changed(**{n: getattr(one, n) + getattr(other, n) for n in COUNTS}, **largest, **mean)
+    found: dict[str, Any] = {n: _mean(one, other, n) for n in ("old_mean", "new_mean")}
+    found |= {n: max(getattr(one, n), getattr(other, n)) for n in ("old_largest", "new_largest", "apart")}
+    found |= {n: getattr(one, n) + getattr(other, n) for n in COUNTS}
+    return Changed(**found)
 
 
 def _mean(one: Changed, other: Changed, name: str) -> float:

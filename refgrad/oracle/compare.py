@@ -24,7 +24,7 @@ from refgrad.oracle.verify import at_place, explained
 
 #: policies that are narrower than the usual one, and what a program does that is outside them and inside that
 NARROWER = (
-    ("sums", "pairwise", "adds up in longer runs than a balanced tree"),
+    ("sums", "blocked", "adds up in longer runs than 32 terms in turn and a tree"),
     ("roundings", 1, "takes more than one rounding for an operation"),
 )
 #: the share of elements that are the truth rounded once, from which on a program is said to compute in a wider format

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -33,6 +34,10 @@ from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.rule import Rule, stated
+
+#: the policy's word for sums in short runs, and what is said where only longer ones allow a value
+BLOCKED, LONGER = "blocked", "longer runs than blocked"
+HOW = "the bound of sums='blocked' and inside that of sums='any'"
 
 
 class Altered(Protocol):
@@ -198,7 +203,7 @@ def judge_claim(claim: Claim, explain: Explain) -> Verdict:
         claim: the candidate, resolved, with its seed drawn.
         explain: as of `judge`.
     """
-    request, run = claim.request, examine(claim)
+    request, run = claim.request, longer_runs(claim, examine(claim))
     departures: tuple[Departure, ...] = ()
     least: Cases | None = None
     claim, record, tally = run.claim, run.record, run.tally
@@ -208,6 +213,7 @@ def judge_claim(claim: Claim, explain: Explain) -> Verdict:
             record.notes.append(UNEXPLAINED)
     if tally.first is not None and request.shrink:
         least = _confirmed(claim, smallest(claim.kind, claim.rule, record.cases, tally.first, claim.fails), record)
+    run.claim = dataclasses.replace(run.claim, request=request)  # as it was asked, whatever settled it
     return _verdict(run, departures, least)
 
 
@@ -230,6 +236,38 @@ def examine(claim: Claim) -> Judgement:
         run.restrictions += undecided(record, tally, "ordinary cases")
         run.restrictions += hidden(claim.rule, claim.named)
     return run
+
+
+def longer_runs(claim: Claim, run: Judgement) -> Judgement:
+    """A run; where values are outside and the policy says "blocked", the candidate judged anew by sums in any order.
+
+    What is then inside is right, and a note says how many elements only longer runs allow.
+
+    Args:
+        claim: what is claimed.
+        run: the claim under the policy that is asked for.
+    """
+    request = claim.request
+    if request.policy.sums != BLOCKED or not run.tally.outside:
+        return run
+    records: list[tuple[Claim, Record]] = []
+
+    def looking(asked: Claim, record: Record, output: Output) -> None:
+        if not records or records[-1][1] is not record:
+            records.append((asked, record))
+        if claim.watch is not None:
+            claim.watch(asked, record, output)
+
+    any_order = dataclasses.replace(request, policy=dataclasses.replace(request.policy, sums="any"))
+    found = examine(dataclasses.replace(claim, request=any_order, watch=looking))
+    longer: Counter[str] = Counter()
+    for asked, record in records:
+        blocked = asked.judge(record, wanted=dataclasses.replace(asked.wanted, policy=request.policy))
+        anyhow = asked.judge(record)
+        for name, counted in blocked.counts.items():
+            longer[name] += counted.outside - anyhow.counts[name].outside
+    found.notes += [f"{LONGER}: {count} elements of {name} are outside {HOW}" for name, count in longer.items() if count > 0]
+    return found
 
 
 def _confirmed(claim: Claim, least: Cases, record: Record) -> Cases | None:

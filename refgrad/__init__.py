@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from refgrad.formulas import formula, logsumexp, one_hot, softmax, stop_gradient, stored, take, top_k
     from refgrad.legal import Choice, Flag, Fraction, NonNegative, Positive, Range, Real, Whole
     from refgrad.oracle.acceptance.policy import Policy
+    from refgrad.oracle.compare import compare
+    from refgrad.oracle.comparison import Comparison
     from refgrad.oracle.engine.verdict import Verdict
     from refgrad.oracle.identification import Identification
     from refgrad.oracle.identify import identify
@@ -34,6 +36,7 @@ __all__ = [
     "CandidateError",
     "Cases",
     "Choice",
+    "Comparison",
     "Flag",
     "Fraction",
     "Identification",
@@ -50,6 +53,7 @@ __all__ = [
     "Verdict",
     "Whole",
     "audit",
+    "compare",
     "estimators",
     "formula",
     "identify",
@@ -79,6 +83,8 @@ _LATER = {
     **dict.fromkeys(
         ("formula", "logsumexp", "one_hot", "softmax", "stop_gradient", "stored", "take", "top_k"), "refgrad.formulas"
     ),
+    "compare": "refgrad.oracle.compare",
+    "Comparison": "refgrad.oracle.comparison",
     "identify": "refgrad.oracle.identify",
     "Identification": "refgrad.oracle.identification",
     "sets": "refgrad.oracle.sets",

@@ -239,6 +239,8 @@ TOPICS: tuple[Topic, ...] = (
         ("cli.group", "cli.judging", "cli.options", "cli.showing", "cli.surveying", "examples.demo"),
         False,
     ),
+    Topic("oracle/test_compare.py", "two versions, as text", ("oracle.comparison_text",), False),
+    Topic("oracle/test_compare.py", "two versions, on the command line", ("cli.comparing",), False),
     Topic("report/test_terminal.py", "a verdict, as people see it", ("oracle.engine.verdict",)),
     Topic("report/test_text.py", "a verdict, as text", ("oracle.engine.verdict_text",)),
     Topic("oracle/inputs/test_steps.py", "cases of steps, drawn and written", ("oracle.inputs.written",)),
@@ -358,6 +360,7 @@ TOPICS: tuple[Topic, ...] = (
 
 #: test files whose subject lies across modules -> what it is
 ACROSS: Mapping[str, str] = {
+    "test_formula_functions.py": "functions of NumPy in formulas and in their backwards",
     "kinds/test_situations.py": "faults that ordinary cases do not show, of every kind",
     "backends/cuda/test_interpreter.py": "the interpreter of PTX, which CUDA kernels are run by where there is no card",
     "backends/test_names.py": "no name of a rule collides with one in the text of its kernels",

@@ -112,11 +112,12 @@ def test_verify_as_json_is_the_verdict(run: Run) -> None:
 
 
 def test_commands_that_judge_take_the_same_options() -> None:
-    told = {name: {each.name: each for each in main.commands[name].params} for name in ("verify", "identify", "judge")}
+    told = {name: {each.name: each for each in main.commands[name].params} for name in ("verify", "identify", "judge", "compare")}
     for name in ("steps", "dtype", "seed", "policy", "time_limit", "as_json"):
         assert len({str(each[name].to_info_dict()) for each in told.values()}) == 1, name
     for name in ("secret_seed", "no_shrink", "no_explain"):
         assert told["verify"][name].to_info_dict() == told["judge"][name].to_info_dict()
+        assert told["verify"][name].to_info_dict() == told["compare"][name].to_info_dict()
 
 
 def test_the_command_line_reaches_verify(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +278,7 @@ def test_help_and_version_load_no_rule_and_no_numpy() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-@pytest.mark.parametrize("command", ["verify", "identify", "survey", "list", "show"])
+@pytest.mark.parametrize("command", ["verify", "identify", "compare", "survey", "list", "show"])
 def test_help_has_examples_of_its_own_command(run: Run, command: str) -> None:
     shown = run(command, "--help").output
     examples = [line.split() for line in shown.partition("Examples:\n")[2].splitlines() if "refgrad " in line[:12]]

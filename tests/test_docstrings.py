@@ -58,6 +58,8 @@ DOCUMENTED = [
     "refgrad.oracle.identification",
     "refgrad.oracle.verify",
     "refgrad.oracle.identify",
+    "refgrad.oracle.compare",
+    "refgrad.oracle.difference",
     "refgrad.audits.audit",
     "refgrad.audits.recorder",
     "refgrad.surveys.run",

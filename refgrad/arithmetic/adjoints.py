@@ -55,6 +55,9 @@ ELEMENTWISE: Mapping[str, tuple[Adjoint, ...]] = {
     "expm1": (lambda upstream, value, x: upstream * (value + 1.0),),
     "log": (lambda upstream, value, x: upstream / x,),
     "log1p": (lambda upstream, value, x: upstream / (1.0 + x),),
+    "exp2": (lambda upstream, value, x: upstream * (value * math.log(2.0)),),
+    "log2": (lambda upstream, value, x: upstream / (x * math.log(2.0)),),
+    "arctan": (lambda upstream, value, x: upstream / (1.0 + x * x),),
     "tanh": (lambda upstream, value, x: upstream * (1.0 - value * value),),
     "sin": (lambda upstream, value, x: upstream * np.cos(x),),
     "cos": (lambda upstream, value, x: -(upstream * np.sin(x)),),
@@ -76,6 +79,7 @@ ELEMENTWISE: Mapping[str, tuple[Adjoint, ...]] = {
 }
 #: operations whose value is the same nearly everywhere, so that nothing is received: decisions, and orders
 CONSTANT = frozenset({"lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not", "xor", "sign"})
+CONSTANT |= {"rint", "floor", "ceil"}
 CONSTANT |= {"logical_and", "logical_or", "logical_xor", "logical_not", "isnan", "isfinite", "isinf"}
 
 

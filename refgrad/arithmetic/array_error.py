@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic import summation
 from refgrad.arithmetic.bounded import Bounded
 from refgrad.arithmetic.running_error import Model, minimum, settle
 
 
 def product(a: Bounded, b: Bounded, model: Model) -> Bounded:
-    """A product of matrices, or with a vector: sums of products in any order."""
+    """A product of matrices, or with a vector: sums of products in the orders that the model says."""
     return _sums_of_products([a, b], lambda left, right: left @ right, a.value.shape[-1], model)
 
 
 def einsum(spec: str, operands: Sequence[Bounded], model: Model) -> Bounded:
-    """Sums of products of elements, as `numpy.einsum` has them: products in any order, added in any order.
+    """Sums of products of elements, as `numpy.einsum` has them: products in any order, added in the orders that the model says.
 
     Args:
         spec: which axes meet and which are folded, such as ``"id,jd->ij"``.
@@ -56,10 +57,17 @@ def _sums_of_products(
         if np.any(error):
             carried = carried + multiplied(*map(np.abs, values[:i]), error, *sizes[i + 1 :])
     factors = len(operands)
-    relative = model.charge * factors + max(terms - 1, 0) * model.unit_roundoff + terms * factors * 2.0**-53
+    relative = _of_terms(factors, model) + summation.steps(terms, model) * model.of_adding + terms * factors * 2.0**-53
     some = multiplied(*((size != 0.0).astype(np.float64) for size in sizes))  # a product with zero loses nothing
     error = carried + relative * magnitude + some * (max(factors - 1, 1) * model.underflow)
     return Bounded(multiplied(*values), error)
+
+
+def _of_terms(factors: int, model: Model) -> float:
+    """What the products are off by, and the sum where it is rounded at the end: products are made in what is added in."""
+    if model.added_in is None:
+        return model.charge * factors
+    return model.charge + model.roundings * model.added_in * factors
 
 
 def solution(a: Bounded, b: Bounded, model: Model) -> Bounded:

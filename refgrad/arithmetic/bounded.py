@@ -137,13 +137,14 @@ class Model:
         underflow: the absolute error of one operation whose result underflows.
         roundings: how many roundings one operation may take.
         scalar_roundings: how many a scalar may take when it meets an array.
-        any_order: whether declared sums may be added in any order; else along a balanced tree.
+        sums: in which orders declared sums may be added: "any", "pairwise" or "blocked".
         flushes: whether subnormals may be flushed to zero.
         exact_scaling: whether a product with a power of two counts as exact; not so for approximate multiplications.
         cancelled: the unit roundoff in which a sum takes in what it takes out again, if it is another one: what is given back
             is no number of its own.
         of_sums: the model of sums over elements, of the terms that are made for them alone, and of the numbers made of them
             that are one a row, a column or a tensor, if these are computed in another format.
+        added_in: the unit roundoff in which sums are added up before they are rounded to the working format, if that is another.
         stored: places of a formula at which programs may round, each with the name of a format.
         nan_open: whether comparisons, signs, maxima and minima of NaN may give what any program makes of them.
     """
@@ -154,11 +155,12 @@ class Model:
     largest: float
     roundings: int
     scalar_roundings: int
-    any_order: bool
+    sums: str
     flushes: bool
     exact_scaling: bool = False
     cancelled: float | None = None
     of_sums: Model | None = None
+    added_in: float | None = None
     nan_open: bool = False
     stored: tuple[tuple[str, str], ...] = ()
 
@@ -182,7 +184,7 @@ class Model:
             facts.largest,
             roundings,
             scalar_roundings,
-            sums == "any",
+            sums,
             flushes,
         )
 
@@ -190,6 +192,11 @@ class Model:
     def lost(self) -> float:
         """What one rounding loses at most where it underflows."""
         return self.underflow / self.roundings
+
+    @property
+    def of_adding(self) -> float:
+        """The relative error of one addition of a sum."""
+        return self.unit_roundoff if self.added_in is None else self.added_in
 
     @property
     def charge(self) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from refgrad.arithmetic import ends
@@ -76,6 +78,28 @@ def log(x: Bounded, model: Model) -> Bounded:
     room = x.value - x.bound()
     carried = np.where(room > 0.0, x.bound() / room, np.where(x.bound() > 0.0, np.inf, 0.0))
     return _library(value, carried, (x.value == 1.0) | (x.value == 0.0), x, model)
+
+
+def exp2(x: Bounded, model: Model) -> Bounded:
+    """Two to a power; a program may take e**(x log 2), whose exponent is rounded twice. That of zero is one."""
+    value = np.exp2(x.value)
+    carried = value * np.expm1(math.log(2.0) * x.bound())
+    units = 8.0 + 2.0 * math.log(2.0) * np.where(np.isfinite(x.value), np.abs(x.value), 0.0)
+    return _library(value, carried, (x.value == 0.0) | _infinite(x), x, model, units)
+
+
+def log2(x: Bounded, model: Model) -> Bounded:
+    """The logarithm to base two; a program may divide that to base e. That of one is zero, of zero minus infinity."""
+    value, room = np.log2(x.value), x.value - x.bound()
+    slope = np.where(room > 0.0, x.bound() / (math.log(2.0) * room), np.where(x.bound() > 0.0, np.inf, 0.0))
+    return _library(value, slope, (x.value == 1.0) | (x.value == 0.0), x, model)
+
+
+def arctan(x: Bounded, model: Model) -> Bounded:
+    """The angle of a tangent, between minus and plus a right angle; its slope falls with the distance from zero."""
+    value, nearest = np.arctan(x.value), np.maximum(np.abs(x.value) - x.bound(), 0.0)
+    carried = np.minimum(x.bound() / (1.0 + nearest * nearest), math.pi)
+    return _library(value, np.where(x.bound() == np.inf, math.pi, carried), x.value == 0.0, x, model)
 
 
 def power(x: Bounded, exponent: Bounded, model: Model) -> Bounded:

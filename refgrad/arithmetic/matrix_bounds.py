@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
+from refgrad.arithmetic import summation
 from refgrad.arithmetic.matrices import as_matrices, transposed
 from refgrad.arithmetic.running_error import OWN, Array, Bounded, Model, settle
 
@@ -40,9 +39,9 @@ def norm_of(x: Array) -> Array:
 
 
 def of_products(terms: int, narrow: float, model: Model) -> float:
-    """The relative error of a sum of that many products, in any order or by a balanced tree, and rounded once more."""
-    steps = terms if model.any_order else math.ceil(math.log2(max(terms, 1))) + 1
-    return steps * model.unit_roundoff + 2 * model.charge + terms * OWN + narrow
+    """The relative error of a sum of that many products, in the orders that the model says, and rounded once more."""
+    once_more = 0 if model.sums == "pairwise" and terms > 1 else 1  # which a balanced tree has room for
+    return (summation.steps(terms, model) + once_more) * model.of_adding + 2 * model.charge + terms * OWN + narrow
 
 
 def as_stacked(x: Bounded, batch: int) -> Bounded:

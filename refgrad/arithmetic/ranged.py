@@ -8,11 +8,12 @@ order, a mask, a branch) is put to the `Explorer`, which is asked again for each
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 
-from refgrad.arithmetic import array_error, infinities, nan_choices, stored_places, subgradients
+from refgrad.arithmetic import array_error, function_error, infinities, nan_choices, stored_places, subgradients
 from refgrad.arithmetic import running_error as bounds
 from refgrad.arithmetic.decisions import near
 from refgrad.arithmetic.explorer import Explorer
@@ -187,7 +188,6 @@ INSTEAD: Mapping[str, str] = {
     "all": "numpy.where with the condition",
     "floor_divide": "a number of the text, or x.shape",
     "remainder": "a number of the text, or x.shape",
-    "exp2": "numpy.exp(x * numpy.log(2.0))",
     "median": "numpy.sort",
     "prod": "numpy.exp of a sum of logarithms, or a product of slices",
 }
@@ -428,12 +428,21 @@ def _einsum(spec: str, *operands: Any, optimize: Any = None) -> Ranged:
     return like.of(array_error.einsum(checked_spec(spec, whole), whole, like.model))
 
 
+def _step(function: Any, x: Bounded, model: Model) -> Bounded:
+    """A whole number beside each number, which rises with it: where rounding may cross a step, any from one end to the other."""
+    return bounds.rounded(lambda values, random: function(values), x)
+
+
 #: what NumPy calls by its own name, although a rule's graph would not have it so: bits that the machine gives
 _MORE: Mapping[Any, Callable[..., Bounded]] = {
     **{op.sketch: op.error for op in OPERATIONS.values() if op.function and op.rounds and op.sketch and op.error},
     np.log1p: array_error.log1p,
     np.expm1: array_error.expm1,
     np.fmin: array_error.fmin,
+    np.exp2: function_error.exp2,
+    np.log2: function_error.log2,
+    np.arctan: function_error.arctan,
+    **{step: partial(_step, step) for step in (np.rint, np.floor, np.ceil)},
 }
 #: functions of SciPy's, by name, so that it need not be imported
 _SPECIAL: Mapping[str, Callable[..., Bounded]] = {"erf": array_error.erf, "expit": array_error.expit}

@@ -11,13 +11,12 @@ float64 arrays.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from refgrad.arithmetic import dtypes, ends, infinities, nan_choices, overflow
+from refgrad.arithmetic import dtypes, ends, infinities, nan_choices, overflow, summation
 from refgrad.arithmetic.bounded import OWN as OWN
 from refgrad.arithmetic.bounded import Array as Array
 from refgrad.arithmetic.bounded import Bounded as Bounded
@@ -324,7 +323,7 @@ def loosened(x: Bounded, bits: int) -> Bounded:
 
 
 def add_up(x: Bounded, axes: tuple[int, ...], terms: int, model: Model) -> Bounded:
-    """A declared sum of many terms, in any order or along a balanced tree, as the model says.
+    """A declared sum of many terms, in the orders that the model says.
 
     Args:
         x: the terms.
@@ -335,9 +334,9 @@ def add_up(x: Bounded, axes: tuple[int, ...], terms: int, model: Model) -> Bound
     Returns:
         The sums, of the shape of ``x`` but for those axes.
     """
-    steps = max(terms - 1, 0) if model.any_order else math.ceil(math.log2(terms)) + 1 if terms > 1 else 0
+    steps = summation.steps(terms, model)
     magnitude = np.sum(np.abs(x.value) + x.bound(), axis=axes, keepdims=True)
-    relative = steps * model.unit_roundoff + model.charge + max(terms, 1) * OWN
+    relative = steps * model.of_adding + model.charge + max(terms, 1) * OWN
     error = np.sum(x.bound(), axis=axes, keepdims=True) + relative * magnitude
     flushed: Array | float = 0.0
     if model.flushes:  # zeros add up to zero

@@ -1,4 +1,4 @@
-"""The command ``refgrad``: verify, identify, judge, audit, survey, list, show, schema, demo,
+"""The command ``refgrad``: verify, identify, compare, judge, audit, survey, list, show, schema, demo,
 doctor, golden.
 
 Exit codes: 0 conforms or was identified, 1 does not conform or is unknown, 2 could not be judged (a candidate that cannot
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import click
 
-from refgrad.cli import auditing, golden, judging, programs, showing, surveying
+from refgrad.cli import auditing, comparing, golden, judging, programs, showing, surveying
 from refgrad.cli.group import Cli
 from refgrad.version import VERSION
 
@@ -19,6 +19,7 @@ Examples:
   refgrad demo
   refgrad verify torch.optim:AdamW --as AdamW
   refgrad identify my_optimizer.py:step
+  refgrad compare old.py:step new.py:step --as AdamW
   refgrad judge ./my_adamw --as AdamW
   refgrad audit --before a.pt --after b.pt --grads g.npz --as AdamW
   refgrad survey --packages torch,optax --html survey.html
@@ -31,7 +32,8 @@ Exit codes: 0 conforms (or identified), 1 does not conform (or unknown),
 2 could not be judged,
 64 the command line is wrong, 70 refgrad itself failed,
 74 standard output cannot be written.
-With --json, verify, identify and audit print one document whatever happens;
+With --json, verify, identify, compare, judge and audit print one document
+whatever happens;
 see `refgrad schema`.
 """
 
@@ -45,6 +47,7 @@ def main() -> None:
 for command in (
     judging.verify,
     judging.identify,
+    comparing.compare,
     programs.judge,
     auditing.audit,
     surveying.survey,

@@ -15,7 +15,7 @@ from refgrad.errors import RefgradError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _target(ctx: click.Context, param: click.Parameter, value: str) -> str:
+def checked_target(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """A target as it is written; one without a name is a command line that is wrong."""
     from refgrad.candidates.targets import target_parts
 
@@ -33,7 +33,7 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH
 
 
-TARGET = click.argument("target", callback=_target)
+TARGET = click.argument("target", callback=checked_target)
 HYPERPARAMETERS = click.argument("hyperparameters", nargs=-1, metavar="[HYPER=VALUE]...")
 QUIET = click.option(
     "-q",

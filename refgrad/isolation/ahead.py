@@ -33,6 +33,10 @@ class Asking(Protocol):
         """How many children there have been."""
 
     @property
+    def spent(self) -> bool:
+        """True if the last child that there may be is gone."""
+
+    @property
     def count(self) -> int:
         """How many questions there were, lost processes among them."""
 

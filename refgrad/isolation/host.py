@@ -53,7 +53,7 @@ class Host:
         """Start a child, if there is none; it imports while the host goes on. One that is there has nothing left to say."""
         self._settle()
         if self._child is None:
-            if self.generation == MOST:
+            if self.spent:
                 raise CandidateFault("crashed", f"its process was lost {MOST} times, at last so: {self._last}")
             self._child = Child(self._memory)
             self._printed.append(self._child.noise)
@@ -213,6 +213,11 @@ class Host:
     def alive(self) -> bool:
         """True if there is a child."""
         return self._child is not None
+
+    @property
+    def spent(self) -> bool:
+        """True if the last child that there may be is gone."""
+        return self._child is None and self.generation == MOST
 
     @property
     def generation(self) -> int:

@@ -98,11 +98,11 @@ class Remote:
         return lambda *args, **keywords: self._called(name, args, keywords)
 
     def _there(self, name: str) -> int:
-        """Its number, to ask for an attribute, which a run that is lost has not."""
+        """Its number, to ask for an attribute, which a run that is lost has not, nor a candidate that is made no more."""
         try:
             return self.number()
         except CandidateFault:
-            if self._given is None:
+            if self._given is None or self._host.spent:
                 raise AttributeError(name) from None
             raise
 

@@ -94,9 +94,22 @@ def verify(
             time_limit=time_limit,
             resolve=resolve,
         )
-        return judge(request, _explained)
+        return judge(request, explained)
 
     verdict, place = hosting.judged(candidate, isolate, check_time_limit(time_limit), judged)
+    return at_place(verdict, place)
+
+
+def at_place(verdict: Verdict, place: hosting.Place) -> Verdict:
+    """A verdict with what is known of the place where its candidate ran.
+
+    Args:
+        verdict: on a candidate that ran there.
+        place: this process, or one of the candidate's own.
+
+    Returns:
+        The verdict with the place's environment and notes.
+    """
     return dataclasses.replace(
         verdict,
         environment={**verdict.environment, **place.environment},
@@ -124,8 +137,17 @@ def _placed(candidate: Any, device: str) -> Any:
     return Recipe(on_device.__name__, "", "function", given, lambda: on_device.function(**given))
 
 
-def _explained(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:
-    """What a candidate that failed is instead; the search is loaded here, since what conforms does without it."""
+def explained(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:
+    """What a candidate that failed is instead; the search is loaded here, since what conforms does without it.
+
+    Args:
+        claim: that of the candidate.
+        record: what was seen.
+        tally: the same, judged.
+
+    Returns:
+        Departures, the one that is told first before others.
+    """
     from refgrad.oracle.hypotheses.departures import explain
 
     return explain(claim, record, tally)

@@ -1,7 +1,8 @@
 """Standard output of the command line: a report, or with ``--json`` one document, and nothing that a candidate prints.
 
 What a candidate prints goes to standard error (`apart`). The documents are described by a JSON Schema in the package
-(`schema`): a verdict, an identification, an audit, or where there is none of them, an error with the exit code of the command.
+(`schema`): a verdict, an identification, a comparison, an audit, or where there is none of them, an error with the exit
+code of the command.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ OUTCOMES: Mapping[int, str] = {
     130: "interrupted",
 }
 #: commands whose ``--json`` is one of the documents
-COMMANDS = ("verify", "identify", "judge", "audit")
+COMMANDS = ("verify", "identify", "compare", "judge", "audit")
 
 
 def schema() -> str:

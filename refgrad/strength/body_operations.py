@@ -97,10 +97,10 @@ def _exact(function: Callable[..., Any]) -> Callable[..., Array]:
 #: an operation's name -> a function of the run and of float64 arrays that hold float32 numbers
 OPERATIONS: Mapping[str, Callable[..., Array]] = {
     **{name: _rounded(function) for name, function in ROUNDED.items()},
-    **{name: _rounded(getattr(np, name)) for name in ("log1p", "expm1", "square")},
+    **{name: _rounded(getattr(np, name)) for name in ("log1p", "expm1", "square", "exp2", "log2", "arctan")},
     **{name: _rounded(special(name)) for name in ("erf", "expit")},
     **{name: _exact(getattr(np, name)) for name in ("maximum", "minimum", "fmin", "sign", "where", "percentile")},
-    **{name: _exact(getattr(np, name)) for name in ("argsort", "clip", "max", "min", "abs")},
+    **{name: _exact(getattr(np, name)) for name in ("argsort", "clip", "max", "min", "abs", "rint", "floor", "ceil")},
     "neg": _exact(np.negative),
     **{f.__name__: _exact(f) for f in (subgradients.between, subgradients.largest_shares, subgradients.unsorted)},
     "sum": _sum,

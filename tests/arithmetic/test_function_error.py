@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -21,3 +22,28 @@ def test_a_library_may_be_off_by_four_units(name: str) -> None:
     units = np.spacing(np.abs(found.value).astype(np.float32)).astype(np.float64)
     assert (found.bound() >= 4 * units).all()
     assert (found.bound() <= 32 * units).all()
+
+
+MORE = {"exp2": (lambda x: mpmath.mpf(2) ** x, X), "log2": (lambda x: mpmath.log(x, 2), np.abs(X)), "arctan": (mpmath.atan, X)}
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_a_bound_holds_what_the_function_makes_of_its_argument(name: str) -> None:
+    """The true function of every number that the argument may be, and four units beside it."""
+    truly, points = MORE[name]
+    for error in (0.0, 1e-6, 0.01, 0.25):
+        found = getattr(function_error, name)(Bounded(points, np.full(points.shape, error)), MODEL)
+        for part in np.linspace(-1.0, 1.0, 9):
+            for x, value, bound in zip(points + part * error, found.value, found.bound(), strict=True):
+                true = float(truly(mpmath.mpf(float(x))))
+                unit = float(np.spacing(np.float32(abs(true))))
+                assert abs(true - value) + 4 * unit <= bound
+        assert (found.bound() <= 64 * np.spacing(np.float32(np.abs(found.value))) + 3 * error * np.exp2(3.5)).all()
+
+
+def test_what_every_library_gives_is_exact() -> None:
+    for name, x, value in (("exp2", 0.0, 1.0), ("log2", 1.0, 0.0), ("log2", 0.0, -np.inf), ("arctan", 0.0, 0.0)):
+        with np.errstate(all="ignore"):
+            found = getattr(function_error, name)(Bounded(np.asarray([x])), MODEL)
+        assert found.value[0] == value
+        assert found.bound()[0] == 0.0

@@ -139,6 +139,9 @@ def _model(computed_in: np.dtype, policy: Policy) -> Model:
     facts = dtypes.format_of(computed_in)
     model = Model.of(facts, policy.roundings, policy.scalar_roundings, policy.subnormals, policy.sums)
     model = replace(model, stored=policy.stored) if policy.stored else model
+    if policy.accumulate != "own":
+        of_sums = dtypes.format_of(np.dtype(policy.accumulate)).unit_roundoff
+        model = replace(model, added_in=of_sums) if of_sums < facts.unit_roundoff else model
     return replace(model, nan_open=True) if policy.nan_open else model
 
 

@@ -21,6 +21,8 @@ CHOICES: dict[str, Choice] = {
     ),
     "sums": Choice(
         any="a declared sum of n terms may be added in any order: (n - 1) roundings of the sum of magnitudes",
+        blocked="as any, and what is within the bound of runs of 32 terms in turn and a balanced tree of the runs is told "
+        "from what is not: a verdict says so in a note",
         pairwise="sums are added by a balanced tree: ceil(log2 n) + 1 roundings of the sum of magnitudes",
     ),
     "precision": Choice(
@@ -28,6 +30,11 @@ CHOICES: dict[str, Choice] = {
         storage="every operation is rounded to the dtype of the parameter",
         sums="as storage, but sums over elements, the terms made for them, and the numbers made of them (a norm, a factor) "
         "are computed as wide",
+    ),
+    "accumulate": Choice(
+        own="sums are added up in the format that is computed in",
+        float32="sums, and products that are added up, are computed in float32 and rounded once, unless they are anyway",
+        float64="the same in float64",
     ),
 }
 
@@ -43,8 +50,9 @@ class Policy:
         roundings: roundings that one operation of the rule's body may take (kappa).
         scalar_roundings: roundings to the working dtype that a scalar may have seen before it meets an array.
         subnormals: "keep", "flush" or "either".
-        sums: "any" or "pairwise".
+        sums: "any", "blocked" or "pairwise".
         precision: "wide", "storage" or "sums"; matters for dtypes narrower than float32.
+        accumulate: "own", "float32" or "float64": in what sums are added up.
         stored: of a formula, the places (`refgrad.stored`) at which a program may round its numbers, each with the name of a
             format, as in ``{"p": "bfloat16"}``; kept as pairs.
     """
@@ -54,6 +62,7 @@ class Policy:
     subnormals: str = "keep"
     sums: str = "any"
     precision: str = "wide"
+    accumulate: str = "own"
     stored: Any = ()
 
     def __post_init__(self) -> None:

@@ -45,10 +45,14 @@ def line(claim: Any, cases: Cases, least: Cases | None) -> str:
 
 def call(function: str, candidate: str, rule: Rule, made: str, given: Mapping[str, Any]) -> str:
     """A call of one of refgrad's functions; further arguments that are empty are left out."""
-    named = "candidate" if candidate.endswith("<lambda>") else candidate
-    target = repr(candidate.partition("(")[0]) if ":" in candidate else named
     more = "".join(f", {word}={value!r}" for word, value in given.items() if value)
-    return f"refgrad.{function}({target}, {called(rule)}, {made}{more})"
+    return f"refgrad.{function}({target(candidate)}, {called(rule)}, {made}{more})"
+
+
+def target(candidate: str, unnamed: str = "candidate") -> str:
+    """A candidate as an argument: a target is quoted, one without a name stands as ``unnamed``."""
+    named = unnamed if candidate.endswith("<lambda>") else candidate
+    return repr(candidate.partition("(")[0]) if ":" in candidate else named
 
 
 def _written(rule: Rule, least: Cases) -> str:

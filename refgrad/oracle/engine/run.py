@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -34,6 +35,10 @@ from refgrad.oracle.engine.verdict import Verdict
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.rule import Rule, stated
 
+#: the policy's word for sums in short runs, and what is said where only longer ones allow a value
+BLOCKED, LONGER = "blocked", "longer runs than blocked"
+HOW = "the bound of sums='blocked' and inside that of sums='any'"
+
 
 class Altered(Protocol):
     """A change of a rule, such as a hypothesis is."""
@@ -48,6 +53,13 @@ class Altered(Protocol):
         """How outputs are judged under it, where the claim is judged under a policy."""
 
 
+class Watch(Protocol):
+    """What looks on while a claim is judged."""
+
+    def __call__(self, claim: Claim, record: Record, output: Output) -> None:
+        """An output of a record, as it was judged; ``claim`` is the claim as it is made in that situation."""
+
+
 @dataclass(frozen=True, eq=False)
 class Claim:
     """A candidate that claims to be a rule, and how that is judged."""
@@ -60,6 +72,8 @@ class Claim:
     situation: str = ""
     #: a change of the rule that it is told, under which what it gives is judged; None to judge it as that rule
     change: Altered | None = None
+    #: is shown every output that is judged and measured, in ordinary cases and in situations
+    watch: Watch | None = None
 
     @classmethod
     def of(cls, request: Request, rule: Rule | None = None) -> Claim:
@@ -131,6 +145,8 @@ class Claim:
         try:
             for output in self.kind.outputs(record, list(rules or self.meant(record)), wanted):
                 tally.add(output, measured)
+                if measured and self.watch is not None:
+                    self.watch(self, record, output)
                 fault = self.kind.fault_of(record, output) if measured else None
                 tally.faults += [] if fault is None else [fault]
         except CandidateFault as fault:
@@ -177,8 +193,17 @@ def judge(request: Request, explain: Explain) -> Verdict:
         request: what was asked.
         explain: looks for what a candidate that fails is instead; called once, if that is asked for.
     """
-    claim = drawn(Claim.of(request))
-    request, run = claim.request, examine(claim)
+    return judge_claim(drawn(Claim.of(request)), explain)
+
+
+def judge_claim(claim: Claim, explain: Explain) -> Verdict:
+    """The verdict on a claim.
+
+    Args:
+        claim: the candidate, resolved, with its seed drawn.
+        explain: as of `judge`.
+    """
+    request, run = claim.request, longer_runs(claim, examine(claim))
     departures: tuple[Departure, ...] = ()
     least: Cases | None = None
     claim, record, tally = run.claim, run.record, run.tally
@@ -188,6 +213,7 @@ def judge(request: Request, explain: Explain) -> Verdict:
             record.notes.append(UNEXPLAINED)
     if tally.first is not None and request.shrink:
         least = _confirmed(claim, smallest(claim.kind, claim.rule, record.cases, tally.first, claim.fails), record)
+    run.claim = dataclasses.replace(run.claim, request=request)  # as it was asked, whatever settled it
     return _verdict(run, departures, least)
 
 
@@ -210,6 +236,38 @@ def examine(claim: Claim) -> Judgement:
         run.restrictions += undecided(record, tally, "ordinary cases")
         run.restrictions += hidden(claim.rule, claim.named)
     return run
+
+
+def longer_runs(claim: Claim, run: Judgement) -> Judgement:
+    """A run; where values are outside and the policy says "blocked", the candidate judged anew by sums in any order.
+
+    What is then inside is right, and a note says how many elements only longer runs allow.
+
+    Args:
+        claim: what is claimed.
+        run: the claim under the policy that is asked for.
+    """
+    request = claim.request
+    if request.policy.sums != BLOCKED or not run.tally.outside:
+        return run
+    records: list[tuple[Claim, Record]] = []
+
+    def looking(asked: Claim, record: Record, output: Output) -> None:
+        if not records or records[-1][1] is not record:
+            records.append((asked, record))
+        if claim.watch is not None:
+            claim.watch(asked, record, output)
+
+    any_order = dataclasses.replace(request, policy=dataclasses.replace(request.policy, sums="any"))
+    found = examine(dataclasses.replace(claim, request=any_order, watch=looking))
+    longer: Counter[str] = Counter()
+    for asked, record in records:
+        blocked = asked.judge(record, wanted=dataclasses.replace(asked.wanted, policy=request.policy))
+        anyhow = asked.judge(record)
+        for name, counted in blocked.counts.items():
+            longer[name] += counted.outside - anyhow.counts[name].outside
+    found.notes += [f"{LONGER}: {count} elements of {name} are outside {HOW}" for name, count in longer.items() if count > 0]
+    return found
 
 
 def _confirmed(claim: Claim, least: Cases, record: Record) -> Cases | None:

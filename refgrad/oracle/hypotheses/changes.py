@@ -203,11 +203,15 @@ def named(rule: Rule) -> Iterator[Change]:
             yield Change(f"{field_}_{change.name}", change.sentence, "field", values)
 
 
+#: values of a policy's fields under which less is right than under the usual ones, so that they explain nothing
+NARROWING = frozenset({("sums", "blocked"), ("accumulate", "float32"), ("accumulate", "float64")})
+
+
 def policies(policy: Policy) -> Iterator[Change]:
-    """Every other value of a policy's fields."""
+    """Every other value of a policy's fields, but for those that only narrow it."""
     for field_, choice in CHOICES.items():
         for value, sentence in choice.sentences.items():
-            if value != getattr(policy, field_):
+            if value != getattr(policy, field_) and (field_, value) not in NARROWING:
                 yield Change(f"policy {field_}={value}", sentence, "policy", {}, {field_: value})
 
 

@@ -92,7 +92,8 @@ class StepScreen(Stacked):
     def policies(self) -> list[Change]:
         """Those of sums where a rule has sums, and those of precision where something is narrow."""
         arrays = [each["p"].dtype for each in self.record.cases.arrays]
-        telling = {"subnormals": True, "sums": self.couples, "precision": any(dtypes.working(a) != a for a in arrays)}
+        narrow = any(dtypes.working(a) != a for a in arrays)
+        telling = {"subnormals": True, "sums": self.couples, "accumulate": self.couples, "precision": narrow}
         return [change for change in policies(self.policy) if all(telling[field_] for field_ in change.policy)]
 
     def plans(self, change: Change) -> list[Plan]:

@@ -1,0 +1,127 @@
+"""Functions of NumPy in formulas and in their backwards: right kernels in several words, and wrong ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import refgrad
+
+F = np.float32
+FEW: dict[str, Any] = {"explain": False, "shrink": False}
+
+
+@refgrad.formula(x="batch feature", wrt="x")
+def exp2(x: Any) -> Any:
+    return np.exp2(x)
+
+
+@refgrad.formula(x="batch feature", wrt="x")
+def log2(x: Any) -> Any:
+    return np.log2(x)
+
+
+@refgrad.formula(x="batch feature", wrt="x")
+def arctan(x: Any) -> Any:
+    return np.arctan(x)
+
+
+@refgrad.formula(x="batch feature", wrt="x")
+def rint(x: Any) -> Any:
+    return np.rint(x)
+
+
+@refgrad.formula(x="batch feature", wrt="x")
+def floor(x: Any) -> Any:
+    return np.floor(x)
+
+
+@refgrad.formula(x="batch feature", wrt="x")
+def ceil(x: Any) -> Any:
+    return np.ceil(x)
+
+
+@refgrad.formula(x="batch feature", wrt="x")
+def on_a_grid(x: Any, *, step: refgrad.Positive = 0.1) -> Any:
+    return step * np.floor(x * x / step + 0.25)
+
+
+class Words(NamedTuple):
+    """Programs of a function, wrong ones, and its slope; that of a step is zero."""
+
+    right: list[Callable[[Any], Any]]
+    wrong: list[Callable[[Any], Any]]
+    slope: Callable[[Any], Any]
+
+
+LN2 = F(np.log(2.0))
+WORDS: dict[Any, Words] = {
+    exp2: Words(
+        [np.exp2, lambda x: np.exp(x * LN2), lambda x: F(2) ** x],
+        [np.exp, lambda x: np.exp(x * F(0.6931)), lambda x: np.exp2(x) * F(1.00001)],
+        lambda x: np.exp2(x) * LN2,
+    ),
+    log2: Words(
+        [np.log2, lambda x: np.log(x) / LN2, lambda x: np.log(x) * (1 / LN2)],
+        [np.log, np.log10, lambda x: np.log(x) * F(1.4427)],
+        lambda x: 1 / (x * LN2),
+    ),
+    arctan: Words(
+        [np.arctan, lambda x: np.arctan2(x, np.ones_like(x)), lambda x: -np.arctan(-x)],
+        [np.tanh, lambda x: np.arctan(x) * F(1.00001), lambda x: np.arctan(x) + F(1e-6)],
+        lambda x: 1 / (1 + x * x),
+    ),
+    rint: Words([np.rint, np.round], [np.floor, lambda x: np.floor(x + F(0.5)), np.trunc], np.zeros_like),
+    floor: Words([np.floor, lambda x: -np.ceil(-x)], [np.trunc, np.rint, np.ceil], np.zeros_like),
+    ceil: Words([np.ceil, lambda x: -np.floor(-x)], [np.floor, np.rint, lambda x: np.floor(x) + 1], np.zeros_like),
+}
+NAMES = [pytest.param(formula, id=formula.__name__) for formula in WORDS]
+
+
+def quiet(function: Callable[..., Any]) -> Callable[..., Any]:
+    def called(x: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return function(x).astype(x.dtype)
+
+    return called
+
+
+@pytest.mark.parametrize("formula", NAMES)
+def test_programs_of_a_function(formula: Any) -> None:
+    words = WORDS[formula]
+    for number, program in enumerate(words.right):
+        verdict = refgrad.verify(quiet(program), formula(), **FEW)
+        assert verdict.conforms, (number, str(verdict))
+        assert verdict.total.undecided == 0
+    for number, program in enumerate(words.wrong):
+        assert refgrad.verify(quiet(program), formula(), **FEW).outcome == "does not conform", number
+
+
+@pytest.mark.parametrize("formula", NAMES)
+def test_programs_of_a_backward(formula: Any) -> None:
+    def backward(x: Any, grad_output: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return (WORDS[formula].slope(x) * grad_output).astype(x.dtype)
+
+    def off(x: Any, grad_output: Any) -> Any:
+        return backward(x, grad_output) * F(1.0001) + (grad_output if WORDS[formula].slope is np.zeros_like else 0)
+
+    assert refgrad.verify(backward, formula().backward, **FEW).conforms
+    assert refgrad.verify(off, formula().backward, **FEW).outcome == "does not conform"
+
+
+def test_where_rounding_crosses_a_step_either_side_is_right() -> None:
+    def divided(x: Any, step: float) -> Any:
+        return F(step) * np.floor(x * x / F(step) + F(0.25))
+
+    def multiplied(x: Any, step: float) -> Any:
+        return F(step) * np.floor(x * x * F(1 / step) + F(0.25))
+
+    def moved(x: Any, step: float) -> Any:
+        return F(step) * np.floor(x * x / F(step) + F(0.26))
+
+    for program, conforms in ((divided, True), (multiplied, True), (moved, False)):
+        assert refgrad.verify(program, on_a_grid(), **FEW).conforms == conforms

@@ -2,7 +2,8 @@
 
 A folder is a checkout of an earlier version. Each version runs in a process of its own, on one thread; they take turns, and the
 processor's time is counted, so that other work on the machine is not. A ratio above one: this version is faster. Each is given
-twice: the median of the ratios of all turns, and that of the least times.
+twice: the median of the ratios of turns, and the ratio of the lower quartiles of turns' least times (the very least are those of
+a moment in which the machine was faster).
 
 Rules that are named are run at more lengths, and quantizers both ways. ``all`` stands for every quantizer at two lengths and for
 what is run where nothing is named. A row takes a few seconds: of long calls there are fewer turns, and a call of more than
@@ -228,19 +229,26 @@ def again(row: Row, folders: Sequence[Path]) -> Turns:
 
 
 def ratios(found: Turns) -> list[tuple[float, float] | None]:
-    """Of each earlier version the median of its turns' ratios, and the ratio of the least times."""
+    """Of each earlier version the median of its turns' ratios, and the ratio of what `low` gives."""
     *earlier, this = found
     if this is None:
         return [None for _ in earlier]
-    least = min(low for _, low in this)
     return [
-        turns
-        and (
-            statistics.median(a / b for (a, _), (b, _) in zip(turns, this, strict=True)),
-            min(low for _, low in turns) / least,
-        )
+        turns and (statistics.median(a / b for (a, _), (b, _) in zip(turns, this, strict=True)), low(turns) / low(this))
         for turns in earlier
     ]
+
+
+def low(turns: Sequence[tuple[float, float]]) -> float:
+    """The lower quartile of turns' least times.
+
+    Args:
+        turns: of each the median and the least of its calls' seconds.
+
+    >>> low([(5.0, 4.0), (3.0, 2.0), (3.0, 3.0), (1.0, 1.0)])
+    2.0
+    """
+    return sorted(least for _, least in turns)[len(turns) // 4]
 
 
 def text(row: Row, found: Turns | float) -> str:
@@ -254,7 +262,7 @@ def text(row: Row, found: Turns | float) -> str:
     if isinstance(found, float):
         return f"| {' | '.join([*cells, f'left out, {found:.1f} s a call'])} |"
     for turns in found:
-        cells.append(f"{1e6 * min(low for _, low in turns):.1f}" if turns else "")
+        cells.append(f"{1e6 * low(turns):.1f}" if turns else "")
     cells += [f"{pair[0]:.2f}, {pair[1]:.2f}" if pair else "" for pair in ratios(found)]
     return f"| {' | '.join([*cells, str(len(found[-1] or ()))])} |"
 
@@ -266,7 +274,7 @@ def _shape(row: Row) -> str:
 def _head(folders: Sequence[Path]) -> str:
     earlier = [folder.name for folder in folders[:-1]]
     times = [f"{name}, microseconds" for name in (*earlier, "this version")]
-    heads = ["what", "shape", *times, *(f"{name} / this: median, least" for name in earlier), "turns"]
+    heads = ["what", "shape", *times, *(f"{name} / this: median, low" for name in earlier), "turns"]
     return f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}"
 
 

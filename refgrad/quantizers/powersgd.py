@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from ctypes import addressof, c_char
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from refgrad.rule import Choice, Citation, Whole, by
 FEW = 1 << 14
 #: bytes of a line of the cache
 LINE = 64
+_view: Any = c_char.from_buffer
 
 
 def orthogonalize(p: np.ndarray) -> np.ndarray:
@@ -48,7 +49,7 @@ def _product(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     dtype = np.result_type(p, q)
     count = len(p) * len(q)
     room = np.empty(count + LINE // dtype.itemsize, dtype)
-    begin = -addressof(c_char.from_buffer(room)) % LINE // dtype.itemsize
+    begin = -addressof(_view(room)) % LINE // dtype.itemsize
     return np.matmul(p, q.T, room[begin : begin + count].reshape(len(p), len(q)))
 
 

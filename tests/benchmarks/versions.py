@@ -84,12 +84,11 @@ def call(what: str, name: str, shape: tuple[int, ...]) -> Callable[[], object]:
     from refgrad.rule import rules
 
     if what != "step":
-        rule, x = _quantizer(name, shape)
-        if what == "quantize":
-            return lambda: rule.quantize(x)
-        kept = _quantized(name, shape)
-        return lambda: rule.dequantize(kept)
-    rule = rules()[name](**({"momentum": 0.9} if name == "SGD" else {}))
+        quantizer, w = _quantizer(name, shape)
+        kept = _quantized(name, shape) if what == "dequantize" else None
+        return (lambda: quantizer.quantize(w)) if kept is None else (lambda: quantizer.dequantize(kept))
+    made: Any = rules()[name]
+    rule = made(momentum=0.9) if name == "SGD" else made()
     x, g = _arrays(shape)
     state = rule.init(x)
     rule.step_(x, g, state, backend="numba")
@@ -183,8 +182,10 @@ class Version:
         self._process.communicate()
 
 
-#: of each version that has a row the seconds of its turns: medians, and least times
-Turns = list[list[tuple[float, float]] | None]
+#: of turns the median and the least of their calls' seconds
+Times = list[tuple[float, float]]
+#: those of each version; None of one that has not the row
+Turns = list[Times | None]
 
 
 def measured(row: Row, versions: Sequence[Version]) -> Turns | float:
@@ -233,13 +234,14 @@ def ratios(found: Turns) -> list[tuple[float, float] | None]:
     *earlier, this = found
     if this is None:
         return [None for _ in earlier]
-    return [
-        turns and (statistics.median(a / b for (a, _), (b, _) in zip(turns, this, strict=True)), low(turns) / low(this))
-        for turns in earlier
-    ]
+    return [_ratio(turns, this) if turns else None for turns in earlier]
 
 
-def low(turns: Sequence[tuple[float, float]]) -> float:
+def _ratio(earlier: Times, this: Times) -> tuple[float, float]:
+    return statistics.median(a / b for (a, _), (b, _) in zip(earlier, this, strict=True)), low(earlier) / low(this)
+
+
+def low(turns: Times) -> float:
     """The lower quartile of turns' least times.
 
     Args:

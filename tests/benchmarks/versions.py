@@ -34,9 +34,9 @@ import numpy as np
 Row = tuple[str, str, tuple[int, ...]]
 
 #: turns at most and at least, the processor's seconds of a turn where calls are short, and about those of a row
-TURNS, FEWEST, SECONDS, ROW_SECONDS = 9, 3, 0.03, 6.0
+TURNS, FEWEST, SECONDS, ROW_SECONDS = 9, 3, 0.03, 2.0
 #: the seconds of a call that is left out
-LONGEST = 1.0
+LONGEST = 0.2
 #: below this ratio a row is run again, so many times
 SLOWER, AGAIN = 0.97, 2
 #: what glibc hands out by the heap, and keeps there

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.benchmarks import versions
-from tests.benchmarks.versions import FEWEST, LONGEST, ROWS, TURNS, Row, measured, ratios, rows, text
+from tests.benchmarks.versions import LONGEST, ROWS, TURNS, Row, measured, ratios, rows, text
 
 ROW: Row = ("quantize", "NF4", (1, 1024))
 

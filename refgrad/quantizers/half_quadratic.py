@@ -101,10 +101,11 @@ class HQQ(Decoded):
             "codes": self.joined(codes, x.shape).astype(np.uint8),
         }
 
-    def code(self, w: np.ndarray, scale: np.ndarray, zero: np.ndarray) -> np.ndarray:
-        """The nearest codes."""
-        steps = w * scale + zero
-        return np.rint(steps, steps).clip(0, 2**self.bits - 1, steps)  # in place: it is done at each step of a search
+    def code(self, w: np.ndarray, scale: np.ndarray, zero: np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
+        """The nearest codes, in an array that is given or in a new one."""
+        steps = np.multiply(w, scale, into)
+        steps += zero
+        return np.rint(steps, steps).clip(0, 2**self.bits - 1, steps)
 
     def solved(self, w: np.ndarray, top: Any) -> tuple[np.ndarray, np.ndarray]:
         """Inverse scale and zero of each row."""
@@ -116,20 +117,33 @@ class HQQ(Decoded):
         )
         zero = np.rint(-low * scale) if self.round_zero else -low * scale
         least, beta = np.inf, self.beta
+        # all steps compute in the same arrays: new ones at each may be memory that the system has to hand out at each
+        q, left, size, e = (np.empty_like(w) for _ in range(4))
         for _ in range(self.iterations):
-            q = self.code(w, scale, zero)
-            left = w - (q - zero) / scale
-            error = float(np.abs(left).mean())
-            zero = np.mean(q - (w - self.shrink(left, beta)) * scale, axis=1, keepdims=True)
+            self.code(w, scale, zero, into=q)
+            np.subtract(w, np.divide(np.subtract(q, zero, left), scale, left), left)
+            error = float(np.abs(left, size).mean())
+            self.shrink(left, size, beta, into=e)
+            np.subtract(q, np.multiply(np.subtract(w, e, e), scale, e), e)
+            zero = np.mean(e, axis=1, keepdims=True)
             if not error < least:
                 break
             least, beta = error, beta * self.kappa
         return scale, zero
 
-    def shrink(self, v: np.ndarray, beta: float) -> np.ndarray:
-        """The proximal step of the p-norm, approximately."""
-        size = np.abs(v)
-        return np.sign(v) * np.maximum(size - v.dtype.type(1 / beta) * size ** v.dtype.type(self.p - 1), 0)
+    def shrink(self, v: np.ndarray, size: np.ndarray, beta: float, into: np.ndarray) -> None:
+        """The proximal step of the p-norm, approximately.
+
+        Args:
+            v: numbers.
+            size: their magnitudes; what is left there means nothing.
+            beta: the strength of the term that the norm is taken with.
+            into: where the step is put, shaped like them.
+        """
+        np.power(size, v.dtype.type(self.p - 1), into)
+        into *= v.dtype.type(1 / beta)
+        np.maximum(np.subtract(size, into, into), 0, out=into)
+        into *= np.sign(v, size)
 
     @property
     @derived

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from ctypes import addressof, c_char
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from refgrad.rule import Choice, Citation, Whole, by
 
 #: elements of a product, below which what NumPy does around it takes longer than the product
 FEW = 1 << 14
+#: bytes of a line of the cache
+LINE = 64
+_view: Any = c_char.from_buffer
 
 
 def orthogonalize(p: np.ndarray) -> np.ndarray:
@@ -37,7 +41,16 @@ def orthogonalize(p: np.ndarray) -> np.ndarray:
 
 @np.errstate(all="ignore")
 def _product(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    return p @ q.T
+    """P Q^T, in memory that begins with a line of the cache.
+
+    BLAS stores as much as a line at a time. Where each of its stores meets two lines, which NumPy's own memory leaves to chance,
+    the product takes half as long again.
+    """
+    dtype = np.result_type(p, q)
+    count = len(p) * len(q)
+    room = np.empty(count + LINE // dtype.itemsize, dtype)
+    begin = -addressof(_view(room)) % LINE // dtype.itemsize
+    return np.matmul(p, q.T, room[begin : begin + count].reshape(len(p), len(q)))
 
 
 @dataclass(frozen=True)

@@ -251,12 +251,13 @@ def longer_runs(claim: Claim, run: Judgement) -> Judgement:
     if request.policy.sums != BLOCKED or not run.tally.outside:
         return run
     records: list[tuple[Claim, Record]] = []
+    watch = claim.watch
 
-    def looking(asked: Claim, record: Record, output: Output) -> None:
+    def looking(claim: Claim, record: Record, output: Output) -> None:
         if not records or records[-1][1] is not record:
-            records.append((asked, record))
-        if claim.watch is not None:
-            claim.watch(asked, record, output)
+            records.append((claim, record))
+        if watch is not None:
+            watch(claim, record, output)
 
     any_order = dataclasses.replace(request, policy=dataclasses.replace(request.policy, sums="any"))
     found = examine(dataclasses.replace(claim, request=any_order, watch=looking))

@@ -349,7 +349,7 @@ class Search:
             both = joined((change, variant))
             yield from [] if both is None else [both]
             return
-        rewrites = tuple(m.rewrite for m in change.mutations)
+        rewrites = tuple(m.rewrite for m in change.mutations if isinstance(m, Mutation))
         yield from (variant + _mutant(m) for m in mutations(self.screen.plans(variant), rewrites))
 
     def _single_mutants(self) -> list[Scored]:

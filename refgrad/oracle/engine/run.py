@@ -56,7 +56,7 @@ class Altered(Protocol):
 class Watch(Protocol):
     """What looks on while a claim is judged."""
 
-    def __call__(self, claim: Claim, record: Record, output: Output) -> None:
+    def __call__(self, claim: Claim, record: Record, output: Output, /) -> None:
         """An output of a record, as it was judged; ``claim`` is the claim as it is made in that situation."""
 
 

@@ -5,6 +5,7 @@ The body is written for codes seen in two axes, as rows, and for other parts tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -13,10 +14,11 @@ import numpy as np
 from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.arithmetic.rounding import gathered
 from refgrad.arithmetic.steps import FormatCodes, TableCodes, WholeCodes
-from refgrad.axes import Axes
+from refgrad.axes import Axes, axes_shape
 from refgrad.backends import worth_compiling
 from refgrad.errors import ArgumentError
 from refgrad.quantizers.base import Quantizer
+from refgrad.quantizers.parts import Part, numbers, whole
 
 #: the dtypes that kernels work in
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -50,6 +52,14 @@ class Decoded(Quantizer):
     def part_axes(self) -> Mapping[str, Axes]:
         """What `restore` takes besides ``codes``, with its axes."""
         return {}
+
+    def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
+        """Codes shaped like the array; the rest as `part_axes` says, as vectors."""
+        seen, found = self.seen(shape), {"codes": whole(shape)}
+        for part, axes in self.part_axes().items():
+            lengths = (math.prod(axes_shape(axes, seen)),)
+            found[part] = whole(lengths) if part in self.kept_scales else numbers(part, lengths)
+        return found
 
     def seen(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape in which an array's rows and columns are those of the body.

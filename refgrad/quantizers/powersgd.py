@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -13,6 +14,7 @@ from refgrad.arithmetic.dtypes import working
 from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Quantized, Quantizer
 from refgrad.quantizers.gradients import as_columns
+from refgrad.quantizers.parts import Part, numbers
 from refgrad.rule import Choice, Citation, Whole, by
 
 #: elements of a product, below which what NumPy does around it takes longer than the product
@@ -108,6 +110,11 @@ class PowerSGD(Quantizer):
         matrix = as_columns(x.astype(working(x.dtype)))
         self.check_start(start, matrix.shape[1])
         return Quantized(self.factors([matrix], start.astype(matrix.dtype))[0], x.shape, x.dtype)
+
+    def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
+        """Factors of a matrix ``(first axis, rest)``."""
+        rows, columns = shape[0] if shape else 1, math.prod(shape[1:])
+        return {"p": numbers("p", (rows, self.rank)), "q": numbers("q", (columns, self.rank))}
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """P Q^T."""

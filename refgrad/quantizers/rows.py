@@ -20,6 +20,7 @@ from refgrad.axes import ROW, Axes
 from refgrad.backends import worth_compiling
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import Quantizer
+from refgrad.quantizers.parts import Part, numbers, whole
 from refgrad.rule import Choice, by
 from refgrad.tracing import literal
 
@@ -179,6 +180,14 @@ class RowQuantizer(Quantizer):
     def values(self, part: str, kept: np.ndarray, layout: Layout) -> np.ndarray:
         """The values on rows of what was kept."""
         raise NotImplementedError
+
+    def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
+        """Codes shaped like the array; of the rest one number a row."""
+        rows, found = (self.layout(shape).rows,), {"codes": whole(shape)}
+        for part in self.parts:
+            if part != "codes":
+                found[part] = whole(rows) if part in self.kept_scales else numbers(part, rows)
+        return found
 
     def restore(self, parts: Mapping[str, Any]) -> Any:
         """``y`` from the values of the parts, on rows."""

@@ -262,8 +262,8 @@ class Quantizer(Rule):
             An array of ``quantized.shape`` and ``quantized.dtype``.
 
         Raises:
-            ArgumentError: a part is missing, is none of the rule's, is no array, or is not what the rule keeps of an array of that
-                shape: another shape, a dtype of another kind, or numbers that the rule never gives.
+            ArgumentError: a part is missing, is none of the rule's, is no array, or is not what the rule keeps of an array of
+                that shape: it has another shape, a dtype of another kind, or numbers that the rule never gives.
         """
         self.check_parts(quantized)
         arrays = {

@@ -148,7 +148,7 @@ class Codebook(RowQuantizer):
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The same way back."""
-        layout = self.layout(shape)
+        layout = self.cut_as(shape)
         absmax = unnest(arrays, layout.rows) if self.nested else self.fitting("absmax", arrays["absmax"], layout)
         codes = check_codes(self.fitting("codes", arrays["codes"], layout), len(self.code_values))
         return self.restored({"absmax": absmax, "codes": codes}, layout)

@@ -178,7 +178,7 @@ class Codebook(Quantizer):
         codebook, codes = arrays["codebook"], arrays["codes"]
         if codebook.ndim != 1:
             raise bad_argument("quantized['codebook'].shape", codebook.shape, "one axis")
-        return gathered(codebook, check_codes(codes, codebook.size, "quantized['codes']")).reshape(shape)
+        return gathered(codebook, check_codes(codes, codebook.size, "quantized['codes']"))
 
 
 class KMeans(Codebook):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -178,9 +179,11 @@ class NVFP4(RowQuantizer):
         return Layout.last_axis(shape, self.block_size)
 
     def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
-        """The tensor's scale is one number."""
+        """The tensor's scale is one number, which of no elements is any."""
         found = dict(super().kept_parts(shape))
-        return found | ({"tensor_scale": numbers("tensor_scale", ())} if self.levels == "two" else {})
+        if self.levels == "two":
+            found["tensor_scale"] = numbers("tensor_scale", ()) if math.prod(shape) else Part(())
+        return found
 
     @property
     def kept_codes(self) -> FormatCodes:

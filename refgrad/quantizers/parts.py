@@ -40,7 +40,7 @@ class Part:
         high: the largest.
         nan: True where a number may be NaN.
         distinct: True where no number may be there twice.
-        widest: the dtype in which floats are kept, if it is not the working dtype of the array; wider ones have to be exact in it.
+        widest: the dtype in which floats are kept, None where it is the working dtype of the array; it has wider ones exactly.
     """
 
     shape: tuple[int | None, ...]
@@ -58,6 +58,11 @@ class Part:
             dtype: that of the array.
         """
         return self.widest or working(dtype)
+
+    def whole_shape(self) -> tuple[int, ...] | None:
+        """Its shape; None where an axis may have any length."""
+        lengths = tuple(n for n in self.shape if n is not None)
+        return lengths if len(lengths) == len(self.shape) else None
 
     def legal_numbers(self) -> str:
         """In words, which numbers are legal."""
@@ -98,8 +103,10 @@ def numbers(name: str, shape: tuple[int | None, ...]) -> Part:
     return Part(shape, low=0.0 if name in MAGNITUDES else -math.inf)
 
 
-#: what a part has to be to pass at a look: its name, its shape (None: any), its dtypes, and what its numbers are looked at by
-_Expected = tuple[str, tuple[int, ...] | None, frozenset[np.dtype], Callable[[np.ndarray], bool] | None]
+#: what a part has to be to pass at a look: its name, its shape (None: any) and its dtypes
+_Form = tuple[str, tuple[int, ...] | None, frozenset[np.dtype]]
+#: what its numbers are looked at by: its name, and the least of a single one, the least of several, or a function that is asked
+_Numbers = tuple[str, float | None, float | None, Callable[[np.ndarray], bool] | None]
 #: how many shapes are kept in mind, for each rule
 SHAPES = 64
 
@@ -114,7 +121,7 @@ class _Look:
     count: int
     legal_codes: tuple[int, int] | None
     silent: bool
-    expected: dict[tuple[tuple[int, ...], np.dtype], tuple[_Expected, ...]]
+    expected: dict[tuple[tuple[int, ...], np.dtype], tuple[tuple[_Form, ...], tuple[_Numbers, ...]]]
 
 
 @derived
@@ -122,19 +129,42 @@ def _look(rule: Any) -> _Look:
     return _Look(len(rule.parts), rule.legal_codes, rule.silent, {})
 
 
-def _expected(rule: Any, look: _Look, shape: tuple[int, ...], dtype: np.dtype) -> tuple[_Expected, ...]:
+#: what `derived` keeps a look by, which is asked for itself: a call takes as long as a part
+_MADE_BY: Any = _look.__wrapped__  # type: ignore[attr-defined]
+
+
+def _expected(
+    rule: Any, look: _Look, shape: tuple[int, ...], dtype: np.dtype
+) -> tuple[tuple[_Form, ...], tuple[_Numbers, ...]]:
     """What each part has to be; found once for each shape and dtype."""
-    known, found = rule.kept_parts(shape), []
+    known, forms, asked = rule.kept_parts(shape), [], []
     for name in rule.parts:
         part = known.get(name)
         if part is None:
-            found.append((name, None, PLAIN, None))
-        else:
-            found.append((name, None if None in part.shape else part.shape, _dtypes(part, dtype), _numbers_look(part)))
+            forms.append((name, None, PLAIN))
+            continue
+        forms.append((name, part.whole_shape(), _dtypes(part, dtype)))
+        numbers_of = _numbers_of(name, part)
+        if numbers_of is not None:
+            asked.append(numbers_of)
     if len(look.expected) >= SHAPES:
         look.expected.clear()
-    look.expected[shape, dtype] = made = tuple(found)
+    look.expected[shape, dtype] = made = tuple(forms), tuple(asked)
     return made
+
+
+def _numbers_of(name: str, part: Part) -> _Numbers | None:
+    """What the numbers of a part are looked at by; None where all are legal, as where there are none."""
+    if part.distinct:
+        return name, None, None, functools.partial(_places, part.high)
+    if part.low == -math.inf:
+        return None
+    if part.whole:
+        return name, None, None, functools.partial(all_within, low=int(part.low), high=int(part.high))
+    shape = part.whole_shape()
+    if shape is None or not math.prod(shape):
+        return None
+    return (name, part.low, None, None) if math.prod(shape) == 1 else (name, None, part.low, None)
 
 
 def _dtypes(part: Part, dtype: np.dtype) -> frozenset[np.dtype]:
@@ -144,28 +174,11 @@ def _dtypes(part: Part, dtype: np.dtype) -> frozenset[np.dtype]:
     return frozenset(each for each in FLOATS if each.itemsize <= part.kept_in(dtype).itemsize)
 
 
-def _numbers_look(part: Part) -> Callable[[np.ndarray], bool] | None:
-    """What the numbers of a part are looked at by; None where all are legal."""
-    if part.distinct:
-        return functools.partial(_places, part.high)
-    if part.whole:
-        return None if part.low == -math.inf else functools.partial(all_within, low=int(part.low), high=int(part.high))
-    return None if part.low == -math.inf else functools.partial(_at_least, part.low)
-
-
-def _at_least(low: float, array: np.ndarray) -> bool:
-    """True if no number is lower, or NaN."""
-    size = array.size
-    if size == 1:
-        return bool(array.item() >= low)
-    return size == 0 or bool(array.item(array.argmin()) >= low)  # the place of NaN, where there is one
-
-
 def _places(high: float, array: np.ndarray) -> bool:
     """True if whole numbers are distinct, from 0 to ``high``, and rise."""
     if array.size <= FEW_PLACES:
         found = array.tolist()
-        return not found or (found[0] >= 0 and found[-1] <= high and found == sorted(set(found)))
+        return not found or (found[0] >= 0 and found[-1] <= high and found == sorted({*found}))
     return bool(array[0] >= 0 and array[-1] <= high and (array[1:] > array[:-1]).all())
 
 
@@ -188,7 +201,7 @@ def short_way(whole: Callable[..., np.ndarray], record: type) -> Callable[..., n
         # in the standard environment, which is asked as in `refgrad.entry_points`
         if type(quantized) is record and ONE + LITTLE == ONE - LITTLE and SMALLEST_NORMAL * HALF != 0.0:
             try:
-                found = _at_a_look(self, _look(self), quantized)
+                found = _at_a_look(self, self._derived.get(_MADE_BY) or _look(self), quantized)
             except (ArithmeticError, LookupError, TypeError, ValueError):
                 found = None
             if found is not None:
@@ -201,14 +214,30 @@ def short_way(whole: Callable[..., np.ndarray], record: type) -> Callable[..., n
 def _at_a_look(rule: Any, look: _Look, quantized: Any) -> np.ndarray | None:
     """The array, or None where more than a look is needed."""
     arrays, shape, dtype = quantized.arrays, quantized.shape, quantized.dtype
-    if type(arrays) is not dict or len(arrays) != look.count or dtype not in FLOATS or not _is_shape(shape):
+    if type(arrays) is not dict or len(arrays) != look.count:
         return None
-    expected = look.expected.get((shape, dtype)) or _expected(rule, look, shape, dtype)
-    for part, wanted, dtypes, legal in expected:
+    for length in shape:  # 1.0 and True are found in a table where 1 is
+        if type(length) is not int:
+            return None
+    expected = look.expected.get((shape, dtype))
+    if expected is None:
+        if dtype not in FLOATS or not _is_shape(shape):
+            return None
+        expected = _expected(rule, look, shape, dtype)
+    forms, asked = expected
+    for part, wanted, dtypes in forms:
         array = arrays[part]
         if type(array) is not np.ndarray or array.dtype not in dtypes or (array.shape != wanted and wanted is not None):
             return None
-        if legal is not None and not legal(array):
+    for part, least, least_of_all, legal in asked:
+        array = arrays[part]
+        if least is not None:
+            if not array.item() >= least:  # as NaN is not, which may be legal
+                return None
+        elif least_of_all is not None:
+            if not array.item(array.argmin()) >= least_of_all:  # the place of NaN, where there is one
+                return None
+        elif legal is not None and not legal(array):
             return None
     if look.legal_codes is not None and not all_within(arrays["codes"], *look.legal_codes):
         return None
@@ -271,9 +300,8 @@ def _in_shape(shape: tuple[int | None, ...], name: str, array: np.ndarray) -> np
     """A part in its shape: as it is, or one number that has another number of axes."""
     if len(array.shape) == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True)):
         return array
-    lengths = [n for n in shape if n is not None]
-    if array.size == 1 and len(lengths) == len(shape) and math.prod(lengths) == 1:
-        return array.reshape(lengths)
+    if array.size == 1 and None not in shape and math.prod(n or 0 for n in shape) == 1:
+        return array.reshape(tuple(n or 0 for n in shape))
     legal = "one axis" if shape == (None,) else f"{shape}"
     raise ArgumentError(f"quantized[{name!r}] has shape {array.shape}; legal: {legal}")
 

@@ -120,8 +120,7 @@ class PowerSGD(Quantizer):
         """P Q^T."""
         p, q = arrays["p"], arrays["q"]
         # `dot` warns of nothing, and so takes less time than the other, where there are few
-        product = p.dot(q.T) if len(p) * len(q) < FEW else _product(p, q)
-        return product if product.shape == shape else product.reshape(shape)
+        return p.dot(q.T) if len(p) * len(q) < FEW else _product(p, q)
 
     def factors(self, matrices: Sequence[np.ndarray], start: np.ndarray) -> list[dict[str, np.ndarray]]:
         """Each worker's factors: P from the mean of all products, each its own Q."""

@@ -36,8 +36,13 @@ class Sparse(Quantizer):
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The elements in their places."""
-        found = np.zeros(math.prod(shape), arrays["values"].dtype)
-        found[arrays["indices"]] = arrays["values"]
+        values = arrays["values"]
+        if len(shape) == 1:
+            found = np.zeros(shape, values.dtype)
+            found[arrays["indices"]] = values
+            return found
+        found = np.zeros(math.prod(shape), values.dtype)
+        found[arrays["indices"]] = values
         return found.reshape(shape)
 
 

@@ -175,9 +175,10 @@ class RoundToNearest(Quantizer):
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The points of the grids."""
-        scale, zero, codes, group_of = (arrays[part] for part in RoundToNearest.parts)
-        steps, zero = codes.astype(scale.dtype), zero.astype(scale.dtype)
+        scale = arrays["scale"]
+        steps, zero = arrays["codes"].astype(scale.dtype), arrays["zero"].astype(scale.dtype)
         if scale.shape[1] != 1:  # else each row has one scale, which stands beside it
+            group_of = arrays["group_of"]
             scale, zero = scale.take(group_of, axis=1), zero.take(group_of, axis=1)
         steps -= zero
         steps *= scale
@@ -234,6 +235,7 @@ class GPTQ(RoundToNearest):
         ),
     ] = "fresh"
 
+    widest = np.dtype(np.float64)
     citation = Citation(
         "Frantar et al. 2023",
         "GPTQ: Accurate Post-Training Quantization",

@@ -106,7 +106,7 @@ def numbers(name: str, shape: tuple[int | None, ...]) -> Part:
 #: what a part has to be to pass at a look: its name, its shape (None: any) and its dtypes
 _Form = tuple[str, tuple[int, ...] | None, frozenset[np.dtype]]
 #: what its numbers are looked at by: its name, and the least of a single one, the least of several, or a function that is asked
-_Numbers = tuple[str, float | None, float | None, Callable[[np.ndarray], bool] | None]
+_Numbers = tuple[str, float | None, float, Callable[[np.ndarray], bool] | None]
 #: how many shapes are kept in mind, for each rule
 SHAPES = 64
 
@@ -156,15 +156,15 @@ def _expected(
 def _numbers_of(name: str, part: Part) -> _Numbers | None:
     """What the numbers of a part are looked at by; None where all are legal, as where there are none."""
     if part.distinct:
-        return name, None, None, functools.partial(_places, part.high)
+        return name, None, part.low, functools.partial(_places, part.high)
     if part.low == -math.inf:
         return None
     if part.whole:
-        return name, None, None, functools.partial(all_within, low=int(part.low), high=int(part.high))
+        return name, None, part.low, functools.partial(all_within, low=int(part.low), high=int(part.high))
     shape = part.whole_shape()
     if shape is None or not math.prod(shape):
         return None
-    return (name, part.low, None, None) if math.prod(shape) == 1 else (name, None, part.low, None)
+    return name, (part.low if math.prod(shape) == 1 else None), part.low, None
 
 
 def _dtypes(part: Part, dtype: np.dtype) -> frozenset[np.dtype]:
@@ -177,8 +177,12 @@ def _dtypes(part: Part, dtype: np.dtype) -> frozenset[np.dtype]:
 def _places(high: float, array: np.ndarray) -> bool:
     """True if whole numbers are distinct, from 0 to ``high``, and rise."""
     if array.size <= FEW_PLACES:
-        found = array.tolist()
-        return not found or (found[0] >= 0 and found[-1] <= high and found == sorted({*found}))
+        last = -1
+        for place in array.tolist():
+            if place <= last:
+                return False
+            last = place
+        return bool(last <= high)
     return bool(array[0] >= 0 and array[-1] <= high and (array[1:] > array[:-1]).all())
 
 
@@ -234,10 +238,10 @@ def _at_a_look(rule: Any, look: _Look, quantized: Any) -> np.ndarray | None:
         if least is not None:
             if not array.item() >= least:  # as NaN is not, which may be legal
                 return None
-        elif least_of_all is not None:
-            if not array.item(array.argmin()) >= least_of_all:  # the place of NaN, where there is one
+        elif legal is not None:
+            if not legal(array):
                 return None
-        elif legal is not None and not legal(array):
+        elif not array.item(array.argmin()) >= least_of_all:  # the place of NaN, where there is one
             return None
     if look.legal_codes is not None and not all_within(arrays["codes"], *look.legal_codes):
         return None

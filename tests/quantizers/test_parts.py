@@ -14,7 +14,7 @@ import pytest
 
 from refgrad.errors import ArgumentError
 from refgrad.quantizers import NF4, Quantized, Quantizer, TopK
-from refgrad.quantizers.parts import MAGNITUDES, SHAPES, fitted, is_kept, kept_array, shape_of
+from refgrad.quantizers.parts import MAGNITUDES, SHAPES, Part, fitted, is_kept, kept_array, shape_of
 from tests.quantizers import bad_inputs
 
 #: of any values, right or wrong
@@ -293,6 +293,17 @@ def test_a_part_that_the_rule_has_not_is_refused_with_the_nearest_that_it_has() 
     rule, kept = quantized("NF4")
     with pytest.raises(ArgumentError, match=r"quantized has 'abs_max'; did you mean 'absmax'\?; legal: no other parts than"):
         rule.dequantize(replace(kept, arrays={**kept.arrays, "abs_max": kept["absmax"]}))
+
+
+def test_parts_that_a_subclass_does_not_declare_are_refused_where_decoding_stumbles_over_them() -> None:
+    class Own(type(quantized("PowerSGD")[0])):  # type: ignore[misc]
+        def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
+            return {}
+
+    _, kept = quantized("PowerSGD")
+    assert Own().dequantize(kept).tobytes() == quantized("PowerSGD")[0].dequantize(kept).tobytes()
+    with pytest.raises(ArgumentError, match=r"quantized has the parts p float32\[1, 1\], .*legal: the parts that"):
+        Own().dequantize(one_part(kept, "p", np.ones((1, 1), np.float32)))
 
 
 def test_a_subclass_that_writes_dequantize_anew_is_asked() -> None:

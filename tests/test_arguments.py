@@ -53,7 +53,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "quantized.shape is 3; legal": lambda: Affine().dequantize(Quantized(_kept().arrays, 3, X.dtype)),  # type: ignore[arg-type]
     "quantized.dtype is <class 'str'>": lambda: Affine().dequantize(Quantized(_kept().arrays, (8,), str)),  # type: ignore[arg-type]
     "quantized\\['codes'\\] has shape \\(3,\\)": lambda: Affine().dequantize(_kept(codes=np.zeros(3, np.int8))),
-    "quantized has the parts p float32\\[1, 1\\], .*legal: the parts that PowerSGD": lambda: _misfit(),
+    "quantized\\['p'\\] has shape \\(1, 1\\); legal: \\(2, 1\\)": lambda: _misfit(),
     "given has no 'mask'": lambda: SET().after({"w": X}, 0),
     "given is 3; legal: values by name": lambda: SET().after(3, 0),  # type: ignore[arg-type]
     "mask.dtype is 'float32'; legal: bool": lambda: SET().after({**GIVEN, "mask": X}, 0),

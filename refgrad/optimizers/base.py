@@ -232,7 +232,8 @@ class Optimizer(Rule):
             extras: the rule's extra inputs by name.
 
         Raises:
-            ArgumentError: what `step` says; an array is read-only; or two arrays share memory of which one is written. Then
+            ArgumentError: what `step` says; an array is read-only; an array that is written has elements that
+                share memory; or two arrays share memory of which one is written. Then
                 nothing has been written.
 
         >>> import numpy as np

@@ -122,7 +122,7 @@ def check_writeable(leaves: Sequence[Leaf], paths: Sequence[str]) -> None:
         paths: where in the tree each stands, for errors.
 
     Raises:
-        ArgumentError: an array that is written is read-only, or overlaps another, of the same parameter or another one.
+        ArgumentError: an array that is written is read-only, or overlaps itself or another, of the same parameter or another one.
     """
     named = [
         (f"{name}{path}", array, name not in leaf.read_only)
@@ -132,6 +132,11 @@ def check_writeable(leaves: Sequence[Leaf], paths: Sequence[str]) -> None:
     for name, array, written in named:
         if written and not array.flags.writeable:
             raise ArgumentError(f"{name} is read-only; legal: a writeable array, or the pure `step`")
+        if written and overlaps_itself(array):
+            raise ArgumentError(
+                f"{name} has elements that share memory, in steps of {array.strides} bytes for shape {array.shape}; legal: "
+                "an array of separate elements, or the pure `step`"
+            )
     if alone([array for _, array, _ in named]):  # which saves the search in the common case
         return
     # an array overlaps one that is written only if it begins before some earlier one, in the order of memory, has ended
@@ -143,6 +148,33 @@ def check_writeable(leaves: Sequence[Leaf], paths: Sequence[str]) -> None:
             if (written or also) and _overlap(array, second):
                 raise ArgumentError(f"{other} and {name} share memory; legal: separate arrays")
         reaching.append((end, name, array, written))
+
+
+def overlaps_itself(array: np.ndarray) -> bool:
+    """True if two elements of an array share memory, as those of `broadcast_to` or `as_strided` may.
+
+    Args:
+        array: any array.
+
+    Returns:
+        False where each axis, from that of the least steps on, steps over all that those before it reach, as axes of slices
+        do; of other arrays every element's place is looked at.
+    """
+    if array.flags.c_contiguous or array.flags.f_contiguous:
+        return False
+    reach = array.itemsize
+    for stride, length in sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n != 1):
+        if stride < reach:
+            return array.size > 0 and _have_places_in_common(array)
+        reach += stride * (length - 1)
+    return False
+
+
+def _have_places_in_common(array: np.ndarray) -> bool:
+    places = np.zeros((), np.int64)
+    for stride, length in zip(array.strides, array.shape, strict=True):
+        places = places[..., None] + np.arange(length) * stride
+    return bool((np.diff(np.sort(places, axis=None)) < array.itemsize).any())
 
 
 def alone(arrays: Collection[np.ndarray]) -> bool:

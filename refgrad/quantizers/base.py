@@ -15,7 +15,7 @@ from refgrad.arithmetic.dtypes import as_dtype, working
 from refgrad.arithmetic.rounding import all_within
 from refgrad.axes import ELEMENT, Axes
 from refgrad.errors import ArgumentError, bad_argument, nearest
-from refgrad.quantizers.parts import is_kept, kept_array, shape_of, short_way
+from refgrad.quantizers.parts import Part, fitted, is_kept, kept_array, shape_of, short_way
 from refgrad.rule import Rule
 
 #: the ends of what is admissible, element by element
@@ -128,6 +128,20 @@ class Quantizer(Rule):
             return function(self, x, *args[len(names) :], **checked)  # type: ignore[no-any-return]
 
         return quantize
+
+    def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
+        """What each part is, of an array of a shape: what `dequantize` lets pass. A part that is not named is not looked at.
+
+        Args:
+            shape: the shape of the array that was quantized.
+
+        Returns:
+            Name -> what the part is.
+
+        Raises:
+            ArgumentError: no array of that shape can be quantized.
+        """
+        return {}
 
     def constant_parts(self) -> tuple[str, ...]:
         """The parts that are the same for every array, which a candidate may leave out of a tuple."""
@@ -248,7 +262,8 @@ class Quantizer(Rule):
             An array of ``quantized.shape`` and ``quantized.dtype``.
 
         Raises:
-            ArgumentError: a part is missing, is no array, has codes that the rule does not know, or does not fit the shape.
+            ArgumentError: a part is missing, is none of the rule's, is no array, or is not what the rule keeps of an array of
+                that shape: it has another shape, a dtype of another kind, or numbers that the rule never gives.
         """
         self.check_parts(quantized)
         arrays = {
@@ -256,6 +271,10 @@ class Quantizer(Rule):
             for name, part in quantized.arrays.items()
         }
         shape, dtype = shape_of(quantized.shape), as_dtype(quantized.dtype, "quantized.dtype")
+        known = self.kept_parts(shape)
+        arrays = {
+            name: fitted(known[name], name, array, dtype) if name in known else array for name, array in arrays.items()
+        }
         self._check_codes(arrays)
         try:
             return self.decoded(arrays, shape, dtype)
@@ -284,13 +303,13 @@ class Quantizer(Rule):
         return rounded_to(values, dtype) if self.silent else values.astype(dtype)
 
     def check_parts(self, quantized: Quantized) -> None:
-        """Check that no part is missing.
+        """Check that no part is missing, and that each is one of the rule's.
 
         Args:
             quantized: what is to be dequantized.
 
         Raises:
-            ArgumentError: one is, or these are no parts at all.
+            ArgumentError: one is not, or these are no parts at all.
         """
         whole = isinstance(quantized, Quantized)
         if not whole or (type(quantized.arrays) is not dict and not isinstance(quantized.arrays, Mapping)):
@@ -301,6 +320,12 @@ class Quantizer(Rule):
                 hint = nearest(part, quantized.arrays)
                 raise ArgumentError(
                     f"quantized has no {part!r}{hint}; legal: the parts of {type(self).__name__}: {legal}"
+                )
+        for part in quantized.arrays:
+            if part not in self.parts:
+                hint, legal = nearest(part, self.parts), ", ".join(self.parts)
+                raise ArgumentError(
+                    f"quantized has {part!r}{hint}; legal: no other parts than those of {type(self).__name__}: {legal}"
                 )
 
     def _check_codes(self, arrays: Mapping[str, np.ndarray]) -> None:

@@ -13,6 +13,7 @@ from refgrad.arithmetic.rounding import check_codes
 from refgrad.arithmetic.steps import TIES, Nearest, NearestCode, OnGrid, TableCodes, WholeCodes, step
 from refgrad.derived import derived
 from refgrad.quantizers import tables
+from refgrad.quantizers.parts import Part, numbers, whole
 from refgrad.quantizers.rows import Layout, RowQuantizer
 from refgrad.rule import Choice, Citation, Flag, NonNegative, Whole, by
 
@@ -122,6 +123,14 @@ class Codebook(RowQuantizer):
         """Blocks of the flat array."""
         return Layout.flat(shape, self.block_size)
 
+    def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
+        """As every quantizer of rows; what absmax is nested in is kept as the inner quantizer keeps it."""
+        if not self.nested:
+            return super().kept_parts(shape)
+        inner = _inner().kept_parts((self.layout(shape).rows,))
+        nested = (numbers("offset", ()), inner["absmax"], inner["codes"])
+        return {**dict(zip(NESTED, nested, strict=True)), "codes": whole(shape)}
+
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The rule on rows; ``codes`` are the values that codes stand for."""
         x = given["x"]
@@ -139,7 +148,7 @@ class Codebook(RowQuantizer):
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The same way back."""
-        layout = self.layout(shape)
+        layout = self.cut_as(shape)
         absmax = unnest(arrays, layout.rows) if self.nested else self.fitting("absmax", arrays["absmax"], layout)
         codes = check_codes(self.fitting("codes", arrays["codes"], layout), len(self.code_values))
         return self.restored({"absmax": absmax, "codes": codes}, layout)

@@ -14,7 +14,7 @@ from refgrad.axes import ELEMENT, ROW, Axes
 from refgrad.backends import worth_compiling
 from refgrad.derived import derived
 from refgrad.quantizers.base import Ends, around
-from refgrad.quantizers.decoding import Decoded, sized
+from refgrad.quantizers.decoding import Decoded
 from refgrad.quantizers.stochastic import Random
 from refgrad.rule import Choice, Citation, Whole, by
 from refgrad.tracing import literal
@@ -132,8 +132,7 @@ class Bucketed(Random, Decoded):
 
     def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         """Codes by buckets, and the norms."""
-        codes = self.rows(sized("codes", arrays["codes"], math.prod(shape)))
-        return {"codes": codes, "norm": sized("norm", arrays["norm"], len(codes)).reshape(-1, 1)}
+        return {"codes": self.rows(arrays["codes"]), "norm": arrays["norm"].reshape(-1, 1)}
 
     def closed(self, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Without what buckets were filled up with."""

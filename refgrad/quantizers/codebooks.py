@@ -11,6 +11,7 @@ from refgrad.arithmetic.dtypes import finite
 from refgrad.arithmetic.rounding import check_codes, gathered
 from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Ends, Quantizer, around
+from refgrad.quantizers.parts import Part, numbers, whole
 from refgrad.rule import Choice, Citation, Whole, by
 
 #: distances that are held at a time
@@ -168,12 +169,16 @@ class Codebook(Quantizer):
         low, high = around(wide, error)
         return np.searchsorted(middle, low, side="left"), np.searchsorted(middle, high, side="right")
 
+    def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
+        """A codebook of any length, and codes shaped like the array."""
+        return {"codebook": numbers("codebook", (None,)), "codes": whole(shape)}
+
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The codebook's values; `ArgumentError` for a code that is not in it."""
         codebook, codes = arrays["codebook"], arrays["codes"]
         if codebook.ndim != 1:
             raise bad_argument("quantized['codebook'].shape", codebook.shape, "one axis")
-        return gathered(codebook, check_codes(codes, codebook.size, "quantized['codes']")).reshape(shape)
+        return gathered(codebook, check_codes(codes, codebook.size, "quantized['codes']"))
 
 
 class KMeans(Codebook):
@@ -281,6 +286,14 @@ class ProductQuantizer(Quantizer):
             codebooks.append(lloyd(part, part[places], self.iterations)[0].astype(x.dtype))
             codes.append(nearest_centre(part, codebooks[-1].astype(np.float64)))
         return {"codebooks": np.stack(codebooks), "codes": np.stack(codes, axis=1).astype(np.uint8)}
+
+    def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
+        """A codebook for each subspace, and a code for each part of a vector."""
+        if len(shape) != 2 or shape[1] % self.subspaces:
+            legal = f"(vectors, axes), axes a multiple of {self.subspaces}"
+            raise bad_argument("quantized.shape", shape, legal)
+        books = (self.subspaces, self.clusters, shape[1] // self.subspaces)
+        return {"codebooks": numbers("codebooks", books), "codes": whole((shape[0], self.subspaces))}
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The codebooks' vectors, joined."""

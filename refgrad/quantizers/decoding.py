@@ -5,6 +5,7 @@ The body is written for codes seen in two axes, as rows, and for other parts tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -13,15 +14,21 @@ import numpy as np
 from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.arithmetic.rounding import gathered
 from refgrad.arithmetic.steps import FormatCodes, TableCodes, WholeCodes
-from refgrad.axes import Axes
+from refgrad.axes import Axes, axes_shape
 from refgrad.backends import worth_compiling
-from refgrad.errors import ArgumentError
+from refgrad.derived import derived
 from refgrad.quantizers.base import Quantizer
+from refgrad.quantizers.parts import Part, numbers, whole
 
 #: the dtypes that kernels work in
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 #: how codes are read: whole numbers, numbers of a small format, or places in a table
 Reads = WholeCodes | FormatCodes | TableCodes
+
+
+@derived
+def _reads(rule: Decoded) -> Reads | None:
+    return rule.read_codes
 
 
 class Decoded(Quantizer):
@@ -50,6 +57,14 @@ class Decoded(Quantizer):
     def part_axes(self) -> Mapping[str, Axes]:
         """What `restore` takes besides ``codes``, with its axes."""
         return {}
+
+    def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
+        """Codes shaped like the array; the rest as `part_axes` says, as vectors."""
+        seen, found = self.seen(shape), {"codes": whole(shape)}
+        for part, axes in self.part_axes().items():
+            lengths = (math.prod(axes_shape(axes, seen)),)
+            found[part] = whole(lengths) if part in self.kept_scales else numbers(part, lengths)
+        return found
 
     def seen(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape in which an array's rows and columns are those of the body.
@@ -92,7 +107,7 @@ class Decoded(Quantizer):
         self, dtype: np.dtype | None, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]
     ) -> np.ndarray:
         parts = self.opened(arrays, shape)
-        parts["codes"] = read(self.read_codes, parts["codes"], self._works_in(parts) if dtype is None else dtype)
+        parts["codes"] = read(_reads(self), parts["codes"], self._works_in(parts) if dtype is None else dtype)
         return self.closed(self.restore(parts), shape)
 
     def decoded(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -135,21 +150,6 @@ class Decoded(Quantizer):
         stored = dtype if dtype in FLOATS else working
         values = row_kernels.decoded(self, parts, known, working, stored)
         return self.closed(values, shape).astype(dtype, copy=False)
-
-
-def sized(part: str, array: np.ndarray, count: int) -> np.ndarray:
-    """A part as a vector; `ArgumentError` if it has another number of elements.
-
-    Args:
-        part: its name.
-        array: what was kept.
-        count: how many elements it must have.
-    """
-    if array.shape == (count,):
-        return array
-    if array.size != count:
-        raise ArgumentError(f"quantized[{part!r}] has shape {array.shape}; legal: {(count,)}")
-    return array.reshape(count)
 
 
 def read(record: Reads | None, codes: np.ndarray, dtype: Any) -> np.ndarray:

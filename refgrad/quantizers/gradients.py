@@ -16,7 +16,6 @@ from refgrad.derived import derived
 from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
 from refgrad.quantizers.buckets import QSGD as QSGD  # where it stood: pickles name the module
-from refgrad.quantizers.decoding import sized
 from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.quantizers.stochastic import Drawn
 from refgrad.rule import Choice, Citation, NonNegative, by
@@ -120,7 +119,7 @@ class TernGrad(Drawn):
 
     def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         """Codes, and the scale."""
-        return {"codes": arrays["codes"], "scale": sized("scale", arrays["scale"], 1)}
+        return {"codes": arrays["codes"], "scale": arrays["scale"]}
 
     def restore(self, parts: Mapping[str, Any]) -> Any:
         """Codes times scale."""
@@ -230,7 +229,7 @@ class SignSGD(ElementQuantizer):
     def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         """Codes, and the scale if there is one."""
         codes = {"codes": arrays["codes"]}
-        return codes if self.scaled == "none" else {**codes, "scale": sized("scale", arrays["scale"], 1)}
+        return codes if self.scaled == "none" else {**codes, "scale": arrays["scale"]}
 
     def restore(self, parts: Mapping[str, Any]) -> Any:
         """Signs, times their scale."""
@@ -339,9 +338,7 @@ class OneBit(ElementQuantizer):
 
     def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         """Bits by columns, and the means."""
-        codes = as_columns(arrays["codes"].reshape(shape))
-        low, high = (sized(part, arrays[part], codes.shape[1]) for part in ("low", "high"))
-        return {"codes": codes, "low": low, "high": high}
+        return {"codes": as_columns(arrays["codes"]), "low": arrays["low"], "high": arrays["high"]}
 
     def restore(self, parts: Mapping[str, Any]) -> Any:
         """The mean that the bit says."""

@@ -13,7 +13,7 @@ from refgrad.axes import COLUMN, ROW, Axes
 from refgrad.backends.cuda.device import Device
 from refgrad.derived import derived
 from refgrad.errors import NoKernel, bad_argument
-from refgrad.quantizers.decoding import Decoded, sized
+from refgrad.quantizers.decoding import Decoded
 from refgrad.quantizers.ternary import Quotient, divided_by
 from refgrad.quantizers.weights import Bits
 from refgrad.rule import Citation, Flag, Fraction, Positive, Range, Whole, by
@@ -171,7 +171,7 @@ class HQQ(Decoded):
     def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         """Codes with groups as rows or columns, and what goes with each."""
         codes = self.in_groups(arrays["codes"])
-        scale, zero = (sized(part, arrays[part], codes.size // self.group) for part in ("scale", "zero"))
+        scale, zero = arrays["scale"], arrays["zero"]
         return {"codes": codes} | (
             {"scale": scale[:, None], "zero": zero[:, None]} if self.axis else {"scale": scale, "zero": zero}
         )

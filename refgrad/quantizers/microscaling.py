@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from refgrad.arithmetic.steps import SCALE_RULES, FormatCodes, Integer, SharedSc
 from refgrad.axes import TENSOR, Axes
 from refgrad.errors import bad_argument
 from refgrad.quantizers.cast import codes_of
+from refgrad.quantizers.parts import Part, numbers
 from refgrad.quantizers.rows import Layout, RowQuantizer
 from refgrad.rule import Choice, Citation, Whole, by
 
@@ -175,6 +177,13 @@ class NVFP4(RowQuantizer):
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """Blocks along the last axis."""
         return Layout.last_axis(shape, self.block_size)
+
+    def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
+        """The tensor's scale is one number, which of no elements is any."""
+        found = dict(super().kept_parts(shape))
+        if self.levels == "two":
+            found["tensor_scale"] = numbers("tensor_scale", ()) if math.prod(shape) else Part(())
+        return found
 
     @property
     def kept_codes(self) -> FormatCodes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,31 +13,177 @@ import numpy as np
 
 from refgrad.arguments import FROM_ZERO, several
 from refgrad.arithmetic.arrays import plain_array
-from refgrad.arithmetic.dtypes import as_dtype, is_float
+from refgrad.arithmetic.dtypes import as_dtype, is_float, working
 from refgrad.arithmetic.rounding import all_within
 from refgrad.derived import derived
-from refgrad.errors import bad_argument
+from refgrad.errors import ArgumentError, bad_argument
 from refgrad.float_environment import HALF, LITTLE, ONE, SMALLEST_NORMAL
 
 #: the float dtypes that most arrays have, and those among them to which nothing is too large
 FLOATS = frozenset(as_dtype(name) for name in ("float64", "float32", "float16", "bfloat16"))
 WIDE = frozenset((np.dtype(np.float64), np.dtype(np.float32)))
 #: the dtypes that most parts have, which are just what decoding takes
-PLAIN = FLOATS | frozenset(map(np.dtype, "?bBhHiIlLqQ"))
+INTEGERS = frozenset(map(np.dtype, "bBhHiIlLqQ"))
+PLAIN = FLOATS | INTEGERS | {np.dtype(bool)}
+#: up to how many places are looked at as Python's numbers, which takes less time
+FEW_PLACES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a part is, of what was made of an array of one shape and dtype; the gate refuses all else.
+
+    Attributes:
+        shape: its shape; None for an axis of any length. A part of one number may have any shape of one element.
+        whole: True of integers, which are kept in an integer dtype; False of floats.
+        low: the least that a number may be.
+        high: the largest.
+        nan: True where a number may be NaN.
+        distinct: True where no number may be there twice.
+        widest: the dtype in which floats are kept, None where it is the working dtype of the array; it has wider ones exactly.
+    """
+
+    shape: tuple[int | None, ...]
+    whole: bool = False
+    low: float = -math.inf
+    high: float = math.inf
+    nan: bool = True
+    distinct: bool = False
+    widest: np.dtype | None = None
+
+    def kept_in(self, dtype: np.dtype) -> np.dtype:
+        """The dtype in which floats are kept of an array.
+
+        Args:
+            dtype: that of the array.
+        """
+        return self.widest or working(dtype)
+
+    def whole_shape(self) -> tuple[int, ...] | None:
+        """Its shape; None where an axis may have any length."""
+        lengths = tuple(n for n in self.shape if n is not None)
+        return lengths if len(lengths) == len(self.shape) else None
+
+    def legal_numbers(self) -> str:
+        """In words, which numbers are legal."""
+        if self.whole:
+            return f"whole numbers from {self.low} to {self.high}"
+        legal = "numbers" if self.low == -math.inf else "positive numbers" if self.low else "numbers that are not negative"
+        return f"{legal}, or NaN" if self.nan else legal
+
+
+#: parts that are magnitudes, or quotients of such: no rule gives a negative one
+MAGNITUDES = frozenset(("scale", "absmax", "absmax_of_absmax", "norm", "tensor_scale"))
+
+
+def whole(shape: tuple[int | None, ...], low: float = -math.inf, high: float = math.inf) -> Part:
+    """A part of integers.
+
+    Args:
+        shape: its shape.
+        low: the least of them.
+        high: the largest.
+
+    >>> whole((4, 256), 0, 15).whole
+    True
+    """
+    return Part(shape, whole=True, low=low, high=high)
+
+
+def numbers(name: str, shape: tuple[int | None, ...]) -> Part:
+    """A part of floats, which are not negative if their name says that they are magnitudes.
+
+    Args:
+        name: the part's name.
+        shape: its shape.
+
+    >>> numbers("absmax", (16,)).low, numbers("offset", ()).low
+    (0.0, -inf)
+    """
+    return Part(shape, low=0.0 if name in MAGNITUDES else -math.inf)
+
+
+#: what a part has to be to pass at a look: its name, its shape (None: any) and its dtypes
+_Form = tuple[str, tuple[int, ...] | None, frozenset[np.dtype]]
+#: what its numbers are looked at by: its name, and the least of a single one, the least of several, or a function that is asked
+_Numbers = tuple[str, float | None, float, Callable[[np.ndarray], bool] | None]
+#: how many shapes are kept in mind, for each rule
+SHAPES = 64
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What the parts of a rule are looked at for: their names, the ends of legal codes, and whether decoding is silent."""
+    """What the parts of a rule are looked at for, and whether decoding is silent.
 
-    parts: tuple[str, ...]
+    ``expected`` is filled as arrays are met: their shape and dtype -> what each part has to be.
+    """
+
+    count: int
     legal_codes: tuple[int, int] | None
     silent: bool
+    expected: dict[tuple[tuple[int, ...], np.dtype], tuple[tuple[_Form, ...], tuple[_Numbers, ...]]]
 
 
 @derived
 def _look(rule: Any) -> _Look:
-    return _Look(tuple(rule.parts), rule.legal_codes, rule.silent)
+    return _Look(len(rule.parts), rule.legal_codes, rule.silent, {})
+
+
+#: what `derived` keeps a look by, which is asked for itself: a call takes as long as a part
+_MADE_BY: Any = _look.__wrapped__  # type: ignore[attr-defined]
+
+
+def _expected(
+    rule: Any, look: _Look, shape: tuple[int, ...], dtype: np.dtype
+) -> tuple[tuple[_Form, ...], tuple[_Numbers, ...]]:
+    """What each part has to be; found once for each shape and dtype."""
+    known, forms, asked = rule.kept_parts(shape), [], []
+    for name in rule.parts:
+        part = known.get(name)
+        if part is None:
+            forms.append((name, None, PLAIN))
+            continue
+        forms.append((name, part.whole_shape(), _dtypes(part, dtype)))
+        numbers_of = _numbers_of(name, part)
+        if numbers_of is not None:
+            asked.append(numbers_of)
+    if len(look.expected) >= SHAPES:
+        look.expected.clear()
+    look.expected[shape, dtype] = made = tuple(forms), tuple(asked)
+    return made
+
+
+def _numbers_of(name: str, part: Part) -> _Numbers | None:
+    """What the numbers of a part are looked at by; None where all are legal, as where there are none."""
+    if part.distinct:
+        return name, None, part.low, functools.partial(_places, part.high)
+    if part.low == -math.inf:
+        return None
+    if part.whole:
+        return name, None, part.low, functools.partial(all_within, low=int(part.low), high=int(part.high))
+    shape = part.whole_shape()
+    if shape is None or not math.prod(shape):
+        return None
+    return name, (part.low if math.prod(shape) == 1 else None), part.low, None
+
+
+def _dtypes(part: Part, dtype: np.dtype) -> frozenset[np.dtype]:
+    """The dtypes in which a part may be as it is."""
+    if part.whole:
+        return INTEGERS
+    return frozenset(each for each in FLOATS if each.itemsize <= part.kept_in(dtype).itemsize)
+
+
+def _places(high: float, array: np.ndarray) -> bool:
+    """True if whole numbers are distinct, from 0 to ``high``, and rise."""
+    if array.size <= FEW_PLACES:
+        last = -1
+        for place in array.tolist():
+            if place <= last:
+                return False
+            last = place
+        return bool(last <= high)
+    return bool(array[0] >= 0 and array[-1] <= high and (array[1:] > array[:-1]).all())
 
 
 def short_way(whole: Callable[..., np.ndarray], record: type) -> Callable[..., np.ndarray]:
@@ -58,7 +205,7 @@ def short_way(whole: Callable[..., np.ndarray], record: type) -> Callable[..., n
         # in the standard environment, which is asked as in `refgrad.entry_points`
         if type(quantized) is record and ONE + LITTLE == ONE - LITTLE and SMALLEST_NORMAL * HALF != 0.0:
             try:
-                found = _at_a_look(self, _look(self), quantized)
+                found = _at_a_look(self, self._derived.get(_MADE_BY) or _look(self), quantized)
             except (ArithmeticError, LookupError, TypeError, ValueError):
                 found = None
             if found is not None:
@@ -71,12 +218,30 @@ def short_way(whole: Callable[..., np.ndarray], record: type) -> Callable[..., n
 def _at_a_look(rule: Any, look: _Look, quantized: Any) -> np.ndarray | None:
     """The array, or None where more than a look is needed."""
     arrays, shape, dtype = quantized.arrays, quantized.shape, quantized.dtype
-    parts = look.parts
-    if type(arrays) is not dict or len(arrays) != len(parts) or dtype not in FLOATS or not _is_shape(shape):
+    if type(arrays) is not dict or len(arrays) != look.count:
         return None
-    for part in parts:
+    for length in shape:  # 1.0 and True are found in a table where 1 is
+        if type(length) is not int:
+            return None
+    expected = look.expected.get((shape, dtype))
+    if expected is None:
+        if dtype not in FLOATS or not _is_shape(shape):
+            return None
+        expected = _expected(rule, look, shape, dtype)
+    forms, asked = expected
+    for part, wanted, dtypes in forms:
         array = arrays[part]
-        if type(array) is not np.ndarray or array.dtype not in PLAIN:
+        if type(array) is not np.ndarray or array.dtype not in dtypes or (array.shape != wanted and wanted is not None):
+            return None
+    for part, least, least_of_all, legal in asked:
+        array = arrays[part]
+        if least is not None:
+            if not array.item() >= least:  # as NaN is not, which may be legal
+                return None
+        elif legal is not None:
+            if not legal(array):
+                return None
+        elif not array.item(array.argmin()) >= least_of_all:  # the place of NaN, where there is one
             return None
     if look.legal_codes is not None and not all_within(arrays["codes"], *look.legal_codes):
         return None
@@ -107,6 +272,67 @@ def kept_array(value: Any, name: str) -> np.ndarray:
     if array.dtype.kind not in "iub" and not is_float(array.dtype):
         raise bad_argument(f"{name}.dtype", str(array.dtype), "integers, booleans or a float dtype")
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def fitted(part: Part, name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A part as decoding takes it.
+
+    Args:
+        part: what it has to be.
+        name: what errors call it.
+        array: what was kept.
+        dtype: the dtype of the array that was quantized.
+
+    Returns:
+        The same array, or the same numbers in the dtype in which the rule keeps them.
+
+    Raises:
+        ArgumentError: another kind of dtype, another shape, or numbers that the rule never gives.
+    """
+    if part.whole and array.dtype.kind not in "iu":
+        raise bad_argument(f"{name}.dtype", str(array.dtype), "an integer dtype")
+    if not part.whole and not is_float(array.dtype):
+        raise bad_argument(f"{name}.dtype", str(array.dtype), "a float dtype")
+    array = _in_shape(part.shape, name, array)
+    if not part.whole and array.dtype.itemsize > part.kept_in(dtype).itemsize:
+        array = _narrowed(name, array, part.kept_in(dtype))
+    _check_numbers(part, name, array)
+    return array
+
+
+def _in_shape(shape: tuple[int | None, ...], name: str, array: np.ndarray) -> np.ndarray:
+    """A part in its shape: as it is, or one number that has another number of axes."""
+    if len(array.shape) == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True)):
+        return array
+    if array.size == 1 and None not in shape and math.prod(n or 0 for n in shape) == 1:
+        return array.reshape(tuple(n or 0 for n in shape))
+    legal = "one axis" if shape == (None,) else f"{shape}"
+    raise ArgumentError(f"quantized[{name!r}] has shape {array.shape}; legal: {legal}")
+
+
+def _narrowed(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Floats in the dtype in which the rule keeps them, if that has them exactly."""
+    with np.errstate(all="ignore"):
+        found = array.astype(dtype)
+    lost = (found != array) & (array == array)
+    if lost.any():
+        legal = f"{dtype}, or numbers that it has exactly"
+        raise ArgumentError(f"{name} is {array.dtype} with {array[lost].flat[0].item()!r} in it; legal: {legal}")
+    return found
+
+
+def _check_numbers(part: Part, name: str, array: np.ndarray) -> None:
+    """`ArgumentError` for a number that the rule never gives."""
+    wrong = (array < part.low) | (array > part.high)
+    if not part.nan:
+        wrong |= array != array
+    if wrong.any():
+        raise bad_argument(f"quantized[{name!r}]", array[wrong].flat[0].item(), part.legal_numbers())
+    if part.distinct and array.size > 1:
+        ordered = np.sort(array, axis=None)
+        twice = ordered[1:][ordered[1:] == ordered[:-1]]
+        if twice.size:
+            raise bad_argument(f"quantized[{name!r}]", f"{twice[0]} twice", f"{part.legal_numbers()}, each once")
 
 
 @cache

@@ -15,7 +15,6 @@ from refgrad.arithmetic.steps import Exponent, Ranks, TableCodes, WholeCodes, si
 from refgrad.axes import TENSOR, Axes
 from refgrad.derived import derived
 from refgrad.quantizers.base import Ends, around
-from refgrad.quantizers.decoding import sized
 from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.rule import Choice, Citation, Flag, Positive, Whole, by
 
@@ -218,7 +217,7 @@ class INQ(ElementQuantizer):
 
     def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         """Codes, and the exponent in float64."""
-        return {"codes": arrays["codes"], "exponent": sized("exponent", arrays["exponent"], 1).astype(np.float64)}
+        return {"codes": arrays["codes"], "exponent": arrays["exponent"].astype(np.float64)}
 
     def restore(self, parts: Mapping[str, Any]) -> Any:
         """The powers."""
@@ -228,7 +227,7 @@ class INQ(ElementQuantizer):
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The same by NumPy's own powers of two, which short arrays are decoded by."""
-        exponent = int(sized("exponent", arrays["exponent"], 1)[0])
+        exponent = int(arrays["exponent"][0])
         return signed_powers(arrays["codes"], exponent + self.lowest - 1, NAN_CODE).reshape(shape)
 
 

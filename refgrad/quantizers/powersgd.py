@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from ctypes import addressof, c_char
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from refgrad.arithmetic.dtypes import working
 from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Quantized, Quantizer
 from refgrad.quantizers.gradients import as_columns
+from refgrad.quantizers.parts import Part, numbers
 from refgrad.rule import Choice, Citation, Whole, by
 
 #: elements of a product, below which what NumPy does around it takes longer than the product
@@ -122,12 +124,16 @@ class PowerSGD(Quantizer):
         self.check_start(start, matrix.shape[1])
         return Quantized(self.factors([matrix], start.astype(matrix.dtype))[0], x.shape, x.dtype)
 
+    def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
+        """Factors of a matrix ``(first axis, rest)``."""
+        rows, columns = shape[0] if shape else 1, math.prod(shape[1:])
+        return {"p": numbers("p", (rows, self.rank)), "q": numbers("q", (columns, self.rank))}
+
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """P Q^T."""
         p, q = arrays["p"], arrays["q"]
         # `dot` warns of nothing, and so takes less time than the other, where there are few
-        product = p.dot(q.T) if len(p) * len(q) < FEW else _product(p, q)
-        return product if product.shape == shape else product.reshape(shape)
+        return p.dot(q.T) if len(p) * len(q) < FEW else _product(p, q)
 
     def factors(self, matrices: Sequence[np.ndarray], start: np.ndarray) -> list[dict[str, np.ndarray]]:
         """Each worker's factors: P from the mean of all products, each its own Q."""

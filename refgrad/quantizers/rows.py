@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ from refgrad.arithmetic.rounding import all_within
 from refgrad.arithmetic.steps import FormatCodes, NearestCode, TableCodes, WholeCodes
 from refgrad.axes import ROW, Axes
 from refgrad.backends import worth_compiling
+from refgrad.derived import derived
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import Quantizer
+from refgrad.quantizers.parts import Part, numbers, whole
 from refgrad.rule import Choice, by
 from refgrad.tracing import literal
 
@@ -72,17 +75,17 @@ class Layout:
         cut = cls.last_axis if granularity == "group" else cls.flat
         return cut(shape, width)
 
-    @property
+    @cached_property
     def moved(self) -> int:
         """The axis that is moved to the front; 0 where none is."""
         return self.axis % len(self.shape) if self.axis else 0
 
-    @property
+    @cached_property
     def per_lead(self) -> int:
         """Rows a stretch."""
         return -(-self.length // self.width)
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """All rows."""
         return self.lead * self.per_lead
@@ -113,6 +116,16 @@ class Layout:
             return rows.reshape(self.shape)
         moved = (self.shape[axis], *self.shape[:axis], *self.shape[axis + 1 :])
         return np.moveaxis(rows.reshape(moved), 0, axis)
+
+
+@derived
+def _layouts(rule: Any) -> dict[tuple[int, ...], Layout]:
+    """The layouts of the shapes that a rule has met."""
+    return {}
+
+
+#: how many of them are kept in mind, for each rule
+SHAPES = 64
 
 
 def granularity(size: str, group: tuple[str, ...] = (), block: tuple[str, ...] = ()) -> Choice:
@@ -172,6 +185,20 @@ class RowQuantizer(Quantizer):
         """How an array of a shape is cut."""
         raise NotImplementedError
 
+    def cut_as(self, shape: tuple[int, ...]) -> Layout:
+        """`layout`, found once for each shape.
+
+        Args:
+            shape: the shape of the array.
+        """
+        known = _layouts(self)
+        found = known.get(shape)
+        if found is None:
+            if len(known) >= SHAPES:
+                known.clear()
+            found = known[shape] = self.layout(shape)
+        return found
+
     def stored(self, part: str, values: np.ndarray, layout: Layout) -> np.ndarray:
         """What is kept of a part's values on rows."""
         raise NotImplementedError
@@ -179,6 +206,14 @@ class RowQuantizer(Quantizer):
     def values(self, part: str, kept: np.ndarray, layout: Layout) -> np.ndarray:
         """The values on rows of what was kept."""
         raise NotImplementedError
+
+    def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
+        """Codes shaped like the array; of the rest one number a row."""
+        rows, found = (self.layout(shape).rows,), {"codes": whole(shape)}
+        for part in self.parts:
+            if part != "codes":
+                found[part] = whole(rows) if part in self.kept_scales else numbers(part, rows)
+        return found
 
     def restore(self, parts: Mapping[str, Any]) -> Any:
         """``y`` from the values of the parts, on rows."""
@@ -227,7 +262,7 @@ class RowQuantizer(Quantizer):
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """`restore` run on the rows."""
-        layout = self.layout(shape)
+        layout = self.cut_as(shape)
         return self.restored({part: self.fitting(part, arrays[part], layout) for part in self.parts}, layout)
 
     def restored(self, kept: Mapping[str, np.ndarray], layout: Layout) -> np.ndarray:
@@ -254,6 +289,6 @@ class RowQuantizer(Quantizer):
     def fitting(self, part: str, kept: np.ndarray, layout: Layout) -> np.ndarray:
         """What was kept; `ArgumentError` if there is not one an element, or one a row."""
         wanted = layout.shape if part == "codes" else (layout.rows,)
-        if np.shape(kept) != wanted:
-            raise ArgumentError(f"quantized[{part!r}] has shape {np.shape(kept)}; legal: {wanted}")
+        if kept.shape != wanted:
+            raise ArgumentError(f"quantized[{part!r}] has shape {kept.shape}; legal: {wanted}")
         return kept

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from refgrad.quantizers.base import Quantizer
+from refgrad.quantizers.parts import Part, numbers
 from refgrad.quantizers.stochastic import Random
 from refgrad.rule import Choice, Citation, Range, by
 
@@ -26,10 +27,22 @@ class Sparse(Quantizer):
         """How many are kept: max(1, floor(ratio size)), none of none."""
         return min(size, max(1, int(self.ratio * size)))
 
+    def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
+        """As many as are kept; each place once."""
+        size = math.prod(shape)
+        count = (self.count(size),)
+        indices = Part(count, whole=True, low=0, high=max(size - 1, 0), distinct=True)
+        return {"indices": indices, "values": numbers("values", count)}
+
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The elements in their places."""
-        found = np.zeros(math.prod(shape), arrays["values"].dtype)
-        found[arrays["indices"]] = arrays["values"]
+        values = arrays["values"]
+        if len(shape) == 1:
+            found = np.zeros(shape, values.dtype)
+            found[arrays["indices"]] = values
+            return found
+        found = np.zeros(math.prod(shape), values.dtype)
+        found[arrays["indices"]] = values
         return found.reshape(shape)
 
 

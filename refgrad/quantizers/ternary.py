@@ -87,7 +87,7 @@ class FewValues(RowQuantizer):
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """`restore` run on the rows, with codes in the dtype of the scale as when they were made."""
-        layout = self.layout(shape)
+        layout = self.cut_as(shape)
         scale = self.fitting("scale", arrays["scale"], layout).reshape(-1, 1)
         codes = np.asarray(self.fitting("codes", arrays["codes"], layout))
         y = self._by_kernel({"scale": scale}, codes, layout)

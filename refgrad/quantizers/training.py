@@ -15,7 +15,6 @@ from refgrad.axes import ROW, Axes
 from refgrad.derived import derived
 from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Ends, around
-from refgrad.quantizers.decoding import sized
 from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.quantizers.powers import SQRT2
 from refgrad.quantizers.stochastic import Drawn
@@ -131,8 +130,8 @@ class DoReFaGradient(Drawn):
 
     def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         """Codes by samples, and M in float64."""
-        codes = self.samples(arrays["codes"].reshape(shape))
-        return {"codes": codes, "scale": sized("scale", arrays["scale"], len(codes)).astype(np.float64)[:, None]}
+        codes = self.samples(arrays["codes"])
+        return {"codes": codes, "scale": arrays["scale"].astype(np.float64)[:, None]}
 
     def restore(self, parts: Mapping[str, Any]) -> Any:
         """2 M (q / n - 1/2)."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import finite
-from refgrad.arithmetic.rounding import check_codes
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
+from refgrad.quantizers.parts import Part, numbers, whole
 from refgrad.rule import Choice, Citation, Flag, NonNegative, Whole, by
+
+#: the least positive number of float32
+TINY = float(np.finfo(np.float32).smallest_subnormal)
 
 Bits = Annotated[int, Whole(1, 8)]
 Grid = Annotated[
@@ -47,6 +51,8 @@ class RoundToNearest(Quantizer):
     group: Annotated[int, Whole(0)] = 0
     grid: Grid = "asymmetric"
     parts: ClassVar[tuple[str, ...]] = ("scale", "zero", "codes", "group_of")
+    #: the widest dtype that its numbers are kept in; None where it is the working dtype of the array
+    widest: ClassVar[np.dtype | None] = None
 
     exempt_laws: ClassVar[Mapping[str, str]] = {
         "sign": "the zero point is rounded to a whole number",
@@ -153,18 +159,26 @@ class RoundToNearest(Quantizer):
             return lambda rows: rows.min(axis=1)
         return _lowest if self.grid == "asymmetric" else None
 
+    def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
+        """Grids by output and group; codes shaped like the weights; the group of each input."""
+        if len(shape) != 2:
+            raise bad_argument("quantized.shape", shape, "(outputs, inputs)")
+        size = self.group or max(shape[1], 1)
+        groups = shape[1] // size
+        grid = (shape[0], groups)
+        return {
+            "scale": replace(numbers("scale", grid), widest=self.widest),
+            "zero": whole(grid),
+            "codes": whole(shape, 0, self.top),
+            "group_of": whole(shape[1:], 0, max(groups - 1, 0)),
+        }
+
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The points of the grids."""
-        scale, zero, codes, group_of = (arrays[part] for part in RoundToNearest.parts)
-        groups, inputs = scale.shape[1], codes.shape[1:]
-        if group_of.shape != inputs:
-            raise bad_argument("quantized['group_of'].shape", group_of.shape, f"{inputs}, one an input")
-        check_codes(group_of, groups, "quantized['group_of']")
-        check_codes(codes, self.top + 1, "quantized['codes']")
-        if zero.shape != scale.shape or len(scale) != len(codes):
-            raise bad_argument("quantized['zero'].shape", zero.shape, f"{(len(codes), groups)}, as that of 'scale'")
-        steps, zero = codes.astype(scale.dtype), zero.astype(scale.dtype)
-        if groups != 1:  # else each row has one scale, which stands beside it
+        scale = arrays["scale"]
+        steps, zero = arrays["codes"].astype(scale.dtype), arrays["zero"].astype(scale.dtype)
+        if scale.shape[1] != 1:  # else each row has one scale, which stands beside it
+            group_of = arrays["group_of"]
             scale, zero = scale.take(group_of, axis=1), zero.take(group_of, axis=1)
         steps -= zero
         steps *= scale
@@ -221,6 +235,7 @@ class GPTQ(RoundToNearest):
         ),
     ] = "fresh"
 
+    widest = np.dtype(np.float64)
     citation = Citation(
         "Frantar et al. 2023",
         "GPTQ: Accurate Post-Training Quantization",
@@ -317,6 +332,9 @@ class AWQ(RoundToNearest):
     steps: Annotated[int, Whole(1)] = 20
     clip: Annotated[bool, Flag("magnitudes are clipped where that lessens the error")] = False
     parts = ("scale", "zero", "codes", "group_of", "channel_scale")
+    widest = np.dtype(np.float64)
+
+    widest = np.dtype(np.float64)
 
     exempt_laws: ClassVar[Mapping[str, str]] = {
         "scale": "the search for scales depends on roundings",
@@ -366,6 +384,11 @@ class AWQ(RoundToNearest):
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """With no scales."""
         return {**super().encode(x), "channel_scale": np.ones(x.shape[1], x.dtype)}
+
+    def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
+        """A positive number for each input, besides."""
+        scale = Part(shape[1:], low=TINY, nan=False, widest=self.widest)
+        return {**super().kept_parts(shape), "channel_scale": scale}
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The points of the grids, scaled back."""

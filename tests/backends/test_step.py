@@ -7,10 +7,12 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import as_strided
 
 from refgrad import ArgumentError
 from refgrad.optimizers import LBFGS, AdamW
 from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.leaf import overlaps_itself
 
 RULE = AdamW(lr=0.1)
 
@@ -56,6 +58,9 @@ def test_pytrees_strides_and_read_only_gradients() -> None:
         (lambda p, g, s: (p, g.tolist(), s), "g is a list; legal: a NumPy array"),
         (lambda p, g, s: (p, g, {"t": 0, "m": s["m"]}), "state has no 'v'"),
         (lambda p, g, s: (p, p, s), "p and g share memory"),
+        (lambda p, g, s: (as_strided(p, p.shape, (0, 4)), g, s), "p has elements that share memory, in steps of"),
+        (lambda p, g, s: (as_strided(p, p.shape, (8, 4)), g, s), "p has elements that share memory, in steps of"),
+        (lambda p, g, s: (p, g, {**s, "m": as_strided(p.copy(), p.shape, (0, 4))}), "m has elements that share memory"),
         (lambda p, g, s: (p, g, {**s, "v": s["m"]}), "m and v share memory"),
     ],
 )
@@ -89,6 +94,23 @@ def test_parameters_that_share_memory_are_refused_in_place(rule: Optimizer, cut:
         rule.step_(p, g, state)
     assert x.tolist() == list(range(6))
     assert state["t"] == 0
+
+
+def test_a_gradient_that_overlaps_itself_is_read() -> None:
+    p, _, state = make()
+    g = np.broadcast_to(np.float32(0.5), p.shape)
+    wanted, _ = RULE.step(p, g.copy(), state)
+    RULE.step_(p, g, state)
+    assert p.tobytes() == wanted.tobytes()
+
+
+def test_axes_that_interleave_without_sharing_an_element_are_no_overlap() -> None:
+    x = np.zeros(6, np.float32)
+    assert not overlaps_itself(as_strided(x, (2, 2), (8, 12)))
+    assert overlaps_itself(as_strided(x, (3, 2), (8, 16)))
+    assert overlaps_itself(as_strided(x, (3,), (2,)))
+    assert not overlaps_itself(np.zeros((4, 6))[::-2, 1::3].T)
+    assert not overlaps_itself(as_strided(x, (0, 3), (0, 0)))
 
 
 def test_parts_of_one_array_are_stepped_in_place() -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from refgrad.errors import ArgumentError
-from refgrad.quantizers import Quantized, Quantizer
-from refgrad.quantizers.parts import is_kept, kept_array, shape_of
+from refgrad.quantizers import NF4, Quantized, Quantizer, TopK
+from refgrad.quantizers.parts import MAGNITUDES, SHAPES, Part, fitted, is_kept, kept_array, shape_of
 from tests.quantizers import bad_inputs
 
 #: of any values, right or wrong
@@ -71,6 +71,164 @@ def test_bad_parts_are_refused_by_one_error_that_says_what_is_legal(name: str, w
     for bad in BAD[what](kept):
         with pytest.raises(ArgumentError, match="legal"):
             rule.dequantize(bad)
+
+
+def but_one(part: np.ndarray, value: float) -> np.ndarray:
+    """The same numbers but the first one."""
+    found = part.copy()
+    found.reshape(-1)[:1] = value
+    return found
+
+
+def of(kept: Quantized, which: Callable[[str, np.ndarray], bool], change: Callable[[np.ndarray], Any]) -> list[Quantized]:
+    """The same, with one of some parts being another one."""
+    return [replace(kept, arrays={**kept.arrays, n: change(a)}) for n, a in kept.arrays.items() if which(n, a)]
+
+
+def is_places(name: str, part: np.ndarray) -> bool:
+    return name == "indices"
+
+
+def is_whole(name: str, part: np.ndarray) -> bool:
+    return part.dtype.kind in "iu"
+
+
+def is_magnitude(name: str, part: np.ndarray) -> bool:
+    """True of those that are never negative; a scale of GGUF may be any binary16 number."""
+    return name in MAGNITUDES and part.dtype.kind == "f" and part.dtype != np.float16
+
+
+def one_part(kept: Quantized, name: str, part: np.ndarray) -> Quantized:
+    return replace(kept, arrays={**kept.arrays, name: part})
+
+
+#: what is refused, or stands for the same numbers as when it was written properly: one number in another shape, vectors flattened
+OTHER: Mapping[str, Callable[[Quantized], list[Quantized]]] = {
+    "transposed": lambda kept: of(kept, lambda n, a: a.T.shape != a.shape, lambda a: a.T),
+    "flattened": lambda kept: of(kept, lambda n, a: a.ndim != 1, np.ravel),
+    "0-d": lambda kept: of(kept, lambda n, a: a.ndim > 0, lambda a: a.reshape(-1)[0].reshape(())),
+    "one element": lambda kept: of(kept, lambda n, a: a.size > 1, lambda a: a.reshape(-1)[:1]),
+    "one more axis": lambda kept: with_each(kept, lambda a: a[None]),
+    "one axis less": lambda kept: of(kept, lambda n, a: a.ndim > 1, lambda a: a[0]),
+    "no elements": lambda kept: with_each(kept, lambda a: a.reshape(-1)[:0]),
+    "reversed axes": lambda kept: of(
+        kept, lambda n, a: a.shape[::-1] != a.shape, lambda a: np.ascontiguousarray(a).reshape(a.shape[::-1])
+    ),
+    "exact float64": lambda kept: of(kept, lambda n, a: a.dtype.kind == "f", lambda a: a.astype(np.float64)),
+    "wide integers": lambda kept: of(kept, is_whole, lambda a: a.astype(np.int64)),
+}
+#: what is always refused, where the rule has such a part
+REFUSED: Mapping[str, Callable[[Quantized], list[Quantized]]] = {
+    "booleans": lambda kept: with_each(kept, lambda a: a.astype(bool)),
+    "not whole": lambda kept: of(kept, is_whole, lambda a: a + 0.5),
+    "whole numbers as floats": lambda kept: of(kept, is_whole, lambda a: a.astype(np.float64)),
+    "floats as integers": lambda kept: of(kept, lambda n, a: a.dtype.kind == "f", lambda a: a.astype(np.int32)),
+    "negative magnitude": lambda kept: of(kept, is_magnitude, lambda a: but_one(a, -1.0)),
+    "minus infinity": lambda kept: of(kept, is_magnitude, lambda a: but_one(a, -np.inf)),
+    "NaN": lambda kept: of(kept, lambda n, a: n == "channel_scale", lambda a: but_one(a, np.nan)),
+    "zero to divide by": lambda kept: of(kept, lambda n, a: n == "channel_scale", lambda a: but_one(a, 0.0)),
+    "negative places": lambda kept: of(kept, is_places, lambda a: a - kept.shape[0] * kept.shape[1]),
+    "one place twice": lambda kept: of(kept, is_places, lambda a: but_one(a, a[-1])),
+    "places beyond": lambda kept: of(kept, is_places, lambda a: a + 10**6),
+    "other factors": lambda kept: of(kept, lambda n, a: n in "pq", lambda a: np.ones((len(a), 3), a.dtype)),
+    "more": lambda kept: [one_part(kept, name, np.zeros(3)) for name in ("more", "scales_", "zero_points")],
+    "float64": lambda kept: of(
+        kept, lambda n, a: a.dtype in (np.float32, np.float16), lambda a: a * (1 + np.float64(2.0**-40))
+    ),
+}
+#: rules that keep float64, or may, whatever the array is
+WIDE = ("GPTQ", "AWQ")
+
+
+@pytest.mark.sample(quick=60)
+@pytest.mark.parametrize("what", OTHER)
+@pytest.mark.parametrize("name", NAMES)
+def test_parts_of_another_form_are_refused_or_stand_for_the_same_numbers(name: str, what: str) -> None:
+    rule, kept = quantized(name)
+    wanted = rule.dequantize(kept).tobytes()
+    for other in OTHER[what](kept):
+        try:
+            y = rule.dequantize(other)
+        except ArgumentError as error:
+            bad_inputs.refused(error)
+        else:
+            assert y.tobytes() == wanted
+
+
+@pytest.mark.sample(quick=60)
+@pytest.mark.parametrize("what", REFUSED)
+@pytest.mark.parametrize("name", NAMES)
+def test_parts_that_the_rule_never_gives_are_refused(name: str, what: str) -> None:
+    rule, kept = quantized(name)
+    for bad in REFUSED[what](kept):
+        if what == "float64" and name in WIDE:
+            continue
+        with pytest.raises(ArgumentError, match="legal"):
+            rule.dequantize(bad)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_part_is_declared_and_is_what_is_kept_of_any_array(name: str) -> None:
+    rule = bad_inputs.known()[name]
+    shapes = ((4, 256), (2, 512), (8, 64), (3, 7), (1013,), (2, 4, 32), (), (0, 256), (4, 0))
+    for shape in shapes:
+        try:
+            kept = rule.quantize(np.linspace(-1, 1, int(np.prod(shape)), dtype=np.float32).reshape(shape))
+        except ArgumentError:
+            continue
+        declared = rule.kept_parts(shape)
+        assert set(declared) == set(rule.parts) == set(kept.arrays)
+        for part, array in kept.arrays.items():
+            assert fitted(declared[part], part, array, kept.dtype) is array
+        rule.dequantize(kept)
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "change", "message"),
+    [
+        ("TopK", "indices", lambda a: but_one(a, -1), r"quantized\['indices'\] is -1; legal: whole numbers from 0 to 1023"),
+        ("TopK", "indices", lambda a: but_one(a, a[1]), "twice'; legal: whole numbers from 0 to 1023, each once"),
+        ("TopK", "values", lambda a: a[:1], r"quantized\['values'\] has shape \(1,\); legal: \(10,\)"),
+        ("PowerSGD", "p", lambda a: a[:, :1], r"quantized\['p'\] has shape \(4, 1\); legal: \(4, 2\)"),
+        ("Q3_K", "scales", np.ravel, r"quantized\['scales'\] has shape \(64,\); legal: \(4, 16\)"),
+        ("Q2_K", "scales", lambda a: but_one(a, 16), r"quantized\['scales'\] is 16; legal: whole numbers from 0 to 15"),
+        ("NF4", "absmax", lambda a: but_one(a, -1), r"is -1.0; legal: numbers that are not negative, or NaN"),
+        ("NF4", "absmax", lambda a: a.astype(np.float64) + 1e-12, "legal: float32, or numbers that it has exactly"),
+        ("Affine", "zero_point", lambda a: a + 0.5, "zero_point.dtype is 'float64'; legal: an integer dtype"),
+        ("AWQ", "channel_scale", lambda a: but_one(a, 0), "is 0.0; legal: positive numbers"),
+        ("KMeans", "codes", lambda a: a.T, r"quantized\['codes'\] has shape \(256, 4\); legal: \(4, 256\)"),
+    ],
+)
+def test_the_error_names_the_part_what_it_is_and_what_is_legal(
+    name: str, part: str, change: Callable[[np.ndarray], np.ndarray], message: str
+) -> None:
+    rule, kept = quantized(name)
+    with pytest.raises(ArgumentError, match=message):
+        rule.dequantize(one_part(kept, part, change(kept[part])))
+
+
+@pytest.mark.parametrize("name", ["TopK", "RandomK"])
+def test_places_in_any_order_are_taken(name: str) -> None:
+    rule, kept = quantized(name)
+    turned = replace(kept, arrays={part: array[::-1] for part, array in kept.arrays.items()})
+    assert rule.dequantize(turned).tobytes() == rule.dequantize(kept).tobytes()
+
+
+@pytest.mark.parametrize("size", [100, 60_000])
+def test_many_places_are_looked_at_as_few_are(size: int) -> None:
+    rule = TopK(ratio=0.5)
+    kept = rule.quantize(np.linspace(-1, 1, size, dtype=np.float32))
+    for wrong in (but_one(kept["indices"], -1), but_one(kept["indices"], kept["indices"][1]), kept["indices"] + size):
+        with pytest.raises(ArgumentError, match="legal: whole numbers from 0"):
+            rule.dequantize(one_part(kept, "indices", wrong))
+
+
+def test_what_is_known_of_shapes_stays_small() -> None:
+    rule = NF4()
+    for size in range(1, 2 * SHAPES):
+        rule.round_trip(np.ones(size, np.float32))
+    with pytest.raises(ArgumentError):
+        rule.dequantize(Quantized(rule.quantize(np.ones(3, np.float32)).arrays, (3.0,), np.dtype(np.float32)))  # type: ignore[arg-type]
 
 
 def strided(part: np.ndarray) -> np.ndarray:
@@ -131,12 +289,21 @@ def test_a_silent_rule_computes_the_same_where_numpy_raises(name: str) -> None:
                 rule.decoded(dict(kept.arrays), kept.shape, dtype)
 
 
-def test_another_part_goes_the_whole_way_and_is_looked_at() -> None:
+def test_a_part_that_the_rule_has_not_is_refused_with_the_nearest_that_it_has() -> None:
     rule, kept = quantized("NF4")
-    more = replace(kept, arrays={**kept.arrays, "more": np.zeros(3)})
-    assert rule.dequantize(more).tobytes() == rule.dequantize(kept).tobytes()
-    with pytest.raises(ArgumentError, match="more is a list"):
-        rule.dequantize(replace(kept, arrays={**kept.arrays, "more": []}))
+    with pytest.raises(ArgumentError, match=r"quantized has 'abs_max'; did you mean 'absmax'\?; legal: no other parts than"):
+        rule.dequantize(replace(kept, arrays={**kept.arrays, "abs_max": kept["absmax"]}))
+
+
+def test_parts_that_a_subclass_does_not_declare_are_refused_where_decoding_stumbles_over_them() -> None:
+    class Own(type(quantized("PowerSGD")[0])):  # type: ignore[misc]
+        def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
+            return {}
+
+    _, kept = quantized("PowerSGD")
+    assert Own().dequantize(kept).tobytes() == quantized("PowerSGD")[0].dequantize(kept).tobytes()
+    with pytest.raises(ArgumentError, match=r"quantized has the parts p float32\[1, 1\], .*legal: the parts that"):
+        Own().dequantize(one_part(kept, "p", np.ones((1, 1), np.float32)))
 
 
 def test_a_subclass_that_writes_dequantize_anew_is_asked() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.rounding import check_codes
 from refgrad.arithmetic.steps import TableCodes
 from refgrad.axes import ROW, Axes
 from refgrad.derived import derived
@@ -15,7 +15,9 @@ from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Quantized
 from refgrad.quantizers.decoding import Decoded
 from refgrad.quantizers.gguf.layout import Fields, Layout
+from refgrad.quantizers.parts import Part, whole
 
+BINARY16 = np.dtype(np.float16)
 #: every field that a block may have, in the order in which they are computed
 FIELDS = ("scale", "minimum", "scales", "minimums", "codes")
 
@@ -79,11 +81,25 @@ class BlockFormat(Decoded):
         """What a group of elements shares: the scale, and what is added, if something is."""
         return {"scale": ROW} | ({"offset": ROW} if "minimum" in self.parts else {})
 
+    def kept_parts(self, shape: tuple[int, ...]) -> dict[str, Part]:
+        """The fields of blocks along the last axis: any binary16 numbers, and integers of as many bits as are stored."""
+        if not shape or shape[-1] % self.block:
+            raise bad_argument("quantized.shape", shape, f"a last axis of a multiple of {self.block} elements")
+        blocks, found = math.prod(shape) // self.block, {}
+        for name, length in self.layout.lengths.items():
+            if not length:
+                found[name] = Part((blocks,), widest=BINARY16)
+            elif name == "codes":
+                found[name] = whole((blocks, length))
+            else:
+                found[name] = whole((blocks, length), 0, 2 ** self.layout.bits(name) - 1)
+        return found
+
     def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         """Codes by groups, and scale and offset of each group in float32; those of super-blocks are worked out here."""
         scale = arrays["scale"].astype(np.float32)[:, None]
         if self.scale_values is not None:
-            scale = scale * self.scale_values[check_codes(arrays["scales"], len(self.scale_values), "scales")]
+            scale = scale * self.scale_values[arrays["scales"]]
         codes = np.asarray(arrays["codes"]).reshape(scale.size, self.block // scale.shape[1])
         groups = {"codes": codes, "scale": scale.reshape(-1, 1)}
         if "minimum" in self.parts:

@@ -147,6 +147,14 @@ class Layout:
             found[piece.field] = max(found.get(piece.field, 0), piece.end)
         return found
 
+    def bits(self, field: str) -> int:
+        """How many bits an element of a field of integers has.
+
+        Args:
+            field: its name.
+        """
+        return max(p.low + p.width for p in self.pieces if isinstance(p, Bits) and p.field == field)
+
     @cached_property
     def tables(self) -> dict[str, np.ndarray]:
         """The pieces of bits of each field, as tables of numbers."""

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from refgrad.arithmetic import array_error, infinities, nan_choices, stored_places, subgradients
+from refgrad.arithmetic import array_error, infinities, left_out, nan_choices, stored_places, subgradients
 from refgrad.arithmetic import running_error as bounds
 from refgrad.arithmetic.decisions import near
 from refgrad.arithmetic.explorer import Explorer
@@ -287,6 +287,8 @@ class Decision:
                 return _where(ranged, *args)
         if function is np.select:
             return WRITTEN[np.select](*args, **kwargs)
+        if function is left_out.surely:
+            return (self.likely.astype(bool) == args[1]) & ~self.open
         plain = [a.settled() if isinstance(a, Decision) else a for a in args]
         return function(*plain, **kwargs)
 
@@ -418,6 +420,18 @@ def _top_k(x: Any, count: int) -> Decision:
     return Decision(likely, ~out & ~taken, x.explorer)
 
 
+def _dropped(x: Ranged, places_: np.ndarray) -> Ranged:
+    known = _whole(x)
+    bad = places_ & ~(np.isfinite(known.value) & np.isfinite(known.bound()))
+    return x.of(Bounded(np.where(bad, 0.0, known.value), np.where(bad, 0.0, known.bound()))) if bad.any() else x
+
+
+def _surely_less(a: Any, b: Any) -> np.ndarray:
+    like = _like(a, b)
+    one, other = like.lift(a), like.lift(b)
+    return np.asarray((one.value < other.value) & ~_open(like.model, one, other))
+
+
 def _like(*operands: Any) -> Ranged:
     return next(x for x in operands if isinstance(x, Ranged))
 
@@ -460,4 +474,8 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     subgradients.largest_shares: _shares,
     subgradients.unsorted: _unsorted,
     subgradients.top_k: _top_k,
+    left_out.dropped: _dropped,
+    left_out.surely: lambda condition, truth: left_out.surely(condition != 0.0, truth),
+    left_out.surely_less: _surely_less,
+    left_out.surely_zero: lambda x: (_whole(x).value == 0.0) & (_whole(x).bound() == 0.0),
 }

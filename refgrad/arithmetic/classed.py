@@ -294,6 +294,7 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.ones_like: lambda x: lifted(np.ones(x.shape)),
     np.full_like: lambda x, value: lifted(np.full(x.shape, value)),
     left_out.dropped: _dropped,
+    left_out.unsettled: _dropped,
     left_out.surely: _may_be,
     left_out.surely_less: _may_be_less,
     left_out.surely_zero: lambda x: (x.mask & classes.of(np.zeros(()))) != 0,

@@ -52,16 +52,29 @@ def dropped(x: Any, places: np.ndarray) -> Any:
     return np.where(places & ~np.isfinite(x), np.zeros((), np.asarray(x).dtype), x)
 
 
+@known_to_carriers
+def unsettled(x: Any, places: np.ndarray) -> Any:
+    """A gradient of which nothing is known where it is not finite, in places that may be left out; of floats, itself.
+
+    Args:
+        x: the gradient.
+        places: booleans, of its shape: where some programs leave it out, as where a comparison with NaN decides.
+    """
+    return x
+
+
 class Marks(NamedTuple):
     """What is known of a gradient on its way.
 
     Attributes:
         left_out: where it is zero because of a selection; None for nowhere.
         steep: where it is infinite because a root is taken of zero; None for nowhere.
+        open: where programs may leave it out; None for nowhere.
     """
 
     left_out: np.ndarray | None = None
     steep: np.ndarray | None = None
+    open: np.ndarray | None = None
 
     def through(self, reach: Callable[[np.ndarray], np.ndarray], own: Marks) -> Marks:
         """Those of what an operand receives.
@@ -70,17 +83,23 @@ class Marks(NamedTuple):
             reach: what it would receive of ones and zeros were the operation a sum of what it is made of.
             own: what the operation itself leaves out, and where it is steep, in the shape of its value.
         """
-        steep = _either(self.steep, own.steep)
-        left_out = _either(self.left_out, own.left_out)
+        left_out, steep, open_ = (_either(one, other) for one, other in zip(self, own, strict=True))
         return Marks(
             None if left_out is None else _some(reach(1.0 - left_out.astype(np.float64)) == 0.0),
             None if steep is None else _some(reach(steep.astype(np.float64)) > 0.0),
+            None if open_ is None else _some(reach(open_.astype(np.float64)) > 0.0),
         )
+
+    def applied(self, gradient: Any) -> Any:
+        """A gradient without what is left out of it."""
+        if self.open is not None:
+            gradient = unsettled(gradient, self.open)
+        return gradient if self.left_out is None else dropped(gradient, self.left_out)
 
     def met(self, other: Marks) -> Marks:
         """Those of the sum of two gradients that reach one value."""
         both = None if self.left_out is None or other.left_out is None else self.left_out & other.left_out
-        return Marks(both, _either(self.steep, other.steep))
+        return Marks(both, _either(self.steep, other.steep), _either(self.open, other.open))
 
 
 def _either(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
@@ -93,15 +112,21 @@ def _some(places: np.ndarray) -> np.ndarray | None:
 
 NONE = Marks()
 
-#: an operation on elements -> of its operands, where each is left out for certain
-LEFT_OUT: Mapping[str, Sequence[Callable[..., np.ndarray]]] = {
+#: an operation on elements -> of its operands, where each is left out for certain, and where it is taken for certain
+LEFT_OUT: Mapping[str, Sequence[tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]]] = {
     "where": (
-        lambda condition, a, b: np.zeros((), bool),
-        lambda condition, a, b: surely(condition, False),
-        lambda condition, a, b: surely(condition, True),
+        (lambda condition, a, b: np.zeros((), bool), lambda condition, a, b: np.ones((), bool)),
+        (lambda condition, a, b: surely(condition, False), lambda condition, a, b: surely(condition, True)),
+        (lambda condition, a, b: surely(condition, True), lambda condition, a, b: surely(condition, False)),
     ),
-    "maximum": (lambda a, b: surely_less(a, b), lambda a, b: surely_less(b, a)),
-    "minimum": (lambda a, b: surely_less(b, a), lambda a, b: surely_less(a, b)),
+    "maximum": (
+        (lambda a, b: surely_less(a, b), lambda a, b: surely_less(b, a)),
+        (lambda a, b: surely_less(b, a), lambda a, b: surely_less(a, b)),
+    ),
+    "minimum": (
+        (lambda a, b: surely_less(b, a), lambda a, b: surely_less(a, b)),
+        (lambda a, b: surely_less(a, b), lambda a, b: surely_less(b, a)),
+    ),
 }
 
 
@@ -115,7 +140,8 @@ def own_marks(op: str, which: int, operands: Sequence[Any], steep: np.ndarray | 
         steep: where what reaches the operation is infinite because of a root of zero.
     """
     if op in LEFT_OUT:
-        return Marks(left_out=_some(LEFT_OUT[op][which](*operands)))
+        out, taken = (found(*operands) for found in LEFT_OUT[op][which])
+        return Marks(left_out=_some(out), open=_some(~out & ~taken))
     if op == "sqrt":
         return Marks(steep=_some(surely_zero(operands[0])))
     if steep is None or op not in ("mul", "square", "power") or (op == "power" and float(operands[1]) < 2.0):

@@ -409,6 +409,8 @@ def _unsorted(x: Any, sorted_: Any, axis: int) -> Ranged:
 def _top_k(x: Any, count: int) -> Decision:
     """The largest of each row; open of those of which it is open how many others are larger."""
     x.explorer.look(x.known)
+    if np.isinf(x.known.value).any():  # what is not chosen is zero in a program that scatters, and 0/NaN in another
+        x.explorer.met_nan = True
     known, length = _whole(x), x.shape[-1]
     likely = subgradients.top_k(known.value, count)
     if count >= length:
@@ -420,10 +422,15 @@ def _top_k(x: Any, count: int) -> Decision:
     return Decision(likely, ~out & ~taken, x.explorer)
 
 
-def _dropped(x: Ranged, places_: np.ndarray) -> Ranged:
-    known = _whole(x)
-    bad = places_ & ~(np.isfinite(known.value) & np.isfinite(known.bound()))
-    return x.of(Bounded(np.where(bad, 0.0, known.value), np.where(bad, 0.0, known.bound()))) if bad.any() else x
+def _without(error: float) -> Callable[[Ranged, np.ndarray], Ranged]:
+    """What is not finite in some places is zero there, to within an error."""
+
+    def without(x: Ranged, marked: np.ndarray) -> Ranged:
+        known = _whole(x)
+        bad = marked & ~(np.isfinite(known.value) & np.isfinite(known.bound()))
+        return x.of(Bounded(np.where(bad, 0.0, known.value), np.where(bad, error, known.bound()))) if bad.any() else x
+
+    return without
 
 
 def _surely_less(a: Any, b: Any) -> np.ndarray:
@@ -474,7 +481,8 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     subgradients.largest_shares: _shares,
     subgradients.unsorted: _unsorted,
     subgradients.top_k: _top_k,
-    left_out.dropped: _dropped,
+    left_out.dropped: _without(0.0),
+    left_out.unsettled: _without(np.inf),
     left_out.surely: lambda condition, truth: left_out.surely(condition != 0.0, truth),
     left_out.surely_less: _surely_less,
     left_out.surely_zero: lambda x: (_whole(x).value == 0.0) & (_whole(x).bound() == 0.0),

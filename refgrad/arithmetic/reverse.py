@@ -66,8 +66,7 @@ class Receives(NamedTuple):
             return found._replace(left_out=own if found.left_out is None else own | found.left_out)
 
         def of(upstream: Any, given: Marks) -> Any:
-            places = marks(given).left_out
-            return get(upstream) if places is None else left_out.dropped(get(upstream), places)
+            return marks(given).applied(get(upstream))
 
         return cls(of, marks)
 
@@ -339,9 +338,8 @@ def _element(op: str, function: Callable[..., Any], args: Sequence[Any]) -> Any:
             return left_out.own_marks(op, which, inner, given.steep)
 
         def of(upstream: Any, given: Marks) -> Any:
-            found = rule(upstream, value, *inner)
-            places = given.through(lambda ones: np.broadcast_to(ones, shape), own(given)).left_out
-            return adjoints.unbroadcast(found if places is None else left_out.dropped(found, places), own_shape)
+            known = given.through(lambda ones: np.broadcast_to(ones, shape), own(given))
+            return adjoints.unbroadcast(known.applied(rule(upstream, value, *inner)), own_shape)
 
         return Receives(of, lambda given: given.through(reach, own(given)))
 
@@ -523,6 +521,9 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     subgradients.top_k: _constant(subgradients.top_k),
     subgradients.unsorted: _gathered_upstream,
     left_out.dropped: _dropped,
+    left_out.unsettled: lambda x, places: x.record.noted(
+        left_out.unsettled(x.inner, places), [(x, Receives.moved(lambda upstream: upstream))]
+    ),
     left_out.surely: lambda condition, truth: left_out.surely(condition.inner, truth),
     left_out.surely_less: lambda a, b: left_out.surely_less(*_record_of((a, b)).plain([a, b])),
     left_out.surely_zero: lambda x: left_out.surely_zero(x.inner),

@@ -11,7 +11,7 @@ import numpy as np
 
 from refgrad.arithmetic.operations import UFUNCS
 from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, checked_spec
-from refgrad.arithmetic.left_out import dropped, surely, surely_less, surely_zero
+from refgrad.arithmetic.left_out import dropped, surely, surely_less, surely_zero, unsettled
 from refgrad.arithmetic.subgradients import top_k
 from refgrad.axes import places, terms
 from refgrad.errors import TraceError
@@ -106,8 +106,8 @@ class RunArray(Shaped):
             return top_k(args[0].values, *args[1:])
         if function in (surely, surely_less, surely_zero):
             return function(*(values_of(a) if isinstance(a, RunArray) else a for a in args))
-        if function is dropped:
-            return RunArray(dropped(self.values, args[1]), self.run)
+        if function in (dropped, unsettled):
+            return RunArray(function(self.values, args[1]), self.run)
         if function is np.argsort:  # an order is no array of the run
             return self.run.do("argsort", *args, **kwargs).values
         if function is np.einsum:

@@ -1,8 +1,8 @@
 """What a selection leaves out of a gradient: zero, whatever is infinite or NaN beside it.
 
-Where a body takes one of two values, the other has no part in the result, and what it is made of receives exactly zero: also where
-a derivative on the way is infinite or NaN, as that of an exponential that overflows in the branch that is not taken. A program that
-multiplies that zero by an infinity gives NaN where the derivative is a number.
+Where a body takes one of two values, the other has no part in the result, and what it is made of receives exactly zero: also
+where a derivative on the way is infinite or NaN, as that of an exponential that overflows in the branch that is not taken. A
+program that multiplies that zero by an infinity gives NaN where the derivative is a number.
 
 At zero a root is infinitely steep. What is under it as a square is flat there: of a norm zero is a subgradient, and of what is
 multiplied by zero the root is a constant.

@@ -275,7 +275,9 @@ class Recorded(Shaped):
             return Recorded(inner, record, None)
         numbers = np.arange(1, self.size + 1).reshape(shape)  # zero is a number that was not there, as of a pad
         sources = np.asarray(function(numbers, *args, **how)) - 1
-        return record.noted(inner, [(self, Receives.moved(lambda upstream: adjoints.gathered(upstream, sources, shape)))])
+        return record.noted(
+            inner, [(self, Receives.moved(lambda upstream: adjoints.gathered(upstream, sources, shape)))]
+        )
 
     def _power(self, base: Any, exponent: Any) -> Any:
         if not isinstance(exponent, int | float | np.number):
@@ -343,7 +345,9 @@ def _element(op: str, function: Callable[..., Any], args: Sequence[Any]) -> Any:
 
         return Receives(of, lambda given: given.through(reach, own(given)))
 
-    return record.noted(value, [(x, received(which, rule)) for which, (x, rule) in enumerate(zip(args, rules, strict=False))])
+    return record.noted(
+        value, [(x, received(which, rule)) for which, (x, rule) in enumerate(zip(args, rules, strict=False))]
+    )
 
 
 def _matmul(a: Any, b: Any) -> Any:
@@ -442,7 +446,9 @@ def _cumulated(x: Any, axis: int | None = None) -> Any:
 def _sorted(x: Recorded, axis: int = -1) -> Any:
     inner, along = x.inner, axis % x.ndim
     value = np.sort(inner, axis=along)
-    return x.record.noted(value, [(x, Receives(lambda upstream, given: adjoints.of_sort(upstream, inner, along), lambda given: NONE))])
+    return x.record.noted(
+        value, [(x, Receives(lambda upstream, given: adjoints.of_sort(upstream, inner, along), lambda given: NONE))]
+    )
 
 
 def _joined(function: Callable[..., Any], parts: Sequence[Any], *args: Any, **how: Any) -> Any:
@@ -486,7 +492,7 @@ def _order(x: Recorded, **how: Any) -> Any:
 
 
 def _dropped(x: Any, places: np.ndarray) -> Any:
-    receives = Receives(lambda upstream, given: np.where(places, 0.0, upstream), lambda given: NONE)
+    receives = Receives.moved(lambda upstream: np.where(places, 0.0, upstream), lambda: places)
     return x.record.noted(left_out.dropped(x.inner, places), [(x, receives)])
 
 

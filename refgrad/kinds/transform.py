@@ -23,7 +23,16 @@ from refgrad.kinds.result_faults import LabelFault, ResultFault, faults_of
 from refgrad.kinds.stateless import Answer, Stateless, misshapen
 from refgrad.optimizers.transform import Transform, axes_named, below
 from refgrad.oracle.acceptance import no_numbers
-from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, numbers_from_nan, opened, tried, ways
+from refgrad.oracle.acceptance.bodies import (
+    MOST_WAYS,
+    defined,
+    judge_body,
+    named,
+    numbers_from_nan,
+    opened,
+    tried,
+    ways,
+)
 from refgrad.oracle.acceptance.explicit_sets import Way, of_sets
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.judge import UNDECIDED, Judged

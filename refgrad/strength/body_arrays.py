@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic.left_out import dropped, surely, surely_less, surely_zero, unsettled
 from refgrad.arithmetic.operations import UFUNCS
 from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, checked_spec
-from refgrad.arithmetic.left_out import dropped, surely, surely_less, surely_zero, unsettled
 from refgrad.arithmetic.subgradients import top_k
 from refgrad.axes import places, terms
 from refgrad.errors import TraceError

@@ -223,8 +223,9 @@ def formula(
     Args:
         function: nothing: the decorator is called with the axes of the function's arrays first.
         lengths: how long the axes are with which kernels are tried, by name; an axis that is not named has one of a few.
-        wrt: the arrays with respect to which it has a gradient, such as ``"q k v"``, or a list of names: with some, ``backward`` of the class is the
-            formula of their gradients, in this order, and ``with_backward`` that of the results and of these.
+        wrt: the arrays with respect to which it has a gradient, such as ``"q k v"``, or a list of their names: with some,
+            ``backward`` of the class is the formula of their gradients, in this order, and ``with_backward`` that of the results
+            and of these.
         citation: where the formula comes from. With one the formula enters the registry, and its module finds it by name.
         axes: for each array that the function takes, by its name, the names of the array's axes, such as ``"batch feature"``;
             ``""`` for one number; a number for an axis of that length, as in ``"token 2"``; with a plus sign at the end for an
@@ -287,7 +288,9 @@ def _made(
     }
     if citation is not None:
         body["citation"] = citation
-    return type(name, (Formula,), body)
+    made = type(name, (Formula,), body)
+    made()  # a default that is illegal is said here
+    return made
 
 
 def _taken(what: str, by: str) -> str:

@@ -353,34 +353,26 @@ def _element(op: str, function: Callable[..., Any], args: Sequence[Any]) -> Any:
 def _matmul(a: Any, b: Any) -> Any:
     record = _record_of((a, b))
     left, right = record.plain(a), record.plain(b)
-    ones = [np.ones(adjoints.shape_of(factor)) for factor in (left, right)]
-    receives = [
-        (
-            x,
-            Receives.joined(
-                lambda upstream, which=which: adjoints.of_matmul(upstream, left, right, which),
-                lambda upstream, which=which: adjoints.of_matmul(upstream, *ones, which),
-            ),
+    one, other = np.ones(adjoints.shape_of(left)), np.ones(adjoints.shape_of(right))
+
+    def received(which: int) -> Receives:
+        return Receives.joined(
+            lambda upstream: adjoints.of_matmul(upstream, left, right, which),
+            lambda upstream: adjoints.of_matmul(upstream, one, other, which),
         )
-        for which, x in enumerate((a, b))
-    ]
-    return record.noted(left @ right, receives)
+
+    return record.noted(left @ right, [(a, received(0)), (b, received(1))])
 
 
 def _solve(a: Any, b: Any) -> Any:
     record = _record_of((a, b))
     left, right = record.plain(a), record.plain(b)
     value = np.linalg.solve(left, right)
-    receives = [
-        (
-            x,
-            Receives(
-                lambda upstream, given, which=which: adjoints.of_solve(upstream, left, value, which), lambda given: NONE
-            ),
-        )
-        for which, x in enumerate((a, b))
-    ]
-    return record.noted(value, receives)
+
+    def received(which: int) -> Receives:
+        return Receives(lambda upstream, given: adjoints.of_solve(upstream, left, value, which), lambda given: NONE)
+
+    return record.noted(value, [(a, received(0)), (b, received(1))])
 
 
 def _einsum(spec: str, *operands: Any, optimize: Any = None) -> Any:
@@ -390,17 +382,14 @@ def _einsum(spec: str, *operands: Any, optimize: Any = None) -> Any:
     if any(len(set(names)) < len(names) for names in spec.partition("->")[0].split(",")):
         raise TraceError(f"numpy.einsum is called with {spec!r}, which takes a diagonal; write numpy.diagonal")
     ones = [np.ones(adjoints.shape_of(factor)) for factor in inner]
-    receives = [
-        (
-            x,
-            Receives.joined(
-                lambda upstream, which=which: adjoints.of_einsum(upstream, inner, spec, which),
-                lambda upstream, which=which: adjoints.of_einsum(upstream, ones, spec, which),
-            ),
+
+    def received(which: int) -> Receives:
+        return Receives.joined(
+            lambda upstream: adjoints.of_einsum(upstream, inner, spec, which),
+            lambda upstream: adjoints.of_einsum(upstream, ones, spec, which),
         )
-        for which, x in enumerate(operands)
-    ]
-    return record.noted(np.einsum(spec, *inner), receives)
+
+    return record.noted(np.einsum(spec, *inner), [(x, received(which)) for which, x in enumerate(operands)])
 
 
 def _sum(x: Recorded, axis: Any = None, keepdims: bool = False) -> Any:

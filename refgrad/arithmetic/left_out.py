@@ -112,6 +112,50 @@ def _some(places: np.ndarray) -> np.ndarray | None:
 
 NONE = Marks()
 
+
+class Receives(NamedTuple):
+    """What an operand receives of the gradient of an operation's value.
+
+    Attributes:
+        of: what it receives of a gradient, and of the marks that this has.
+        marks: those of what it receives, of the marks of the gradient.
+    """
+
+    of: Callable[[Any, Marks], Any]
+    marks: Callable[[Marks], Marks]
+
+    @classmethod
+    def moved(cls, get: Callable[[Any], Any], leaves_out: Callable[[], np.ndarray] | None = None) -> Receives:
+        """Of an operation that moves and adds up numbers: of marks it makes what it makes of numbers.
+
+        Args:
+            get: what the operand receives.
+            leaves_out: where the operand itself is left out; None for nowhere.
+        """
+        return cls.joined(get, get, leaves_out)
+
+    @classmethod
+    def joined(
+        cls,
+        get: Callable[[Any], Any],
+        reach: Callable[[np.ndarray], np.ndarray],
+        leaves_out: Callable[[], np.ndarray] | None = None,
+    ) -> Receives:
+        """Of an operation on many elements, of which ``reach`` says which of its numbers go where."""
+
+        def marks(given: Marks) -> Marks:
+            found = given.through(reach, NONE)
+            own = None if leaves_out is None else leaves_out()
+            if own is None or not own.any():
+                return found
+            return found._replace(left_out=own if found.left_out is None else own | found.left_out)
+
+        def of(upstream: Any, given: Marks) -> Any:
+            return marks(given).applied(get(upstream))
+
+        return cls(of, marks)
+
+
 #: an operation on elements -> of its operands, where each is left out for certain, and where it is taken for certain
 LEFT_OUT: Mapping[str, Sequence[tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]]] = {
     "where": (

@@ -17,7 +17,7 @@ import numpy as np
 from refgrad.arithmetic import adjoints, left_out, subgradients
 from refgrad.arithmetic.body_mutations import Origin, derived_of
 from refgrad.arithmetic.dtypes import whole_numbers
-from refgrad.arithmetic.left_out import NONE, Marks
+from refgrad.arithmetic.left_out import NONE, Marks, Receives
 from refgrad.arithmetic.operations import UFUNCS
 from refgrad.arithmetic.replacing import BY_ELEMENT
 from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, axes_of, checked_spec, counted
@@ -26,49 +26,6 @@ from refgrad.errors import TraceError
 
 _DO: Mapping[str, Callable[..., Any]] = {**BY_ELEMENT, "xor": operator.xor}
 _LEVELS = itertools.count()
-
-
-class Receives(NamedTuple):
-    """What an operand receives of the gradient of an operation's value.
-
-    Attributes:
-        of: what it receives of a gradient, and of the marks that this has.
-        marks: those of what it receives, of the marks of the gradient.
-    """
-
-    of: Callable[[Any, Marks], Any]
-    marks: Callable[[Marks], Marks]
-
-    @classmethod
-    def moved(cls, get: Callable[[Any], Any], left_out_: Callable[[], np.ndarray] | None = None) -> Receives:
-        """Of an operation that moves and adds up numbers: of marks it makes what it makes of numbers.
-
-        Args:
-            get: what the operand receives.
-            left_out_: where the operand itself is left out; None for nowhere.
-        """
-        return cls.joined(get, get, left_out_)
-
-    @classmethod
-    def joined(
-        cls,
-        get: Callable[[Any], Any],
-        reach: Callable[[np.ndarray], np.ndarray],
-        left_out_: Callable[[], np.ndarray] | None = None,
-    ) -> Receives:
-        """Of an operation on many elements, of which ``reach`` says which of its numbers go where."""
-
-        def marks(given: Marks) -> Marks:
-            found = given.through(reach, NONE)
-            own = None if left_out_ is None else left_out_()
-            if own is None or not own.any():
-                return found
-            return found._replace(left_out=own if found.left_out is None else own | found.left_out)
-
-        def of(upstream: Any, given: Marks) -> Any:
-            return marks(given).applied(get(upstream))
-
-        return cls(of, marks)
 
 
 class Entry(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
@@ -210,7 +210,7 @@ def formula(
     /,
     *,
     lengths: Mapping[str, int] | None = None,
-    wrt: str = "",
+    wrt: str | Sequence[str] = "",
     citation: Citation | None = None,
     **axes: str,
 ) -> Callable[[Callable[..., Any]], type[Formula]]:
@@ -223,8 +223,9 @@ def formula(
     Args:
         function: nothing: the decorator is called with the axes of the function's arrays first.
         lengths: how long the axes are with which kernels are tried, by name; an axis that is not named has one of a few.
-        wrt: the arrays with respect to which it has a gradient, such as ``"q k v"``: with some, ``backward`` of the class is the
-            formula of their gradients, in this order, and ``with_backward`` that of the results and of these.
+        wrt: the arrays with respect to which it has a gradient, such as ``"q k v"``, or a list of their names: with some,
+            ``backward`` of the class is the formula of their gradients, in this order, and ``with_backward`` that of the results
+            and of these.
         citation: where the formula comes from. With one the formula enters the registry, and its module finds it by name.
         axes: for each array that the function takes, by its name, the names of the array's axes, such as ``"batch feature"``;
             ``""`` for one number; a number for an axis of that length, as in ``"token 2"``; with a plus sign at the end for an
@@ -266,7 +267,7 @@ def _made(
     function: Callable[..., Any],
     axes: Mapping[str, str],
     lengths: dict[str, int],
-    wrt: str,
+    wrt: str | Sequence[str],
     citation: Citation | None,
 ) -> type[Formula]:
     if not inspect.isfunction(function):
@@ -287,7 +288,9 @@ def _made(
     }
     if citation is not None:
         body["citation"] = citation
-    return type(name, (Formula,), body)
+    made = type(name, (Formula,), body)
+    made()  # a default that is illegal is said here
+    return made
 
 
 def _taken(what: str, by: str) -> str:
@@ -370,12 +373,12 @@ def _lengths(name: str, shapes: Mapping[str, str], given: Mapping[str, int]) -> 
 
 def _wrt(name: str, shapes: Mapping[str, str], text: Any) -> tuple[str, ...]:
     """The arrays with respect to which a formula has a gradient, in the order in which that gives it."""
-    found = text.split() if isinstance(text, str) else [text]
+    found = text.split() if isinstance(text, str) else list(text) if isinstance(text, list | tuple) else [text]
+    floats = [array for array, axes in shapes.items() if not below(axes)]
     for word in found:
-        if word not in shapes or found.count(word) > 1 or below(shapes[word]):
-            close = nearest(word, shapes) if isinstance(word, str) else ""
-            floats = " ".join(array for array, axes in shapes.items() if not below(axes))
-            raise ArgumentError(f"wrt of {name} is {shown(text)}{close}; legal: some of {floats}, each once")
+        if not isinstance(word, str) or word not in floats or found.count(word) > 1:
+            close = nearest(word, floats) if isinstance(word, str) and word not in shapes else ""
+            raise ArgumentError(f"wrt of {name} is {shown(text)}{close}; legal: some of {' '.join(floats)}, each once")
     return tuple(found)
 
 

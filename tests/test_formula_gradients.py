@@ -180,6 +180,12 @@ def test_what_cannot_be_derived_is_said() -> None:
     for text in ("y", "x x"):
         with pytest.raises(ArgumentError, match=f"wrt of <lambda> is '{text}'.*legal: some of x, each once"):
             refgrad.formula(x="n", wrt=text)(lambda x: x)
+    labelled = refgrad.formula(x="n c", labels="n below:c", wrt=["x"])
+    assert labelled(lambda x, labels: refgrad.take(x, labels)).wrt == ("x",)
+    for given in ("x labels", ["x", "labels"], 3):
+        with pytest.raises(ArgumentError, match="legal: some of x, each once") as raised:
+            refgrad.formula(x="n c", labels="n below:c", wrt=given)(lambda x, labels: refgrad.take(x, labels))
+        assert "did you mean" not in str(raised.value)
     joined = refgrad.formula(x="n", wrt="x")(lambda x: np.concatenate([x, x[:1]]))
     with pytest.raises(ArgumentError, match="<lambda>'s result has an axis that none of its arrays has"):
         joined.backward()

@@ -334,3 +334,32 @@ def test_formulas_of_the_gallery_tell_wrong_programs_from_right_ones(name: str) 
         verdict = refgrad.verify(lambda *a, f=other.apply: f(*a), rule, explain=False, shrink=False)
         accepted |= {altered} if verdict.conforms else set()
     assert accepted <= SAME.get(name, set())
+
+
+def test_an_illegal_default_is_said_at_the_decorator() -> None:
+    with pytest.raises(ArgumentError, match=r"eps is -1\.0; legal: "):
+
+        @refgrad.formula(x="n")
+        def negative(x: Any, *, eps: refgrad.Positive = -1.0) -> Any:
+            return x + eps
+
+
+def test_a_kernel_of_keywords_alone_is_called_by_the_arrays_names() -> None:
+    @refgrad.formula(x="n", y="n")
+    def weighted(x: Any, y: Any, *, scale: refgrad.Positive = 2.0) -> Any:
+        return x * scale + y
+
+    right = lambda **given: np.float32(given.get("scale", 2.0)) * given["x"] + given["y"]  # noqa: E731
+    assert refgrad.verify(right, weighted(), explain=False).conforms
+    assert not refgrad.verify(lambda **given: given["x"] + given["y"], weighted(), explain=False).conforms
+
+
+def test_a_number_that_is_added_and_one_that_is_the_least_are_told_apart() -> None:
+    @refgrad.formula(x="batch feature")
+    def normalize(x: Any, *, eps: refgrad.Positive = 1e-6) -> Any:
+        return x / np.maximum(np.sqrt(np.sum(x * x, axis=-1, keepdims=True)), eps)
+
+    added = lambda x, eps: x / (np.sqrt(np.sum(x * x, axis=-1, keepdims=True)) + np.float32(eps))  # noqa: E731
+    verdict = refgrad.verify(added, normalize(), shrink=False)
+    assert verdict.outcome == "does not conform"
+    assert verdict.explanation.name == "add stands for maximum"

@@ -44,6 +44,8 @@ REPLACEMENTS: Mapping[str, tuple[str, ...]] = {
     "percentile": ("the other end",),
     "argsort": ("reversed",),
 }
+#: how a number keeps another from being too small: by being added, or by being the least that it may be
+BOUNDED_BELOW: Mapping[str, str] = {"add": "maximum", "maximum": "add"}
 #: operations of which twice the result is tried, and the result with the other sign
 SCALED = frozenset({"add", "sub", "mul", "div", "sqrt", "exp", "log", "log1p", "sum", "mean", "var", "matmul", "solve"})
 SCALED |= {"max", "min"}
@@ -263,8 +265,8 @@ def replacements(op: str, args: Sequence[Any]) -> Iterator[str]:
         yield from ("double", "minus")
     if op not in ("where", "mul", "div") and len(args) == 2 and any(isinstance(a, int | float) and a for a in args):
         yield "number twice"
-        if op == "add":
-            yield "maximum"
+        if op in BOUNDED_BELOW:
+            yield BOUNDED_BELOW[op]
 
 
 def replaced(run: Run, by: str, op: str, args: Sequence[Any], how: Mapping[str, Any]) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from refgrad.arithmetic import classes
+from refgrad.arithmetic import classes, left_out
 from refgrad.arithmetic.classes import ALL_CLASSES, FALSE, NUMBERS, TRUE, Mask
 from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.operations import BOOLEAN, MATRIX, OPERATIONS, REDUCTIONS, UFUNCS
@@ -105,7 +105,7 @@ class Classed(Shaped):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function not in FUNCTIONS:
             raise TraceError(f"of numpy.{function.__name__} classes are not known")
-        if isinstance(args[0], Classed) and function not in (np.where, np.any):
+        if isinstance(args[0], Classed) and function not in (np.where, np.any, left_out.surely):
             args = (args[0].numbers(), *args[1:])
         return FUNCTIONS[function](*args, **kwargs)
 
@@ -263,6 +263,20 @@ def _where(condition: Any, a: Any, b: Any) -> Classed:
     return applied("where", [truth(condition), lifted(a), lifted(b)])
 
 
+def _dropped(x: Classed, places_: np.ndarray) -> Classed:
+    """What may be left out, may be zero."""
+    zero = classes.of(np.zeros(()))
+    return Classed(np.where(places_, x.mask | zero, x.mask), x.above, x.below) if np.any(places_) else x
+
+
+def _may_be_less(a: Any, b: Any) -> np.ndarray:
+    return _may_be(applied("lt", [lifted(a).numbers(), lifted(b).numbers()]), True)
+
+
+def _may_be(condition: Classed, truth_: bool) -> np.ndarray:
+    return (condition.mask & (TRUE if truth_ else FALSE)) != 0
+
+
 #: what a body may call besides operations, of which classes are known
 FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.where: _where,
@@ -279,4 +293,9 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.zeros_like: lambda x: lifted(np.zeros(x.shape)),
     np.ones_like: lambda x: lifted(np.ones(x.shape)),
     np.full_like: lambda x, value: lifted(np.full(x.shape, value)),
+    left_out.dropped: _dropped,
+    left_out.unsettled: _dropped,
+    left_out.surely: _may_be,
+    left_out.surely_less: _may_be_less,
+    left_out.surely_zero: lambda x: (x.mask & classes.of(np.zeros(()))) != 0,
 }

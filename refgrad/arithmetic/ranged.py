@@ -13,7 +13,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from refgrad.arithmetic import array_error, function_error, infinities, nan_choices, stored_places, subgradients
+from refgrad.arithmetic import (
+    array_error,
+    function_error,
+    infinities,
+    left_out,
+    nan_choices,
+    stored_places,
+    subgradients,
+)
 from refgrad.arithmetic import running_error as bounds
 from refgrad.arithmetic.decisions import near
 from refgrad.arithmetic.explorer import Explorer
@@ -287,6 +295,8 @@ class Decision:
                 return _where(ranged, *args)
         if function is np.select:
             return WRITTEN[np.select](*args, **kwargs)
+        if function is left_out.surely:
+            return (self.likely.astype(bool) == args[1]) & ~self.open
         plain = [a.settled() if isinstance(a, Decision) else a for a in args]
         return function(*plain, **kwargs)
 
@@ -407,6 +417,8 @@ def _unsorted(x: Any, sorted_: Any, axis: int) -> Ranged:
 def _top_k(x: Any, count: int) -> Decision:
     """The largest of each row; open of those of which it is open how many others are larger."""
     x.explorer.look(x.known)
+    if np.isinf(x.known.value).any():  # what is not chosen is zero in a program that scatters, and 0/NaN in another
+        x.explorer.met_nan = True
     known, length = _whole(x), x.shape[-1]
     likely = subgradients.top_k(known.value, count)
     if count >= length:
@@ -416,6 +428,23 @@ def _top_k(x: Any, count: int) -> Decision:
     out = high < np.sort(low, axis=-1)[..., length - count, None]
     taken = low > np.sort(high, axis=-1)[..., length - count - 1, None]
     return Decision(likely, ~out & ~taken, x.explorer)
+
+
+def _without(error: float) -> Callable[[Ranged, np.ndarray], Ranged]:
+    """What is not finite in some places is zero there, to within an error."""
+
+    def without(x: Ranged, marked: np.ndarray) -> Ranged:
+        known = _whole(x)
+        bad = marked & ~(np.isfinite(known.value) & np.isfinite(known.bound()))
+        return x.of(Bounded(np.where(bad, 0.0, known.value), np.where(bad, error, known.bound()))) if bad.any() else x
+
+    return without
+
+
+def _surely_less(a: Any, b: Any) -> np.ndarray:
+    like = _like(a, b)
+    one, other = like.lift(a), like.lift(b)
+    return np.asarray((one.value < other.value) & ~_open(like.model, one, other))
 
 
 def _like(*operands: Any) -> Ranged:
@@ -469,4 +498,9 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     subgradients.largest_shares: _shares,
     subgradients.unsorted: _unsorted,
     subgradients.top_k: _top_k,
+    left_out.dropped: _without(0.0),
+    left_out.unsettled: _without(np.inf),
+    left_out.surely: lambda condition, truth: left_out.surely(condition != 0.0, truth),
+    left_out.surely_less: _surely_less,
+    left_out.surely_zero: lambda x: (_whole(x).value == 0.0) & (_whole(x).bound() == 0.0),
 }

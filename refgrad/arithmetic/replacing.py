@@ -12,6 +12,7 @@ import numpy as np
 from refgrad.arithmetic.body_mutations import BodyMutation, place_of, replaced, replacements, texts_of
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.dtypes import whole_numbers
+from refgrad.arithmetic.left_out import dropped, surely, surely_less, surely_zero, unsettled
 from refgrad.arithmetic.operations import OPERATIONS, UFUNCS
 from refgrad.arithmetic.subgradients import top_k
 from refgrad.rule import Rule
@@ -232,6 +233,10 @@ class Standing(Carrier):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function in (np.stack, np.concatenate, np.vstack, np.hstack):
             args = ([plain(part) for part in args[0]], *args[1:])
+        if function in (surely, surely_less, surely_zero):  # no operations of a text
+            return function(*map(plain, args))
+        if function in (dropped, unsettled):
+            return standing(function(*map(plain, args)), self.run, self.made)
         return self.run.do(function.__name__, function, args, kwargs)
 
 

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from refgrad.arithmetic import adjoints, subgradients
+from refgrad.arithmetic import adjoints, left_out, subgradients
 from refgrad.arithmetic.body_mutations import Origin, derived_of
 from refgrad.arithmetic.dtypes import whole_numbers
+from refgrad.arithmetic.left_out import NONE, Marks, Receives
 from refgrad.arithmetic.operations import UFUNCS
 from refgrad.arithmetic.replacing import BY_ELEMENT
 from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, axes_of, checked_spec, counted
@@ -37,7 +38,7 @@ class Entry(NamedTuple):
     """
 
     shape: tuple[int, ...]
-    parents: Sequence[tuple[int, Callable[[Any], Any]]]
+    parents: Sequence[tuple[int, Receives]]
     origin: Origin | None = None
 
 
@@ -56,7 +57,7 @@ class Record:
         self.entries.append(Entry(adjoints.shape_of(inner), ()))
         return Recorded(inner, self, len(self.entries) - 1)
 
-    def noted(self, inner: Any, receives: Sequence[tuple[Any, Callable[[Any], Any]]]) -> Any:
+    def noted(self, inner: Any, receives: Sequence[tuple[Any, Receives]]) -> Any:
         """The value of an operation: ``receives`` are operands, each with what it gets of the value's gradient."""
         if isinstance(inner, tuple | list | str):
             return inner
@@ -88,17 +89,21 @@ class Record:
             A gradient for each; zeros where nothing depends on it.
         """
         received: dict[int, Any] = {}
+        marks: dict[int, Marks] = {}
         for output, upstream in outputs:
             if self.has(output) and output.entry is not None:
                 _receive(received, output.entry, upstream)
+                marks[output.entry] = NONE
         for number in range(len(self.entries) - 1, -1, -1):
             entry = self.entries[number]
             if number not in received or not entry.parents:
                 continue
-            upstream = received.pop(number)
+            upstream, given = received.pop(number), marks.pop(number)
             with derived_of(entry.origin):
                 for parent, get in entry.parents:
-                    _receive(received, parent, get(upstream))
+                    _receive(received, parent, get.of(upstream, given))
+                    own = get.marks(given)
+                    marks[parent] = marks[parent].met(own) if parent in marks else own
         return [
             received[x.entry] if x.entry in received else np.zeros_like(x.inner) for x in wanted if x.entry is not None
         ]
@@ -192,8 +197,8 @@ class Recorded(Shaped):
         inner[key] = record.plain(value)
         shape = adjoints.shape_of(record.plain(value))
         receives = [
-            (self._same(), lambda upstream: np.where(places, 0.0, upstream)),
-            (value, lambda upstream: adjoints.unbroadcast(upstream[key], shape)),
+            (self._same(), Receives.moved(lambda upstream: np.where(places, 0.0, upstream))),
+            (value, Receives.moved(lambda upstream: adjoints.unbroadcast(upstream[key], shape))),
         ]
         found = record.noted(inner, receives)
         self.inner, self.entry = found.inner, found.entry
@@ -227,7 +232,9 @@ class Recorded(Shaped):
             return Recorded(inner, record, None)
         numbers = np.arange(1, self.size + 1).reshape(shape)  # zero is a number that was not there, as of a pad
         sources = np.asarray(function(numbers, *args, **how)) - 1
-        return record.noted(inner, [(self, lambda upstream: adjoints.gathered(upstream, sources, shape))])
+        return record.noted(
+            inner, [(self, Receives.moved(lambda upstream: adjoints.gathered(upstream, sources, shape)))]
+        )
 
     def _power(self, base: Any, exponent: Any) -> Any:
         if not isinstance(exponent, int | float | np.number):
@@ -280,33 +287,49 @@ def _element(op: str, function: Callable[..., Any], args: Sequence[Any]) -> Any:
     if rules is None:
         raise TraceError(f"numpy.{op} has no gradient in refgrad; what has one is in docs/formula.md")
 
-    def received(rule: adjoints.Adjoint, shape: tuple[int, ...]) -> Callable[[Any], Any]:
-        return lambda upstream: adjoints.unbroadcast(rule(upstream, value, *inner), shape)
+    def received(which: int, rule: adjoints.Adjoint) -> Receives:
+        shape, own_shape = adjoints.shape_of(value), adjoints.shape_of(inner[which])
+
+        def reach(ones: np.ndarray) -> np.ndarray:
+            return np.asarray(adjoints.unbroadcast(np.broadcast_to(ones, shape), own_shape))
+
+        def own(given: Marks) -> Marks:
+            return left_out.own_marks(op, which, inner, given.steep)
+
+        def of(upstream: Any, given: Marks) -> Any:
+            known = given.through(lambda ones: np.broadcast_to(ones, shape), own(given))
+            return adjoints.unbroadcast(known.applied(rule(upstream, value, *inner)), own_shape)
+
+        return Receives(of, lambda given: given.through(reach, own(given)))
 
     return record.noted(
-        value, [(x, received(r, adjoints.shape_of(i))) for x, r, i in zip(args, rules, inner, strict=False)]
+        value, [(x, received(which, rule)) for which, (x, rule) in enumerate(zip(args, rules, strict=False))]
     )
 
 
 def _matmul(a: Any, b: Any) -> Any:
     record = _record_of((a, b))
     left, right = record.plain(a), record.plain(b)
-    receives = [
-        (x, lambda upstream, which=which: adjoints.of_matmul(upstream, left, right, which))
-        for which, x in enumerate((a, b))
-    ]
-    return record.noted(left @ right, receives)
+    one, other = np.ones(adjoints.shape_of(left)), np.ones(adjoints.shape_of(right))
+
+    def received(which: int) -> Receives:
+        return Receives.joined(
+            lambda upstream: adjoints.of_matmul(upstream, left, right, which),
+            lambda upstream: adjoints.of_matmul(upstream, one, other, which),
+        )
+
+    return record.noted(left @ right, [(a, received(0)), (b, received(1))])
 
 
 def _solve(a: Any, b: Any) -> Any:
     record = _record_of((a, b))
     left, right = record.plain(a), record.plain(b)
     value = np.linalg.solve(left, right)
-    receives = [
-        (x, lambda upstream, which=which: adjoints.of_solve(upstream, left, value, which))
-        for which, x in enumerate((a, b))
-    ]
-    return record.noted(value, receives)
+
+    def received(which: int) -> Receives:
+        return Receives(lambda upstream, given: adjoints.of_solve(upstream, left, value, which), lambda given: NONE)
+
+    return record.noted(value, [(a, received(0)), (b, received(1))])
 
 
 def _einsum(spec: str, *operands: Any, optimize: Any = None) -> Any:
@@ -315,17 +338,21 @@ def _einsum(spec: str, *operands: Any, optimize: Any = None) -> Any:
     spec = checked_spec(spec, inner)
     if any(len(set(names)) < len(names) for names in spec.partition("->")[0].split(",")):
         raise TraceError(f"numpy.einsum is called with {spec!r}, which takes a diagonal; write numpy.diagonal")
-    receives = [
-        (x, lambda upstream, which=which: adjoints.of_einsum(upstream, inner, spec, which))
-        for which, x in enumerate(operands)
-    ]
-    return record.noted(np.einsum(spec, *inner), receives)
+    ones = [np.ones(adjoints.shape_of(factor)) for factor in inner]
+
+    def received(which: int) -> Receives:
+        return Receives.joined(
+            lambda upstream: adjoints.of_einsum(upstream, inner, spec, which),
+            lambda upstream: adjoints.of_einsum(upstream, ones, spec, which),
+        )
+
+    return record.noted(np.einsum(spec, *inner), [(x, received(which)) for which, x in enumerate(operands)])
 
 
 def _sum(x: Recorded, axis: Any = None, keepdims: bool = False) -> Any:
     shape, axes = x.shape, axes_of(x, axis)
     value = np.sum(x.inner, axis=axis, keepdims=keepdims)
-    return x.record.noted(value, [(x, lambda upstream: adjoints.spread(upstream, shape, axes))])
+    return x.record.noted(value, [(x, Receives.moved(lambda upstream: adjoints.spread(upstream, shape, axes)))])
 
 
 def _mean(x: Recorded, axis: Any = None, keepdims: bool = False) -> Any:
@@ -342,7 +369,13 @@ def _largest(x: Recorded, axis: Any = None, keepdims: bool = False, **how: Any) 
         raise TraceError(f"numpy.max with {', '.join(how)} has no gradient in refgrad; write numpy.maximum of it")
     inner = x.inner
     value = np.max(inner, axis=axis, keepdims=keepdims)
-    return x.record.noted(value, [(x, lambda upstream: adjoints.of_largest(upstream, inner, axis))])
+    shape, axes = x.shape, axes_of(x, axis)
+    receives = Receives.joined(
+        lambda upstream: adjoints.of_largest(upstream, inner, axis),
+        lambda ones: adjoints.spread(ones, shape, axes),
+        lambda: left_out.surely_less(inner, np.max(inner, axis=axes, keepdims=True)),
+    )
+    return x.record.noted(value, [(x, receives)])
 
 
 def _smallest(x: Recorded, axis: Any = None, keepdims: bool = False, **how: Any) -> Any:
@@ -353,13 +386,15 @@ def _cumulated(x: Any, axis: int | None = None) -> Any:
     x = np.reshape(x, (-1,)) if axis is None else x
     along = (axis or 0) % x.ndim
     value = np.cumsum(x.inner, axis=along)
-    return x.record.noted(value, [(x, lambda upstream: adjoints.of_cumsum(upstream, along))])
+    return x.record.noted(value, [(x, Receives.moved(lambda upstream: adjoints.of_cumsum(upstream, along)))])
 
 
 def _sorted(x: Recorded, axis: int = -1) -> Any:
     inner, along = x.inner, axis % x.ndim
     value = np.sort(inner, axis=along)
-    return x.record.noted(value, [(x, lambda upstream: adjoints.of_sort(upstream, inner, along))])
+    return x.record.noted(
+        value, [(x, Receives(lambda upstream, given: adjoints.of_sort(upstream, inner, along), lambda given: NONE))]
+    )
 
 
 def _joined(function: Callable[..., Any], parts: Sequence[Any], *args: Any, **how: Any) -> Any:
@@ -370,18 +405,18 @@ def _joined(function: Callable[..., Any], parts: Sequence[Any], *args: Any, **ho
     numbers = [np.arange(end - math.prod(shape), end).reshape(shape) for end, shape in zip(ends, shapes, strict=True)]
     sources = np.asarray(function(numbers, *args, **how))
 
-    def received(which: int) -> Callable[[Any], Any]:
+    def received(which: int) -> Receives:
         end, shape = ends[which], shapes[which]
         first = end - math.prod(shape)
         own = np.where((sources >= first) & (sources < end), sources - first, -1)
-        return lambda upstream: adjoints.gathered(upstream, own, shape)
+        return Receives.moved(lambda upstream: adjoints.gathered(upstream, own, shape))
 
     receives = [(part, received(which)) for which, part in enumerate(parts) if record.has(part)]
     return record.noted(function(inner, *args, **how), receives)
 
 
 def _stored(x: Recorded, place: str) -> Any:
-    return x.record.noted(stored(x.inner, place), [(x, lambda upstream: upstream)])
+    return x.record.noted(stored(x.inner, place), [(x, Receives.moved(lambda upstream: upstream))])
 
 
 def _where(condition: Any, a: Any, b: Any) -> Any:
@@ -400,6 +435,11 @@ def _constant(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _order(x: Recorded, **how: Any) -> Any:
     return np.argsort(x.inner, **how)
+
+
+def _dropped(x: Any, places: np.ndarray) -> Any:
+    receives = Receives.moved(lambda upstream: np.where(places, 0.0, upstream), lambda: places)
+    return x.record.noted(left_out.dropped(x.inner, places), [(x, receives)])
 
 
 def _gathered_upstream(x: Any, upstream: Any, axis: int) -> Any:
@@ -432,6 +472,13 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     subgradients.largest_shares: _constant(subgradients.largest_shares),
     subgradients.top_k: _constant(subgradients.top_k),
     subgradients.unsorted: _gathered_upstream,
+    left_out.dropped: _dropped,
+    left_out.unsettled: lambda x, places: x.record.noted(
+        left_out.unsettled(x.inner, places), [(x, Receives.moved(lambda upstream: upstream))]
+    ),
+    left_out.surely: lambda condition, truth: left_out.surely(condition.inner, truth),
+    left_out.surely_less: lambda a, b: left_out.surely_less(*_record_of((a, b)).plain([a, b])),
+    left_out.surely_zero: lambda x: left_out.surely_zero(x.inner),
     subgradients.between: lambda a, b: 0.5 * a + 0.5 * b,
 }
 

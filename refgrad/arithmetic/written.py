@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 
 from refgrad.arithmetic.dtypes import whole_numbers
+from refgrad.arithmetic.left_out import dropped, surely, surely_less, surely_zero, unsettled
 from refgrad.arithmetic.operations import UFUNCS
 from refgrad.arithmetic.replacing import BY_ELEMENT
 from refgrad.arithmetic.shaped import Shaped
@@ -148,6 +149,10 @@ class Written(Shaped):
         return _made(UFUNCS.get(ufunc, ufunc.__name__), getattr(ufunc, method), inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function in (dropped, unsettled):  # what a reader need not see: zero times infinity is zero here
+            return self
+        if function in (surely, surely_less, surely_zero):
+            return function(*map(_values, args))
         return _made(function.__name__, function, args, kwargs)
 
 

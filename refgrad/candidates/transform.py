@@ -49,7 +49,8 @@ def resolve(thing: Any, options: Mapping[str, Any]) -> TransformCandidate:
 def _called(function: Callable[..., Any], rule: Transform, arrays: Arrays, options: Mapping[str, Any]) -> Any:
     parameters = parameters_of(function)
     keywords = {**told(rule, {n: p for n, p in parameters.items() if n not in arrays}), **options}
-    if all(n in parameters for n in arrays):
+    named = {n for n, p in parameters.items() if p.kind is not inspect.Parameter.POSITIONAL_ONLY}
+    if all(n in named for n in arrays) or _by_keywords_alone(parameters):
         return function(**arrays, **keywords)
     if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters.values()):
         return function(*arrays.values(), **keywords)
@@ -61,3 +62,14 @@ def _called(function: Callable[..., Any], rule: Transform, arrays: Arrays, optio
     if not free or len(free) >= len(arrays):
         return function(*arrays.values(), **keywords)
     return function(*list(arrays.values())[-len(free) :], **keywords)
+
+
+def _by_keywords_alone(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    """True of a function that takes any keywords, and nothing by its place."""
+    placed = (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        inspect.Parameter.VAR_POSITIONAL,
+    )
+    kinds = [p.kind for p in parameters.values()]
+    return inspect.Parameter.VAR_KEYWORD in kinds and not any(kind in placed for kind in kinds)

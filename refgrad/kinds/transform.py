@@ -23,7 +23,16 @@ from refgrad.kinds.result_faults import LabelFault, ResultFault, faults_of
 from refgrad.kinds.stateless import Answer, Stateless, misshapen
 from refgrad.optimizers.transform import Transform, axes_named, below
 from refgrad.oracle.acceptance import no_numbers
-from refgrad.oracle.acceptance.bodies import MOST_WAYS, defined, judge_body, named, opened, tried, ways
+from refgrad.oracle.acceptance.bodies import (
+    MOST_WAYS,
+    defined,
+    judge_body,
+    named,
+    numbers_from_nan,
+    opened,
+    tried,
+    ways,
+)
 from refgrad.oracle.acceptance.explicit_sets import Way, of_sets
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
@@ -142,7 +151,9 @@ class TransformKind(Stateless):
         return {n: (_unknown(a) if judged is None else judged[n], a) for n, a in seen.items()}
 
     def no_numbers(self, rule: Transform, arrays: Arrays, seen: Results) -> Mapping[str, np.ndarray]:
-        """By the body itself."""
+        """By the body itself; of a derived gradient where NaN was handed in alone."""
+        if numbers_from_nan(rule, arrays):
+            return {}
         found = no_numbers.of_body(rule, arrays)
         if found is None or len(found) != len(seen):
             return {}

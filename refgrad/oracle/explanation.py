@@ -77,10 +77,10 @@ def outcome_of(explanations: Sequence[Explanation], judged: bool, faults: Sequen
         judged: True if anything was judged.
         faults: what the candidate did wrong besides values; with one it is not said to be anything.
     """
+    if faults:  # also where nothing is left to be judged: what wrote into its inputs, or ended itself, has done wrong
+        return MISBEHAVES
     if not judged:
         return UNJUDGED
-    if faults:
-        return MISBEHAVES
     if not explanations:
         return UNKNOWN
     return IDENTIFIED if len(explanations) == 1 and explanations[0].sure == FACT else AMBIGUOUS

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic.left_out import dropped, surely, surely_less, surely_zero, unsettled
 from refgrad.arithmetic.operations import UFUNCS
 from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, checked_spec
 from refgrad.arithmetic.subgradients import top_k
@@ -103,6 +104,10 @@ class RunArray(Shaped):
             return bool(np.any(self.values != 0.0))
         if function is top_k:
             return top_k(args[0].values, *args[1:])
+        if function in (surely, surely_less, surely_zero):
+            return function(*(values_of(a) if isinstance(a, RunArray) else a for a in args))
+        if function in (dropped, unsettled):
+            return RunArray(function(self.values, args[1]), self.run)
         if function is np.argsort:  # an order is no array of the run
             return self.run.do("argsort", *args, **kwargs).values
         if function is np.einsum:

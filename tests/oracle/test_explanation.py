@@ -34,7 +34,7 @@ FAULT = Fault("mutated", 1, "the gradient was changed")
         ([], False, (), UNJUDGED),
         ([ONE], True, (FAULT,), MISBEHAVES),
         ([], True, (FAULT,), MISBEHAVES),
-        ([], False, (FAULT,), UNJUDGED),
+        ([], False, (FAULT,), MISBEHAVES),  # one outcome, whether or not anything is left to judge
     ],
 )
 def test_outcomes(explanations: list[Explanation], judged: bool, faults: tuple[Fault, ...], outcome: str) -> None:

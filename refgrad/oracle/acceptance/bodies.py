@@ -155,7 +155,32 @@ def judge_body(rule: Transform, arrays: Arrays, seen: Results, policy: Policy) -
         return None
     dtype = arrays[rule.primary].dtype
     judged = [{n: _compared(sets[n], seen[n], dtype, policy) for n in seen} for sets in explored]
-    return _as_written(rule, arrays, seen, min(judged, key=lambda way: outside(way.values())))
+    best = min(judged, key=lambda way: outside(way.values()))
+    return _as_written(rule, arrays, seen, _derivable(rule, arrays, seen, best))
+
+
+def numbers_from_nan(rule: Any, arrays: Arrays) -> bool:
+    """True if a program may give a number where a body makes NaN: of a derived gradient, unless NaN was handed in.
+
+    That NaN is the derivation's: zero times an infinity that was handed in, or that a value is which overflows.
+    """
+    derived = getattr(rule, "gradient_of", None) is not None
+    return derived and not any(np.isnan(np.asarray(a, np.float64)).any() for a in arrays.values())
+
+
+def _derivable(rule: Transform, arrays: Arrays, seen: Results, judged: dict[str, Judged]) -> dict[str, Judged]:
+    """Results that are undecided where the derivation of a gradient makes NaN of what holds none.
+
+    Of infinities NaN is what most programs make too, and is inside; of numbers it is undecided.
+    """
+    if not numbers_from_nan(rule, arrays):
+        return judged
+    finite = all(np.isfinite(np.asarray(a, np.float64)).all() for a in arrays.values())
+    found = {}
+    for n, way in judged.items():
+        number = np.isfinite(np.asarray(seen[n], np.float64)) | finite
+        found[n] = replace(way, status=np.where(np.isnan(way.truth) & number, UNDECIDED, way.status))
+    return found
 
 
 def _as_written(rule: Transform, arrays: Arrays, seen: Results, judged: dict[str, Judged]) -> dict[str, Judged]:

@@ -339,8 +339,13 @@ class Judgement:
         wanted, seen = self.claim.kind.expected(self.claim.rule), self.total().counts
         handed = getattr(self.claim.subject, "given", ())
         missing = [name for name in wanted if name not in seen and name not in handed]
-        if missing and seen:
-            yield f"{', '.join(missing)}: the candidate does not show {'them' if len(missing) > 1 else 'it'}"
+        if not (missing and seen):
+            return
+        them = "them" if len(missing) > 1 else "it"
+        if self.record.faults or self.total().faults:  # it may well give them
+            yield f"{', '.join(missing)}: nothing of {them} was judged, since the candidate went wrong before"
+        else:
+            yield f"{', '.join(missing)}: the candidate does not show {them}"
 
     def settings(self) -> Iterator[str]:
         """Where the candidate is set otherwise than is claimed, and what is claimed and cannot be read of it."""

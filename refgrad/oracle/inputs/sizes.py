@@ -59,6 +59,8 @@ WHOLE: Sequence[tuple[int, ...]] = tuple((n,) for n in WIDTHS)
 WHOLE_ROWS: Sequence[tuple[int, ...]] = tuple(
     shape for n in WIDTHS for few in [2 if n <= 256 else 3] for shape in ((few, n), (n, few))
 )
+#: the shapes of exact multiples, which make no other situation than that of shapes
+EXACT = frozenset({*WHOLE, *WHOLE_ROWS})
 #: the same for rules whose cost grows with the square or the cube of a side
 WHOLE_SMALL: Sequence[tuple[int, ...]] = tuple(shape for shape in WHOLE_ROWS if max(shape) <= 64)
 #: first axes of exactly such lengths, of rows that are a block

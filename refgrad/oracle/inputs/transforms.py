@@ -91,9 +91,10 @@ def sizes(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | Non
     wanted += [{axis: LONG} for axis in axes] if own else [*_long(rule, axes)]
     found: dict[str, Mapping[str, np.ndarray]] = {}
     taken: list[dict[str, int]] = []
-    tried = wanted if own else [*wanted, *map(_even, wanted)]
-    for lengths in (*tried, *_exact(rule, axes)):
-        if lengths is None or lengths in taken or any(_even(other) == lengths for other in taken):
+    evened = [] if own else list(map(_even, wanted))
+    for number, lengths in enumerate([*wanted, *evened, *_exact(rule, axes)]):
+        again = len(wanted) <= number < len(wanted) + len(evened) and any(_even(o) == lengths for o in taken)
+        if lengths is None or lengths in taken or again:
             continue
         made = generate(rule, 1, dtype, seed, lengths).arrays[0]
         if own and LONG in lengths.values() and not moderate(rule, lengths, made):

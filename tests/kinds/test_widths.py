@@ -1,4 +1,4 @@
-"""A candidate that is wrong where an array's length is an exact multiple of a width, as of vectors and blocks, is seen; any kind."""
+"""What is wrong where a length is an exact multiple of a width, as of vectors and blocks, is seen, of every kind."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def spoilt(result: Any) -> Any:
     if isinstance(result, tuple):
         return (spoilt(result[0]), *result[1:])
     if isinstance(result, dict):
-        return {**result, "codes": spoilt(result["codes"])} if "codes" in result else {n: spoilt(a) for n, a in result.items()}
+        return {n: spoilt(a) if n == "codes" or "codes" not in result else a for n, a in result.items()}
     changed = np.array(result)
     last = changed.reshape(-1)[-1:]
     last[...] = ~last if last.dtype.kind in "bu" else last * 2 + 1

@@ -120,7 +120,7 @@ def _exact(rule: Transform, axes: list[str]) -> Iterator[dict[str, int]]:
     """
     for n in (n for n in WIDTHS if n <= TILES and axes):
         together = dict.fromkeys(axes, n)
-        if n < LENGTHS[-1] and _largest(rule, together) <= MOST // 2 or _few(rule, together):
+        if (n < LENGTHS[-1] and _largest(rule, together) <= MOST // 2) or _few(rule, together):
             yield together
     for axis, n in product(axes if len(axes) > 1 else (), WIDTHS):
         alone = {axis: n}

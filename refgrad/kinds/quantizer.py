@@ -236,7 +236,10 @@ class QuantizerKind(Stateless):
             return False
 
     def smaller(self, rule: Quantizer, cases: Cases, index: tuple[int, ...]) -> Iterator[Cases]:
-        """Halves of the axes, which groups may be made of, and of a flat array, then the element that failed beside those that scales are made of; of codes none."""
+        """Axes that are cut, which groups may be made of, halves of a flat array, and the element that failed alone.
+
+        Alone is beside those that scales are made of. Of codes there are none.
+        """
         if is_of_codes(rule, cases.arrays[0]):
             return
         given = given_parts(rule, cases.arrays[0])

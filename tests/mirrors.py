@@ -362,6 +362,7 @@ TOPICS: tuple[Topic, ...] = (
 ACROSS: Mapping[str, str] = {
     "test_formula_functions.py": "functions of NumPy in formulas and in their backwards",
     "kinds/test_situations.py": "faults that ordinary cases do not show, of every kind",
+    "kinds/test_widths.py": "faults at multiples of widths alone, of every kind",
     "backends/cuda/test_interpreter.py": "the interpreter of PTX, which CUDA kernels are run by where there is no card",
     "backends/test_names.py": "no name of a rule collides with one in the text of its kernels",
     "backends/test_same_bits.py": "the same bits from the literal body and from kernels",

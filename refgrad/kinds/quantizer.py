@@ -35,6 +35,7 @@ from refgrad.oracle.acceptance.quantized_parts import (
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.codes import every_code, given_parts, is_of_codes, under_given_parts
 from refgrad.oracle.inputs.quantizers import generate, sizes
+from refgrad.oracle.inputs.simpler import halves
 from refgrad.oracle.inputs.undefined import chosen_by_infinities, followed, not_finite
 from refgrad.quantizers.base import Quantizer
 from refgrad.quantizers.cast import Cast
@@ -235,12 +236,16 @@ class QuantizerKind(Stateless):
             return False
 
     def smaller(self, rule: Quantizer, cases: Cases, index: tuple[int, ...]) -> Iterator[Cases]:
-        """Halves of a flat array, then the element that failed beside those that scales are made of; of codes none."""
+        """Axes that are cut, which groups may be made of, halves of a flat array, and the element that failed alone.
+
+        Alone is beside those that scales are made of. Of codes there are none.
+        """
         if is_of_codes(rule, cases.arrays[0]):
             return
         given = given_parts(rule, cases.arrays[0])
         if any(a.ndim for a in given.values()):  # of which each stands for a group
             return
+        yield from (_case(rule, part, given) for part in _fewer_lines(cases.arrays[0]["x"]))
         x = cases.arrays[0]["x"].reshape(-1)
         half = x.size // 2
         if half:
@@ -299,6 +304,13 @@ def _few(rule: Quantizer, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray
     except ArgumentError:
         return arrays
     return made
+
+
+def _fewer_lines(x: np.ndarray) -> Iterator[np.ndarray]:
+    """An array of several axes with each of them cut."""
+    for axis, length in enumerate(x.shape if x.ndim > 1 else ()):
+        for part in halves(length):
+            yield np.ascontiguousarray(x[(*[slice(None)] * axis, part)])
 
 
 def _case(rule: Quantizer, x: np.ndarray, given: Arrays) -> Cases:

@@ -90,10 +90,11 @@ class TransformKind(Stateless):
     def situations(self, rule: Transform, asked: Driven) -> Iterator[Situation]:
         """Those of every kind, and NaN and infinities where every program gives the same."""
         left_out: list[str] = []
-        cases = sizes(rule, asked.dtype, asked.seed, left_out)
+        sizes(rule, asked.dtype, asked.seed, left_out)
         for usual in super().situations(rule, asked):
             said = f"{'; '.join(left_out)} (the formula itself gives NaN there)" if left_out else ""
             yield replace(usual, left_out=said) if usual.name == SHAPES else usual
+        cases = sizes(rule, asked.dtype, asked.seed, [], exact=False)
         for name, how_many in product(VALUES, EVERY):
             made = {} if cases is None else not_finite(cases, rule.primary, partial(self._takes, rule), how_many)
             each = made.get(name)

@@ -41,7 +41,7 @@ from refgrad.tracing import Plans, free_names, free_values, plan_for
 
 
 def fitting(parts: Parts, rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> Parts:
-    """The parts in the shapes that the rule gives them; a `CandidateFault` for those that hold another number.
+    """The parts in the shapes that the rule gives them; a `CandidateFault` for another number of them, or axes exchanged.
 
     Codes may be given as an array of their format, or as what they stand for.
     """
@@ -50,10 +50,16 @@ def fitting(parts: Parts, rule: Quantizer, arrays: Mapping[str, np.ndarray]) -> 
     for name, array in parts.items():
         array = as_codes(name, array, rule, truth_of(rule, arrays)[name].dtype) if name in rule.parts else array
         wanted = shapes.get(name, arrays["x"].shape)
-        if array.size != int(np.prod(wanted)):
+        if array.size != int(np.prod(wanted)) or _exchanged(array.shape, wanted):
             raise CandidateFault("shape", f"{name} has shape {array.shape}; legal: {wanted}")
         fitted[name] = array.reshape(wanted)
     return fitted
+
+
+def _exchanged(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """True if axes stand in another order; flat, or in groups, the same numbers have the same order."""
+    own, rule = ([n for n in each if n != 1] for each in (shape, wanted))
+    return own != rule and sorted(own) == sorted(rule)
 
 
 def as_codes(name: str, array: np.ndarray, rule: Quantizer, kept: np.dtype) -> np.ndarray:

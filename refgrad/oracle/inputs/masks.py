@@ -15,11 +15,15 @@ from refgrad.oracle.inputs.sizes import (
     MATRICES,
     ROWS_OF_BLOCKS,
     SHAPES,
+    WHOLE,
+    WHOLE_BLOCKS,
+    WHOLE_ROWS,
     Make,
     Shapes,
     normal,
     taken,
     with_large,
+    with_more,
 )
 from refgrad.sparsity.base import Mask
 
@@ -54,7 +58,8 @@ def sizes(rule: Mask, dtype: np.dtype, seed: int, shapes: Shapes = None) -> Case
         return taken(make, shapes, seed)
     flat = (*SHAPES, *DECIDED_AT_THE_END) if _flat(rule, make) else (*MATRICES, *DECIDED_IN_ROWS)
     own = [*flat, *ROWS_OF_BLOCKS, MANY_BLOCKS]
-    return with_large(taken(make, own, seed), make, "w", seed)
+    found = with_large(taken(make, own, seed), make, "w", seed)
+    return with_more(found, make, (*(WHOLE if SHAPES[0] in flat else ()), *WHOLE_ROWS, *WHOLE_BLOCKS), seed)
 
 
 def _flat(rule: Mask, make: Make) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from refgrad.arithmetic import dtypes
@@ -13,10 +15,17 @@ from refgrad.oracle.inputs.sizes import (
     MODERATE,
     SHAPES,
     SMALL,
+    WHOLE,
+    WHOLE_BLOCKS,
+    WHOLE_ROWS,
+    WHOLE_SMALL,
+    WHOLE_WIDE,
+    WIDTHS,
     Shapes,
     normal,
     taken,
     with_large,
+    with_more,
 )
 from refgrad.quantizers.base import Quantizer
 
@@ -71,8 +80,16 @@ def sizes(rule: Quantizer, dtype: np.dtype, seed: int, large: bool, shapes: Shap
         if large
         else (*MODERATE, DECIDED_AT_THE_END[0])
     )
-    found = taken(make, shapes or [*own, *BLOCKS], seed)
-    return found if shapes or not large else with_large(found, make, "x", seed)
+    if shapes:
+        return taken(make, shapes, seed)
+    found = taken(make, [*own, *BLOCKS], seed)
+    found = with_large(found, make, "x", seed) if large else found
+    whole = (*WHOLE, *WHOLE_ROWS, *WHOLE_BLOCKS, *WHOLE_WIDE)
+    if own is SMALL:
+        whole = WHOLE_SMALL
+    elif not large:
+        whole = tuple(shape for shape in whole if math.prod(shape) <= max(WIDTHS))
+    return with_more(found, make, whole, seed)
 
 
 def _squares(rule: Quantizer, dtype: np.dtype) -> bool:

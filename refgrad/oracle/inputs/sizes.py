@@ -52,6 +52,22 @@ WEIGHT = 4.0
 #: few numbers, of which a share is no whole number; of two axes, on which all programs settle alike
 ODD: Sequence[tuple[int, ...]] = ((3, 37), (5, 7))
 
+#: lengths of vectors and of blocks, on exact multiples of which a program takes another path than beside them
+WIDTHS = (4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
+#: arrays, and first and last axes, of exactly such lengths; other axes are short
+WHOLE: Sequence[tuple[int, ...]] = tuple((n,) for n in WIDTHS)
+WHOLE_ROWS: Sequence[tuple[int, ...]] = tuple(
+    shape for n in WIDTHS for few in [2 if n <= 256 else 3] for shape in ((few, n), (n, few))
+)
+#: the shapes of exact multiples, which make no other situation than that of shapes
+EXACT = frozenset({*WHOLE, *WHOLE_ROWS})
+#: the same for rules whose cost grows with the square or the cube of a side
+WHOLE_SMALL: Sequence[tuple[int, ...]] = tuple(shape for shape in WHOLE_ROWS if max(shape) <= 64)
+#: first axes of exactly such lengths, of rows that are a block
+WHOLE_BLOCKS: Sequence[tuple[int, ...]] = tuple((n, 32) for n in (4, 16, 64, 256, 1024))
+#: several blocks of 256, for rules that take these alone
+WHOLE_WIDE: Sequence[tuple[int, ...]] = ((8, 256), (16, 256))
+
 #: shapes that are wanted in place of those that a rule is driven in
 Shapes = Sequence[tuple[int, ...]] | None
 
@@ -86,6 +102,20 @@ def with_large(found: Cases | None, make: Make, primary: str, seed: int) -> Case
     return large if found is None else found.with_more(large)
 
 
+def with_more(found: Cases | None, make: Make, shapes: Sequence[tuple[int, ...]], seed: int) -> Cases | None:
+    """Cases with those of other shapes after them, none twice.
+
+    Args:
+        found: the cases.
+        make: makes the arrays of a case.
+        shapes: what is tried besides.
+        seed: of the numbers.
+    """
+    known = set() if found is None else set(found.names)
+    more = taken(make, [shape for shape in shapes if called(shape) not in known], seed)
+    return more if found is None else found.with_more(more)
+
+
 def _made(
     make: Make, shapes: Sequence[tuple[int, ...]], seed: int
 ) -> Iterator[tuple[tuple[int, ...], Mapping[str, np.ndarray]]]:
@@ -106,11 +136,12 @@ def shapes_for(graph: Graph, reduces: bool = False) -> Sequence[tuple[int, ...]]
         reduces: whether numbers are made of many elements outside the graph: a norm of all leaves.
     """
     if graph.matrix():
-        return SMALL
+        return (*SMALL, *WHOLE_SMALL)
     rows = {ROW, COLUMN} & {*graph.small.values(), *(node.axes for node in graph.nodes)}
     if rows:
-        return (*MATRICES, *DECIDED_IN_ROWS)
-    return (*SHAPES, *DECIDED_AT_THE_END) if reduces or graph.couples() else SHAPES
+        return (*MATRICES, *DECIDED_IN_ROWS, *WHOLE_ROWS)
+    decided = DECIDED_AT_THE_END if reduces or graph.couples() else ()
+    return (*SHAPES, *decided, *WHOLE, *WHOLE_ROWS)
 
 
 def called(shape: tuple[int, ...]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from types import MappingProxyType
 from typing import Any
 
@@ -14,15 +15,20 @@ from refgrad.arithmetic.replacing import Work
 from refgrad.errors import ArgumentError
 from refgrad.optimizers.transform import Transform, axes_named, below, length_of
 from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.sizes import WIDTHS
 from refgrad.oracle.inputs.steps import epsilons
 from refgrad.rule import Whole, is_own
 
 #: lengths that all axes have together, and that one has where the others are as the rule says
 LENGTHS, ALONE = (1, 2, 3, 7, 17, 33), (1, 19, 65)
+#: of `WIDTHS` the greatest that all axes have together, and of which the others may be as the rule says whatever they are
+TILES, SHORT = 128, 64
 #: of a user's rule: those that each axis has in turn; two of a trial before, which says how what is computed grows
 LONGER, PROBED = (1031, 4099, 65_537), 16
 #: elements at most of the largest array then, and of all that is computed
 MOST, MOST_WORK = 70_000, 1_000_000
+#: classes of which every label is driven
+CLASSES = 257
 #: operations whose bound takes the square of the length
 QUADRATIC = frozenset({"argsort", "percentile", "solve"})
 #: that of the longest axis, where all arrays together have no more elements than so many, and of any other, of fewer
@@ -48,7 +54,7 @@ def generate(
             known_lengths = {**rule.lengths, **lengths}
             shape = tuple(known_lengths[axis] for axis in axes_named(axes))
             if most := below(axes):
-                arrays[array] = random.integers(0, length_of(most, known_lengths), shape)
+                arrays[array] = _labels(random, length_of(most, known_lengths), shape)
                 continue
             values = known[name](random, shape, facts)
             values = np.abs(values) if axes.endswith("+") else values
@@ -61,12 +67,23 @@ def generate(
     return Cases(made, names, seed)
 
 
-def sizes(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | None = None) -> Cases | None:
+def _labels(random: np.random.Generator, count: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Whole numbers below a count, every one of them where there are as many places."""
+    size = math.prod(shape)
+    if size < count:
+        return random.integers(0, count, shape)
+    return random.permutation(np.concatenate([np.arange(count), random.integers(0, count, size - count)])).reshape(shape)
+
+
+def sizes(
+    rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | None = None, exact: bool = True
+) -> Cases | None:
     """A case for each of several lengths of the rule's axes, all of one length, and each axis alone of another.
 
     Args:
         rule: the rule; of a user's, every axis is long in turn.
         dtype, seed: of the arrays.
+        exact: whether lengths are there too that are widths of vectors and of blocks, after all others.
         left_out: is filled with the cases whose result the rule itself has as NaN, such as a variance of one number.
     """
     own = is_own(type(rule))
@@ -77,8 +94,10 @@ def sizes(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | Non
     wanted += [{axis: LONG} for axis in axes] if own else [*_long(rule, axes)]
     found: dict[str, Mapping[str, np.ndarray]] = {}
     taken: list[dict[str, int]] = []
-    for lengths in wanted if own else [*wanted, *map(_even, wanted)]:
-        if lengths is None or any(_even(other) == lengths for other in taken):
+    evened = [] if own else list(map(_even, wanted))
+    for number, lengths in enumerate([*wanted, *evened, *(_exact(rule, axes) if exact else ())]):
+        again = len(wanted) <= number < len(wanted) + len(evened) and any(_even(o) == lengths for o in taken)
+        if lengths is None or lengths in taken or again:
             continue
         made = generate(rule, 1, dtype, seed, lengths).arrays[0]
         if own and LONG in lengths.values() and not moderate(rule, lengths, made):
@@ -95,6 +114,53 @@ def sizes(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | Non
         found[name] = made
         taken.append(lengths)
     return Cases(list(found.values()), list(found), seed) if found else None
+
+
+def _exact(rule: Transform, axes: list[str]) -> Iterator[dict[str, int]]:
+    """Lengths that are widths of vectors and of blocks, of all axes together and of each alone, as far as they cost little.
+
+    Where labels are below an axis they are as many as that is long, so that each occurs.
+    """
+    for n in (n for n in WIDTHS if n <= TILES and axes):
+        together = dict.fromkeys(axes, n)
+        if (n < LENGTHS[-1] and _largest(rule, together) <= MOST // 2) or _few(rule, together):
+            yield together
+    for axis, n in product(axes if len(axes) > 1 else (), WIDTHS):
+        alone = {axis: n}
+        if n <= SHORT:
+            yield alone
+            continue
+        for others in (None, 3, 2, 1):
+            lengths = alone | ({} if others is None else {o: others for o in axes if o != axis})
+            if _few(rule, lengths):
+                yield lengths
+                break
+    yield from ({axes[0]: n} for n in WIDTHS if n > TILES and len(axes) == 1 and _few(rule, {axes[0]: n}))
+    yield from _labelled(rule)
+
+
+def _few(rule: Transform, lengths: Mapping[str, int]) -> bool:
+    """True if little enough is computed of arrays of some lengths: as much more as twice a short length says."""
+    probed = ({axis: min(n, most) for axis, n in lengths.items()} for most in (PROBED, 2 * PROBED))
+    try:
+        short, double = (_work(rule, each) for each in probed)
+    except AttributeError:  # a primitive of refgrad's own, within an optimizer's update, is not counted
+        return _largest(rule, lengths) <= FEW_ELEMENTS
+    if short is None or double is None or _largest(rule, lengths) > MOST or short.size == 0:
+        return False
+    doublings = math.log2(max(*lengths.values(), PROBED) / PROBED)
+    times = max(double.size / short.size, double.ops / max(short.ops, 1)) * (2.0 if short.names & QUADRATIC else 1.0)
+    return bool(short.size * times**doublings <= MOST_WORK)
+
+
+def _labelled(rule: Transform) -> Iterator[dict[str, int]]:
+    """As many labels as classes, of more classes than a byte has numbers and as few else as may be."""
+    for text in rule.shapes.values():
+        most, axes = below(text), axes_named(text)
+        if most and not most.isdigit() and axes and not any(axis.isdigit() for axis in axes):
+            lengths = {**dict.fromkeys(axes, 1), axes[-1]: CLASSES, most: CLASSES}
+            if _few(rule, lengths):
+                yield lengths
 
 
 def _even(lengths: dict[str, int] | None) -> dict[str, int] | None:

@@ -10,6 +10,7 @@ the way is a matter of how a program is written (`x + (hard - x)`, a mask as a f
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
@@ -21,6 +22,7 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.calls import SHAPES, small_run
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.extremes import MOST
+from refgrad.oracle.inputs.sizes import EXACT
 from refgrad.tracing import Plan, free_values
 
 #: NaN and infinities, by the name of the situation in which it is driven
@@ -186,7 +188,9 @@ def undefined_inputs(cases: Cases, plan: Plan, chosen: bool = False) -> dict[str
         plan: the estimator's, of an array of two axes.
         chosen: whether what is decided on NaN is a named behaviour, of which no other program need know.
     """
-    few = [arrays for arrays in cases.arrays if arrays["x"].ndim == 2 and 4 < arrays["x"].size <= MOST][-2:]
+    shapes = [a["x"].shape for a in cases.arrays]
+    kept = [len(s) == 2 and 4 < math.prod(s) <= MOST and s not in EXACT for s in shapes]
+    few = [arrays for arrays, wanted in zip(cases.arrays, kept, strict=True) if wanted][-2:]
     found, graph = {}, plan.graph
     nan = followed(graph, "x") - (_deciding(graph) if chosen else frozenset())
     masked = {n for n, node in graph.outputs.items() if any(_masks(each, "x") for each in walk(node))}

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from refgrad.oracle.inputs import masks
-from refgrad.oracle.inputs.sizes import DECIDED_AT_THE_END, DECIDED_IN_ROWS, MATRICES, ROWS_OF_BLOCKS, SHAPES
+from refgrad.oracle.inputs.sizes import (
+    DECIDED_AT_THE_END,
+    DECIDED_IN_ROWS,
+    EXACT,
+    MATRICES,
+    ROWS_OF_BLOCKS,
+    SHAPES,
+    WHOLE_BLOCKS,
+)
 from refgrad.rule import rules
 from refgrad.sparsity import L1Filters, Magnitude, NOfM, Wanda
 from refgrad.sparsity.base import Mask
@@ -47,7 +55,7 @@ def test_rules_of_rows_and_units_are_driven_in_two_axes(rule: Mask, shapes: obje
     assert made is not None
     found = {arrays["w"].shape for arrays in made.arrays}
     ends = DECIDED_AT_THE_END if shapes is SHAPES else DECIDED_IN_ROWS
-    assert found <= {*shapes, *ends, *ROWS_OF_BLOCKS, masks.MANY_BLOCKS}  # type: ignore[call-overload]
+    assert found <= {*shapes, *ends, *ROWS_OF_BLOCKS, masks.MANY_BLOCKS, *EXACT, *WHOLE_BLOCKS}  # type: ignore[call-overload]
     assert masks.MANY_BLOCKS in found
     assert ((3, 4, 5) in found) == (shapes is SHAPES)
 

@@ -84,7 +84,7 @@ def sizes(rule: Quantizer, dtype: np.dtype, seed: int, large: bool, shapes: Shap
         return taken(make, shapes, seed)
     found = taken(make, [*own, *BLOCKS], seed)
     found = with_large(found, make, "x", seed) if large else found
-    whole = (*WHOLE, *WHOLE_ROWS, *WHOLE_BLOCKS, *WHOLE_WIDE)
+    whole: Sequence[tuple[int, ...]] = (*WHOLE, *WHOLE_ROWS, *WHOLE_BLOCKS, *WHOLE_WIDE)
     if own is SMALL:
         whole = WHOLE_SMALL
     elif not large:

@@ -94,7 +94,7 @@ class TransformKind(Stateless):
         for usual in super().situations(rule, asked):
             said = f"{'; '.join(left_out)} (the formula itself gives NaN there)" if left_out else ""
             yield replace(usual, left_out=said) if usual.name == SHAPES else usual
-        cases = sizes(rule, asked.dtype, asked.seed, [], exact=False)
+        cases = sizes(rule, asked.dtype, asked.seed, [])
         for name, how_many in product(VALUES, EVERY):
             made = {} if cases is None else not_finite(cases, rule.primary, partial(self._takes, rule), how_many)
             each = made.get(name)

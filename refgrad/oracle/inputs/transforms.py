@@ -75,15 +75,12 @@ def _labels(random: np.random.Generator, count: int, shape: tuple[int, ...]) -> 
     return random.permutation(np.concatenate([np.arange(count), random.integers(0, count, size - count)])).reshape(shape)
 
 
-def sizes(
-    rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | None = None, exact: bool = True
-) -> Cases | None:
+def sizes(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | None = None) -> Cases | None:
     """A case for each of several lengths of the rule's axes, all of one length, and each axis alone of another.
 
     Args:
         rule: the rule; of a user's, every axis is long in turn.
         dtype, seed: of the arrays.
-        exact: whether lengths are there too that are widths of vectors and of blocks, after all others.
         left_out: is filled with the cases whose result the rule itself has as NaN, such as a variance of one number.
     """
     own = is_own(type(rule))
@@ -95,7 +92,7 @@ def sizes(
     found: dict[str, Mapping[str, np.ndarray]] = {}
     taken: list[dict[str, int]] = []
     evened = [] if own else list(map(_even, wanted))
-    for number, lengths in enumerate([*wanted, *evened, *(_exact(rule, axes) if exact else ())]):
+    for number, lengths in enumerate([*wanted, *evened, *_exact(rule, axes)]):
         again = len(wanted) <= number < len(wanted) + len(evened) and any(_even(o) == lengths for o in taken)
         if lengths is None or lengths in taken or again:
             continue

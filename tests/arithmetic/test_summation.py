@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -29,6 +30,7 @@ def multiplied(a: Any, b: Any) -> Any:
     return a @ b
 
 
+@functools.cache
 def depth_of_numpy(n: int) -> int:
     """Additions above a term of NumPy's sum along the last axis: eight lanes of up to 128 terms, and halves of more."""
     if n <= 8:

@@ -62,7 +62,7 @@ def after(count: int) -> Any:
 @pytest.mark.parametrize(("count", "named"), [(0, False), (1, False), (2, False), (5, True), (9, True)])
 def test_few_answers_are_named_nothing(count: int, named: bool) -> None:
     found = refgrad.identify(after(count), SGD(lr=0.1), steps=10)
-    assert found.outcome == (UNJUDGED if not count else MISBEHAVES)
+    assert found.outcome == MISBEHAVES
     assert [e.title for e in found.explanations] == (["SGD(lr=0.1)"] if named else [])
     assert any("too little to say what it is" in note for note in found.notes) != named
 

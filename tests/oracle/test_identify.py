@@ -223,7 +223,7 @@ def test_whatever_raises_is_a_fault() -> None:
         raise ZeroDivisionError("by zero")
 
     found = refgrad.identify(raises, AdamW)
-    assert found.exit_code == 2
+    assert (found.outcome, found.exit_code) == ("misbehaves", 1)
     assert found.faults[0].kind == "raised"
 
 

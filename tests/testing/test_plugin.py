@@ -216,6 +216,10 @@ def test_twice():
 def test_number():
     return 3
 
+@pytest.mark.refgrad(AdamW(), isolate=False)
+def test_nothing():
+    numpy_adamw.adamw
+
 @pytest.mark.refgrad(AdamW(), isolate=False, options={"fusd": True})
 def test_option():
     return numpy_adamw.adamw
@@ -230,8 +234,9 @@ def test_of_a_class():
 def test_a_test_that_cannot_be_judged_says_why_in_a_line(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(MISUSES)
     result = pytester.runpytest_inprocess(*_plugin())
-    result.assert_outcomes(failed=5)
+    result.assert_outcomes(failed=6)
     text = result.stdout.str()
+    assert "test_nothing returned None; legal: a candidate" in text
     assert "test_async is async; legal: a plain function" in text
     assert "test_twice has @pytest.mark.refgrad twice; legal: one rule a test" in text
     assert "is an int; legal: a torch.optim.Optimizer class" in text

@@ -355,7 +355,9 @@ def _check_below(name: str, word: str, text: str, axes: Mapping[str, str]) -> No
     most = below(text)
     if not wholes or (len(wholes) == 1 and "+" not in text and (most in known or (most.isdigit() and int(most)))):
         return
-    legal = f"one {BELOW} and an axis of an array or a number, such as 'batch {BELOW}class' where another has 'batch class'"
+    legal = (
+        f"one {BELOW} and an axis of an array or a number, such as 'batch {BELOW}class' where another has 'batch class'"
+    )
     raise bad_argument(f"what is said of {name}'s {word}", text, legal)
 
 

@@ -22,7 +22,17 @@ PACKAGE = Path(refgrad.__file__).parent
 
 #: the house from the ground up: a room may import the rooms of the layers below its own, and its own modules
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("citation", "errors", "child_process", "float_environment", "projections", "version", "layout", "rooms", "whole_file"),
+    (
+        "citation",
+        "errors",
+        "child_process",
+        "float_environment",
+        "projections",
+        "version",
+        "layout",
+        "rooms",
+        "whole_file",
+    ),
     ("trees", "json_log", "registry"),
     ("derived", "foreign_arrays"),
     ("axes", "legal"),

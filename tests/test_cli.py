@@ -112,7 +112,10 @@ def test_verify_as_json_is_the_verdict(run: Run) -> None:
 
 
 def test_commands_that_judge_take_the_same_options() -> None:
-    told = {name: {each.name: each for each in main.commands[name].params} for name in ("verify", "identify", "judge", "compare")}
+    told = {
+        name: {each.name: each for each in main.commands[name].params}
+        for name in ("verify", "identify", "judge", "compare")
+    }
     for name in ("steps", "dtype", "seed", "policy", "time_limit", "as_json"):
         assert len({str(each[name].to_info_dict()) for each in told.values()}) == 1, name
     for name in ("secret_seed", "no_shrink", "no_explain"):

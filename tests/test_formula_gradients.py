@@ -133,7 +133,8 @@ def test_derived_gradients_are_those_of_torch(name: str) -> None:
     }
     rule, random = GALLERY[name]().backward, np.random.default_rng(3)
     arrays = {
-        n: a if whole_numbers(a) else random.standard_normal(a.shape) for n, a in rule.drawn(rule.lengths, random).items()
+        n: a if whole_numbers(a) else random.standard_normal(a.shape)
+        for n, a in rule.drawn(rule.lengths, random).items()
     }
     own = {
         n: torch.tensor(a, requires_grad=not whole_numbers(a)) for n, a in arrays.items() if n in GALLERY[name].shapes
@@ -310,7 +311,10 @@ def test_a_backward_is_shown_by_what_it_computes() -> None:
     [
         ("rmsnorm.bakward", "did you mean 'refgrad.examples.formulas:rmsnorm.backward'?"),
         ("rmsnrm.backward", "did you mean 'refgrad.examples.formulas:rmsnorm.backward'?"),
-        ("rotary.backwrd", "rotary has no backward; legal: the arrays whose gradients are meant, as in @refgrad.formula"),
+        (
+            "rotary.backwrd",
+            "rotary has no backward; legal: the arrays whose gradients are meant, as in @refgrad.formula",
+        ),
     ],
 )
 def test_a_misspelt_backward_is_met_with_what_was_meant(name: str, said: str) -> None:

@@ -34,7 +34,16 @@ INFIX: Mapping[str, tuple[str, int]] = {
     "power": ("**", POWER),
 }
 #: comparisons, which always stand in brackets
-COMPARED: Mapping[str, str] = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=", "and": "&", "or": "|"}
+COMPARED: Mapping[str, str] = {
+    "lt": "<",
+    "le": "<=",
+    "gt": ">",
+    "ge": ">=",
+    "eq": "==",
+    "ne": "!=",
+    "and": "&",
+    "or": "|",
+}
 #: from so many characters on an operand gets a line of its own
 LONGEST = 96
 #: functions that a reader need not see: what is added or multiplied is broadcast anyway
@@ -175,7 +184,9 @@ def _made(op: str, function: Callable[..., Any], args: Sequence[Any], how: Mappi
     return Written(found, op, args, how) if isinstance(found, np.ndarray | np.generic) else found
 
 
-def lines(body: Callable[..., Mapping[str, Any]], runs: Sequence[tuple[Mapping[str, Any], Mapping[str, int]]]) -> list[str]:
+def lines(
+    body: Callable[..., Mapping[str, Any]], runs: Sequence[tuple[Mapping[str, Any], Mapping[str, int]]]
+) -> list[str]:
     """A body as assignments, in an order in which they can be computed.
 
     Args:
@@ -296,7 +307,9 @@ class _Writer:
         """A number, which may be a length; a shape; or whatever Python writes."""
         if isinstance(one, list | tuple):
             texts = [self._written(pair)[0] for pair in zip(one, other, strict=True)]
-            return f"[{', '.join(texts)}]" if isinstance(one, list) else f"({', '.join(texts)}{',' * (len(texts) == 1)})"
+            return (
+                f"[{', '.join(texts)}]" if isinstance(one, list) else f"({', '.join(texts)}{',' * (len(texts) == 1)})"
+            )
         if isinstance(one, np.ndarray):
             return f"{one.item():g}" if one.size == 1 else "places" if one.dtype.kind in "iub" else "numbers"
         if isinstance(one, bool | str) or one is None:

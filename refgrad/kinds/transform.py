@@ -221,7 +221,9 @@ class TransformKind(Stateless):
         for mutation in _met(written, {n: a for n, a in arrays.items() if n in written.shapes}):
             yield mutation.words, mutation.sentence, {REPLACED: mutation}
         # a term that is left out says more than one whose sign cancels the other
-        derived = sorted(_met(rule, arrays) if _is_gradient(rule) else (), key=lambda m: m.by not in ("first", "second"))
+        derived = sorted(
+            _met(rule, arrays) if _is_gradient(rule) else (), key=lambda m: m.by not in ("first", "second")
+        )
         for mutation in derived:
             if mutation.place.derived_from and mutation.by in IN_DERIVATIVES:
                 yield mutation.words, mutation.sentence, {REPLACED: mutation}

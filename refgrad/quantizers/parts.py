@@ -68,7 +68,9 @@ class Part:
         """In words, which numbers are legal."""
         if self.whole:
             return f"whole numbers from {self.low} to {self.high}"
-        legal = "numbers" if self.low == -math.inf else "positive numbers" if self.low else "numbers that are not negative"
+        legal = (
+            "numbers" if self.low == -math.inf else "positive numbers" if self.low else "numbers that are not negative"
+        )
         return f"{legal}, or NaN" if self.nan else legal
 
 

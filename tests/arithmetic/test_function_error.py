@@ -24,7 +24,11 @@ def test_a_library_may_be_off_by_four_units(name: str) -> None:
     assert (found.bound() <= 32 * units).all()
 
 
-MORE = {"exp2": (lambda x: mpmath.mpf(2) ** x, X), "log2": (lambda x: mpmath.log(x, 2), np.abs(X)), "arctan": (mpmath.atan, X)}
+MORE = {
+    "exp2": (lambda x: mpmath.mpf(2) ** x, X),
+    "log2": (lambda x: mpmath.log(x, 2), np.abs(X)),
+    "arctan": (mpmath.atan, X),
+}
 
 
 @pytest.mark.parametrize("name", MORE)

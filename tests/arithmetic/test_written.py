@@ -55,7 +55,10 @@ def test_lengths_are_named_and_numbers_are_not() -> None:
         (lambda x: {"y": -(x - (x + 1.0))}, "y = -(x - (x + 1))"),
         (lambda x: {"y": np.where(x > 0.0, x, np.maximum(x, 2.0))}, "y = np.where((x > 0), x, np.maximum(x, 2))"),
         (lambda x: {"y": x[1:, None] ** 3}, "y = x[1:, None]**3"),
-        (lambda x: {"y": np.sum(x.reshape(1, -1), axis=(0,), keepdims=True).reshape(-1)}, "y = np.sum(x.reshape, axis=0)"),
+        (
+            lambda x: {"y": np.sum(x.reshape(1, -1), axis=(0,), keepdims=True).reshape(-1)},
+            "y = np.sum(x.reshape, axis=0)",
+        ),
         (lambda x: {"y": np.stack([x, 2.0 * x])}, "y = np.stack([x, 2 * x])"),
         (lambda x: {"y": x.T @ x}, "y = x.T @ x"),
     ],

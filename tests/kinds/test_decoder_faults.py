@@ -49,7 +49,9 @@ def test_it_is_undone_and_nothing_else_is(format: str) -> None:
         assert np.array_equal(undone, right, equal_nan=True)
         assert np.array_equal(np.signbit(undone), np.signbit(right))
         departs = fault.undone(codes, right)  # what is right has not that fault
-        assert not np.array_equal(departs, right, equal_nan=True) or not np.array_equal(np.signbit(departs), np.signbit(right))
+        assert not np.array_equal(departs, right, equal_nan=True) or not np.array_equal(
+            np.signbit(departs), np.signbit(right)
+        )
 
 
 def test_what_is_no_cast_has_none() -> None:

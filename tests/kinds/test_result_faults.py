@@ -49,10 +49,17 @@ def test_labels_are_read_otherwise(shift: int | None, rows: list[int], words: st
 
 def test_every_result_has_its_faults_and_one_alone_none_for_all_together() -> None:
     several, one = (list(faults_of(rule, _arrays(rule))) for rule in (LINEAR, gallery.attention()))
-    assert {fault.result for fault in several if isinstance(fault, ResultFault)} == {"grad_x", "grad_weight", "grad_bias", ""}
+    assert {fault.result for fault in several if isinstance(fault, ResultFault)} == {
+        "grad_x",
+        "grad_weight",
+        "grad_bias",
+        "",
+    }
     assert ResultFault("result", "scale", True) in one
     assert ResultFault("", "twice") not in one
-    labels = [fault for fault in faults_of(gallery.embedding(), _arrays(gallery.embedding())) if isinstance(fault, LabelFault)]
+    labels = [
+        fault for fault in faults_of(gallery.embedding(), _arrays(gallery.embedding())) if isinstance(fault, LabelFault)
+    ]
     assert [fault.shift for fault in labels] == [1, -1, None]
 
 

@@ -80,7 +80,9 @@ def but_one(part: np.ndarray, value: float) -> np.ndarray:
     return found
 
 
-def of(kept: Quantized, which: Callable[[str, np.ndarray], bool], change: Callable[[np.ndarray], Any]) -> list[Quantized]:
+def of(
+    kept: Quantized, which: Callable[[str, np.ndarray], bool], change: Callable[[np.ndarray], Any]
+) -> list[Quantized]:
     """The same, with one of some parts being another one."""
     return [replace(kept, arrays={**kept.arrays, n: change(a)}) for n, a in kept.arrays.items() if which(n, a)]
 
@@ -186,7 +188,12 @@ def test_every_part_is_declared_and_is_what_is_kept_of_any_array(name: str) -> N
 @pytest.mark.parametrize(
     ("name", "part", "change", "message"),
     [
-        ("TopK", "indices", lambda a: but_one(a, -1), r"quantized\['indices'\] is -1; legal: whole numbers from 0 to 1023"),
+        (
+            "TopK",
+            "indices",
+            lambda a: but_one(a, -1),
+            r"quantized\['indices'\] is -1; legal: whole numbers from 0 to 1023",
+        ),
         ("TopK", "indices", lambda a: but_one(a, a[1]), "twice'; legal: whole numbers from 0 to 1023, each once"),
         ("TopK", "values", lambda a: a[:1], r"quantized\['values'\] has shape \(1,\); legal: \(10,\)"),
         ("PowerSGD", "p", lambda a: a[:, :1], r"quantized\['p'\] has shape \(4, 1\); legal: \(4, 2\)"),
@@ -291,7 +298,9 @@ def test_a_silent_rule_computes_the_same_where_numpy_raises(name: str) -> None:
 
 def test_a_part_that_the_rule_has_not_is_refused_with_the_nearest_that_it_has() -> None:
     rule, kept = quantized("NF4")
-    with pytest.raises(ArgumentError, match=r"quantized has 'abs_max'; did you mean 'absmax'\?; legal: no other parts than"):
+    with pytest.raises(
+        ArgumentError, match=r"quantized has 'abs_max'; did you mean 'absmax'\?; legal: no other parts than"
+    ):
         rule.dequantize(replace(kept, arrays={**kept.arrays, "abs_max": kept["absmax"]}))
 
 

@@ -267,7 +267,9 @@ def longer_runs(claim: Claim, run: Judgement) -> Judgement:
         anyhow = asked.judge(record)
         for name, counted in blocked.counts.items():
             longer[name] += counted.outside - anyhow.counts[name].outside
-    found.notes += [f"{LONGER}: {count} elements of {name} are outside {HOW}" for name, count in longer.items() if count > 0]
+    found.notes += [
+        f"{LONGER}: {count} elements of {name} are outside {HOW}" for name, count in longer.items() if count > 0
+    ]
     return found
 
 

@@ -104,7 +104,9 @@ def _cases(claim: Rule) -> list[Arrays]:
     return [arrays for cases in made for arrays in cases.arrays]
 
 
-@functools.lru_cache(maxsize=64)  # as many as are compared with one another (`refgrad.oracle.fitting.COMPARED`), and more
+@functools.lru_cache(
+    maxsize=64
+)  # as many as are compared with one another (`refgrad.oracle.fitting.COMPARED`), and more
 def _literal(claim: Rule, rule: Rule, mutations: tuple[Any, ...]) -> list[np.ndarray] | None:
     """What a rule without state, its graph rewritten, gives in float64 for cases of a claim; None if it is not defined."""
     kind, found, change = kind_of(rule), list[np.ndarray](), Change("", "", mutations=mutations)

@@ -72,7 +72,9 @@ def _labels(random: np.random.Generator, count: int, shape: tuple[int, ...]) -> 
     size = math.prod(shape)
     if size < count:
         return random.integers(0, count, shape)
-    return random.permutation(np.concatenate([np.arange(count), random.integers(0, count, size - count)])).reshape(shape)
+    return random.permutation(np.concatenate([np.arange(count), random.integers(0, count, size - count)])).reshape(
+        shape
+    )
 
 
 def sizes(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | None = None) -> Cases | None:

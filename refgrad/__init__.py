@@ -9,7 +9,7 @@ from refgrad.errors import ArgumentError, CandidateError, RefgradError
 from refgrad.version import VERSION
 
 if TYPE_CHECKING:
-    from refgrad import estimators, optimizers, quantizers, sparsity
+    from refgrad import estimators, gradients, optimizers, quantizers, sparsity
     from refgrad.audits.audit import audit
     from refgrad.audits.found import Audit
     from refgrad.audits.recorder import record
@@ -56,6 +56,7 @@ __all__ = [
     "compare",
     "estimators",
     "formula",
+    "gradients",
     "identify",
     "logsumexp",
     "one_hot",
@@ -75,7 +76,7 @@ __all__ = [
 ]
 
 #: packages that are imported when they are first asked for
-_PACKAGES = ("estimators", "optimizers", "quantizers", "sparsity")
+_PACKAGES = ("estimators", "gradients", "optimizers", "quantizers", "sparsity")
 _LATER = {
     "audit": "refgrad.audits.audit",
     "Audit": "refgrad.audits.found",

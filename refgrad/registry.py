@@ -16,7 +16,7 @@ from refgrad.rooms import load
 REGISTRY: dict[str, Any] = {}
 
 #: the packages that hold refgrad's own rules
-ROOMS = ("optimizers", "quantizers", "estimators", "sparsity")
+ROOMS = ("optimizers", "quantizers", "estimators", "sparsity", "gradients")
 
 
 def is_own(cls: type) -> bool:

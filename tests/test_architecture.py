@@ -46,7 +46,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sparsity.counts",),
     ("sparsity.base",),  # what a mask is: estimators choose by masks, and sparse training estimates
     ("optimizers", "estimators"),
-    ("quantizers", "sparsity"),
+    ("quantizers", "sparsity", "gradients"),
     ("formula_gradients", "formula_forms"),
     ("formulas",),
     ("candidates",),
@@ -299,7 +299,7 @@ def loaded(text: str) -> list[str]:
 
 def test_importing_refgrad_loads_nothing_heavy() -> None:
     rules, questions = (
-        "optimizers, quantizers, estimators, sparsity",
+        "optimizers, quantizers, estimators, sparsity, gradients",
         "refgrad.verify, refgrad.identify, refgrad.survey",
     )
     assert loaded(f"import refgrad; from refgrad import {rules}; {questions}, refgrad.Inputs") == []

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 #: the packages that hold the rules, as `refgrad.rule.ROOMS` has them
-ROOMS = ("optimizers", "quantizers", "estimators", "sparsity")
+ROOMS = ("optimizers", "quantizers", "estimators", "sparsity", "gradients")
 #: what they export besides rules
 OTHERS = frozenset({"Estimator", "Optimizer", "PercentileClipping", "Quantized", "Quantizer"})
 

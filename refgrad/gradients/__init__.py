@@ -1,0 +1,14 @@
+"""Functions of gradients between tasks, workers, examples, images, domains and solvers; one module a subject."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from refgrad.rooms import on_demand
+
+if TYPE_CHECKING:
+    from refgrad.gradients.balancing import MagnitudeInvariantEncoding
+
+__getattr__, __dir__ = on_demand(__name__)
+
+__all__ = ["MagnitudeInvariantEncoding"]

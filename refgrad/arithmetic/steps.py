@@ -230,14 +230,13 @@ class Nearest:
         """Of one number, in exact arithmetic: by its distances from the two values around it."""
         if self.ties in ROUNDED_MIDPOINTS:
             raise bad_argument("ties", self.ties, "a rule with exact midpoints")
-        values = [Fraction(v) for v in self.values]
-        upper = bisect_right(values, x)
-        if upper in (0, len(values)):
-            return values[max(upper - 1, 0)]
-        lower = bisect_left(values, values[upper - 1])
-        to_lower, to_upper = x - values[upper - 1], values[upper] - x
-        goes_up = to_upper < to_lower or (to_upper == to_lower and bool(self._tie_goes_up(lower)))
-        return values[upper if goes_up else upper - 1]
+        upper = bisect_right(self.values, x)  # Python compares floats with fractions exactly
+        if upper in (0, len(self.values)):
+            return Fraction(self.values[max(upper - 1, 0)])
+        below, above = map(Fraction, self.values[upper - 1 : upper + 1])
+        lower = bisect_left(self.values, below)
+        goes_up = above - x < x - below or (above - x == x - below and bool(self._tie_goes_up(lower)))
+        return above if goes_up else below
 
     def adjacent(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """True where they are neighbours in the table."""

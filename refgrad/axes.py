@@ -38,6 +38,9 @@ RIGHT: Axes = ("j", "j'")
 THIN: Axes = ("side", "rank")
 LOW: Axes = ("low i", "low j")
 
+#: numbers that are read by their places, of which there may be any number
+TABLE: Axes = ("place",)
+
 #: what a fold takes to leave one number a row, or one a column
 EACH_ROW: Axes = ("j",)
 EACH_COLUMN: Axes = ("i",)
@@ -70,6 +73,7 @@ def described(axes: Axes) -> str:
         RIGHT: "a square matrix of the columns",
         THIN: "a basis of a subspace",
         LOW: "an array in a subspace",
+        TABLE: "a table",
     }
     return known.get(axes) or f"one number a {one_of(axes)}"
 

@@ -73,6 +73,8 @@ def apply(op: str, args: Sequence[Any], over: Any = None) -> Any:
         return Exact(np.asarray([exact(mpmath, list(row), over) for row in rows], dtype=object).reshape(shape))
     if record.kind == "matrix":
         return Exact(exact(exact_matrices, *values, over))
+    if record.kind == "look-up":
+        return Exact(exact(mpmath, *values))
     more = (over,) if record.attributed else ()
     return Exact(np.frompyfunc(lambda *x: exact(mpmath, *x, *more), len(values), 1)(*values))
 

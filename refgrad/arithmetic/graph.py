@@ -9,7 +9,7 @@ from typing import Any
 from refgrad.arithmetic.carrier import REDUCED, Carrier
 from refgrad.arithmetic.operations import BOOLEAN, MATRIX, OPERATIONS, REDUCTIONS, SELECTIONS
 from refgrad.arithmetic.scalar_math import Expr, Scalar, Scope, name
-from refgrad.axes import ELEMENT, NUMBER, Axes, after, broadcasts, joint, left_by
+from refgrad.axes import ELEMENT, NUMBER, TABLE, Axes, after, broadcasts, joint, left_by
 from refgrad.errors import TraceError
 
 
@@ -70,7 +70,7 @@ class Graph:
 
     def matrix(self) -> bool:
         """True if some operation is one on matrices, or some value a square matrix."""
-        return any(n.op in MATRIX for n in self.nodes) or not all(map(broadcasts, self._axes()))
+        return any(n.op in MATRIX for n in self.nodes) or not all(broadcasts(a) or a == TABLE for a in self._axes())
 
     def not_unique(self) -> frozenset[str]:
         """The outputs that have no truth of their own, others being given: some operation that they need has none."""
@@ -139,11 +139,10 @@ def axes_of(op: str, operands: Sequence[Axes], attribute: Any, ndim: int) -> Axe
     """
     if op in REDUCTIONS:
         return after(operands[0], attribute)
-    if op not in MATRIX:
+    own = OPERATIONS[op].axes if op in OPERATIONS else None
+    if own is None:
         return joint(operands)
-    of_matrices = OPERATIONS[op].axes
-    assert of_matrices is not None
-    return of_matrices(operands, attribute) if ndim else ELEMENT
+    return own(operands, attribute) if ndim else ELEMENT
 
 
 @dataclass

@@ -44,6 +44,19 @@ def length(x: Any, over: Over = "tensor") -> Any:
     return number_like(terms(np.shape(x), folded(over)), x)
 
 
+def look_up(table: Any, places: Any) -> Any:
+    """Numbers of a table.
+
+    Args:
+        table: a vector.
+        places: whole numbers from 0 on, of any shape, which the table has.
+    """
+    if isinstance(table, Carrier) or isinstance(places, Carrier):
+        carrier = table if isinstance(table, Carrier) else places
+        return carrier._apply("look_up", table, places)
+    return OPERATIONS["look_up"](table, places)
+
+
 def newton_schulz(x: Any, polynomials: Sequence[Sequence[Any]], precision: str = "working") -> Any:
     """Odd polynomials of the matrix X, its first axis by all others, one after the other: a X + (b A + c A A) X, A = X X^T.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from refgrad.arithmetic.graph import Graph, Node
 from refgrad.arithmetic.operations import REDUCTIONS
-from refgrad.axes import COLUMN, EACH_COLUMN, EACH_ROW, ELEMENT, NUMBER, ROW, TENSOR, Axes
+from refgrad.axes import COLUMN, EACH_COLUMN, EACH_ROW, ELEMENT, NUMBER, ROW, TABLE, TENSOR, Axes
 
 #: the axes that one pass folds, in the order of such passes: those of each row, of each column, and all
 FOLDS: tuple[Axes, ...] = (EACH_ROW, EACH_COLUMN, ELEMENT)
@@ -35,6 +35,11 @@ class Pass:
     def over(self) -> Axes:
         """The names of the axes that its reductions fold; none for the pass that stores."""
         return self.reductions[0].attribute if self.reductions else ()
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables that it reads at places, by the names of their arrays."""
+        return [a.attribute for n in self.nodes for a in n.args if a.axes == TABLE]
 
 
 def is_element(node: Node) -> bool:

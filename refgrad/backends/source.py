@@ -10,6 +10,7 @@ import numpy as np
 from refgrad.arithmetic import elementary
 from refgrad.arithmetic.graph import Graph, Node, walk
 from refgrad.arithmetic.operations import OPERATIONS
+from refgrad.axes import TABLE
 from refgrad.backends.dialect import NUMBA, Array, Dialect
 from refgrad.backends.writer import Writer
 
@@ -161,7 +162,9 @@ def elements(w: Writer, nodes: Sequence[Node], near: bool = False) -> None:
 
 
 def _element(w: Writer, node: Node) -> None:
-    result, names = f"x{node.index}", [f"x{a.index}" for a in node.args]
+    # of a table no element is read but at its places
+    result = f"x{node.index}"
+    names = [variable(a.attribute) if a.axes == TABLE else f"x{a.index}" for a in node.args]
     w.begin(result)
     if node.op == "input":
         value, load = f"{variable(node.attribute)}[i]", w.loads.get(node.attribute)

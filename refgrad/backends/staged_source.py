@@ -86,7 +86,7 @@ def read_later(graph: Graph, swept: Sequence[Pass]) -> frozenset[int]:
 def _pass_source(graph: Graph, sweep: Pass, w: Writer, title: str, kept: Mapping[str, Stored]) -> PassSource:
     stored = {} if sweep.reductions else outputs(graph)
     inputs = [n.attribute for n in sweep.nodes if n.op == "input"]
-    arrays = tuple(dict.fromkeys([*inputs, *stored]))
+    arrays = tuple(dict.fromkeys([*inputs, *sweep.tables, *stored]))
     used = {a.index for n in sweep.nodes for a in n.args} | {n.index for n in stored.values()}
     used |= {n.args[0].index for n in sweep.reductions}
     scalars = [n for n in graph.nodes if n.op == "scalar" and n.index in used]

@@ -8,9 +8,13 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.arithmetic.dtypes import finite
+from refgrad.arithmetic.primitives import look_up
 from refgrad.arithmetic.rounding import check_codes, gathered
+from refgrad.arithmetic.steps import WholeCodes
+from refgrad.axes import TABLE, Axes
 from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Ends, Quantizer, around
+from refgrad.quantizers.decoding import Decoded
 from refgrad.quantizers.parts import Part, numbers, whole
 from refgrad.rule import Choice, Citation, Whole, by
 
@@ -130,7 +134,7 @@ def _one_more(cost: np.ndarray, spread: Callable[..., np.ndarray], layer: int) -
     return new, chosen
 
 
-class Codebook(Quantizer):
+class Codebook(Decoded):
     """A table of values found from the array itself, and for each element the number of one of them.
 
     Parts: ``codebook``, in the working dtype, ascending; ``codes``, uint8. Everything is computed in float64; an element
@@ -173,12 +177,34 @@ class Codebook(Quantizer):
         """A codebook of any length, and codes shaped like the array."""
         return {"codebook": numbers("codebook", (None,)), "codes": whole(shape)}
 
+    @property
+    def read_codes(self) -> WholeCodes:
+        """Whole numbers."""
+        return WholeCodes("uint8")
+
+    def part_axes(self) -> Mapping[str, Axes]:
+        """The codebook, whose length is its own."""
+        return {"codebook": TABLE}
+
+    def opened(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """Codes and codebook; `ArgumentError` for a code that is not in it."""
+        codebook, codes = self._checked(arrays)
+        return {"codes": codes, "codebook": codebook}
+
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-        """The codebook's values; `ArgumentError` for a code that is not in it."""
-        codebook, codes = arrays["codebook"], arrays["codes"]
+        """The codebook's values; codes are places as they are, of which no numbers need be made."""
+        return gathered(*self._checked(arrays))
+
+    def _checked(self, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Codebook and codes."""
+        codebook = arrays["codebook"]
         if codebook.ndim != 1:
             raise bad_argument("quantized['codebook'].shape", codebook.shape, "one axis")
-        return gathered(codebook, check_codes(codes, codebook.size, "quantized['codes']"))
+        return codebook, check_codes(arrays["codes"], codebook.size, "quantized['codes']")
+
+    def restore(self, parts: Mapping[str, Any]) -> Any:
+        """The codebook's values."""
+        return look_up(parts["codebook"], parts["codes"])
 
 
 class KMeans(Codebook):

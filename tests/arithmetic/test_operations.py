@@ -16,8 +16,10 @@ from refgrad.arithmetic.formula import expression
 from refgrad.arithmetic.graph import Builder, Graph, Tracer
 from refgrad.arithmetic.operations import BOOLEAN, ELEMENTWISE, OPERATIONS
 from refgrad.arithmetic.operations.op import Op
+from refgrad.arithmetic.primitives import look_up
 from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.arithmetic.scalar_math import Scope
+from refgrad.axes import ELEMENT, TABLE
 from refgrad.backends import kernels
 from refgrad.backends.source import kernel_source
 
@@ -152,3 +154,23 @@ def test_the_table_loads_neither_mpmath_nor_a_compiler() -> None:
     text = "import refgrad.arithmetic.operations, sys; print(*{'mpmath', 'numba', 'llvmlite'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_numbers_of_a_table_under_every_arithmetic() -> None:
+    builder = Builder(Scope(), 2)
+    table, places = builder.input("table", TABLE), builder.input("places")
+    result = look_up(table, places) * 2.0
+    graph = Graph(builder.live({"y": result.node}), {"y": result.node}, {}, ())
+    assert (result.node.axes, graph.matrix()) == (ELEMENT, False)
+    held = {"table": np.asarray([0.5, -1.0, 3.0, np.inf, 1e-40]), "places": np.asarray([[2.0, 0.0], [1.0, 4.0]])}
+    wanted = np.asarray([[6.0, 1.0], [-2.0, 2e-40]])
+    np.testing.assert_array_equal(look_up(held["table"], held["places"]) * 2.0, wanted)
+    np.testing.assert_array_equal(exact.to_odd(exact.evaluate(graph, held, {})["y"]), wanted)
+    model = Model.of(format_of(np.dtype("float32")), 1, 1, "keep", "tree")
+    given = {"table": Bounded(held["table"], np.asarray([0.25, 0.0, 0.0, 0.0, 0.0])), "places": Bounded(held["places"])}
+    (branch,) = Enclosure(graph, model).branches(given, [Bounded(np.asarray(2.0))], {})
+    np.testing.assert_array_equal(branch.sets["y"].value, wanted)
+    assert branch.sets["y"].bound()[0, 1] >= 0.5
+    assert branch.sets["y"].bound()[0, 0] < 1e-6
+    with pytest.raises(IndexError):
+        look_up(held["table"], np.asarray([5.0]))

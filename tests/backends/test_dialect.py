@@ -20,14 +20,17 @@ from refgrad.arguments import BACKEND
 from refgrad.arithmetic.graph import Builder, Graph
 from refgrad.arithmetic.operations import functions
 from refgrad.arithmetic.scalar_math import Scope
-from refgrad.arithmetic.steps import Integer, Nearest, NearestCode, Ranks, ToFormat, step
+from refgrad.arithmetic.steps import Integer, Nearest, NearestCode, Ranks, ToFormat, WholeCodes, step
 from refgrad.arithmetic.storage import Grid, to_grid
 from refgrad.arithmetic.top_k import TopK
-from refgrad.backends import c_dialect, group_source, kernels, numba_backend, selection, selection_source
+from refgrad.backends import c_dialect, group_source, kernels, numba_backend, row_kernels, selection, selection_source
 from refgrad.backends.compiler import Kernel
 from refgrad.backends.dialect import NUMBA, Dialect
+from refgrad.backends.program import program_of
 from refgrad.backends.source import KernelSource, kernel_source
+from refgrad.backends.step_source import Kept
 from refgrad.optimizers import CAME, LAMB, SGD, SGDP, AdamW, Optimizer
+from refgrad.quantizers import KMeans
 from refgrad.sparsity import NOfM
 from refgrad.tracing import Plan, plan_for
 
@@ -173,6 +176,20 @@ def test_masks_in_c_are_those_of_numba(n: int, m: int, dtype: str, tmp_path: Pat
         masks.append(mask)
     assert (masks[0].sum(axis=1) == n).all()
     assert np.array_equal(*masks)
+
+
+@needs_compiler
+def test_values_of_a_table_in_c_are_those_of_numba(tmp_path: Path) -> None:
+    rule, found = KMeans(clusters=9), []
+    codes, book = np.random.default_rng(2).integers(0, 9, 500).astype(np.uint8), np.linspace(-1, 1, 9)
+    for dialect in (NUMBA, c_dialect.DIALECT):
+        (source,) = program_of(
+            row_kernels.decoder(rule), book.dtype, {"codes": Kept(WholeCodes("uint8"))}, dialect
+        ).sources
+        held = {"codes": codes, "codebook": book, "y": np.empty(500)}
+        made(source, dialect, tmp_path)(0, 500, 500, 500, *(held[a].ctypes.data for a in source.arrays))
+        found.append(held["y"].tobytes())
+    assert found == [book[codes].tobytes()] * 2
 
 
 @pytest.mark.slow

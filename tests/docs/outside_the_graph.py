@@ -8,7 +8,6 @@ _PRODUCTS = "NumPy, and for products of matrices a blocked kernel by hand"
 _LAPACK = f"{_PRODUCTS}; and LAPACK"
 _TABLE = "its table is found in the array itself, by iteration or by dynamic programming"
 _SPARSE = "it keeps places and values, whose number is not that of the elements"
-_TAKEN = "codes are places in a table that is a part itself, and no operation takes numbers from places in an array"
 _PUT = "values are put in their places, whose number is not that of the elements; NumPy does it as fast as a kernel"
 _PARTITION = (
     "the largest are found by one partition of integer keys, which is NumPy's and faster than a kernel (see above)"
@@ -42,13 +41,11 @@ REASONS: Mapping[tuple[str, str], str] = {
     (
         "RoundToNearest",
         "dequantize",
-    ): "each column names its group, which may be any (GPTQ's act_order), and no operation takes numbers from places in an array",
-    ("KMeans", "dequantize"): _TAKEN,
-    ("OptimalCodebook", "dequantize"): _TAKEN,
+    ): "each column names its group, which may be any (GPTQ's act_order): each row would have a table of its own",
     (
         "ProductQuantizer",
         "dequantize",
-    ): "codes are places in tables of vectors that are a part themselves, one for each stretch",
+    ): "codes are places in tables of vectors, one table for each stretch; a kernel's are of numbers",
     ("PowerSGD", "dequantize"): "a product of its two factors, which is BLAS's",
     ("TopK", "dequantize"): _PUT,
     ("RandomK", "dequantize"): _PUT,

@@ -181,10 +181,9 @@ in GGUF's super-blocks the product of a block's scale and a group's.
 Of groups that are neighbours in memory the largest are selected in the kernel that computes their scores (`top_k` of the
 table of operations, 16 a group at most); of long rows and of a whole they are found by one partition, which is NumPy's: on
 one thread it took 0.03, 0.67 and 4.4 ms for half of 2^16, 2^20 and 2^22 keys, and a compiled selection that counts the 16
-high bits and then the 16 low ones 0.19, 1.36 and 6.8 ms (AVX-512, NumPy 2.4). What NumPy takes from a table that is a part of
-what was quantized (`KMeans`, `OptimalCodebook`) a kernel would take in a seventh of the time, 0.34 in place of 2.4 ms for
-2^20 codes; that would be an operation that reads an array at places, which graphs have not. To put 1 of 100 values in their
-places took 0.20 ms, and a kernel 0.19.
+high bits and then the 16 low ones 0.19, 1.36 and 6.8 ms (AVX-512, NumPy 2.4). A table that is a part of what was
+quantized (`KMeans`, `OptimalCodebook`) is read at places by an operation (`look_up`): 0.36 ms for 2^20 codes on one thread,
+where NumPy's own `take` needs 1.0. To put 1 of 100 values in their places took 0.20 ms, and a kernel 0.19.
 
 QSGD's uniforms are rounded down to float32 ahead of its kernel: what is less than a float32 number stays so, and only that.
 It and NUQSGD have two plans each: norms, folded in float64 and rounded once, and codes under these norms. A running sum is no

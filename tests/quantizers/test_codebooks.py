@@ -156,6 +156,19 @@ def test_distances_from_tables_are_distances_to_what_is_stored() -> None:
     assert np.array_equal(rule.distances(query, quantized.arrays), wanted)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+def test_kernels_take_the_values_that_codes_say(dtype: type) -> None:
+    x = np.random.default_rng(5).standard_normal((129, 257)).astype(dtype)
+    for rule in (KMeans(clusters=200, iterations=1), KMeans(clusters=1)):
+        stored = rule.quantize(x)
+        values = stored.arrays["codebook"][stored.arrays["codes"]].astype(dtype)
+        assert rule.dequantize(stored).tobytes() == values.tobytes()
+        by_kernel = rule._by_kernel(stored.arrays, x.shape, np.dtype(dtype))
+        assert by_kernel is not None
+        assert by_kernel.tobytes() == values.tobytes()
+        assert rule.restore(rule.opened(stored.arrays, x.shape)).astype(dtype).tobytes() == values.tobytes()
+
+
 def test_bad_input() -> None:
     for rule in (KMeans(), OptimalCodebook(), ProductQuantizer(subspaces=1)):
         with pytest.raises(ArgumentError, match="NaN or infinities"):

@@ -10,7 +10,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from refgrad.arithmetic.operations import choices, elementwise, functions, matrix, reductions, rewritten, selections
+from refgrad.arithmetic.operations import (
+    choices,
+    elementwise,
+    functions,
+    look_ups,
+    matrix,
+    reductions,
+    rewritten,
+    selections,
+)
 from refgrad.arithmetic.operations.op import Op
 
 _ROWS = (
@@ -21,6 +30,7 @@ _ROWS = (
     *matrix.ROWS,
     *rewritten.ROWS,
     *selections.ROWS,
+    *look_ups.ROWS,
 )
 #: by name
 OPERATIONS: Mapping[str, Op] = {row.name: row for row in _ROWS}

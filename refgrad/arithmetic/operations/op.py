@@ -165,14 +165,14 @@ class Op:
         write: of a `Writer` and the names of operands, the expression that gives it in a kernel. Of a selection: of the keys of
             a row, their type and the attribute; the names of the conditions, one an entry.
         function: of an elementary function, its sequence of float64 operations: of float64, and of a float32 widened to it.
-        kind: "element", "reduction", "matrix" or "selection".
+        kind: "element", "reduction", "matrix", "selection" or "look-up".
         ufuncs: NumPy's functions that mean it.
         operator: the name of Python's operator, without underscores.
         sketch: of float64 arrays, by NumPy's own functions; by default `numpy`.
         boolean: True if its value is true or false.
         rounds: True if a program may round its result in its own way: an elementary function, or a root.
         attributed: True if it has an attribute.
-        axes: of an operation on matrices, the axes of its value from those of its operands and its attribute.
+        axes: of an operation on matrices or a look-up, the axes of its value from those of its operands and its attribute.
         judged: how its results are judged, for the notes of a verdict.
         unique: False if its result has no truth of its own, and is judged by the residuals of what was seen of it.
         fold: of a reduction, how it joins terms.

@@ -94,7 +94,7 @@ def _parts(sweep: Pass, most: int) -> list[Pass]:
 def _stage(graph: Graph, sweep: Pass, w: Writer, title: str, stored: storage.Forms, ahead: Between | None) -> Stage:
     results = {} if sweep.reductions else outputs(graph)
     inputs = [n.attribute for n in sweep.nodes if n.op == "input"]
-    arrays = tuple(dict.fromkeys([*inputs, *results]))
+    arrays = tuple(dict.fromkeys([*inputs, *sweep.tables, *results]))
     kept = {name: stored.get(name, storage.Number(w.kind)) for name in arrays}
     scalars = _scalars(graph, sweep, results)
     small, folded = [f"s{n.index}" for n in sweep.small], [f"r{n.index}" for n in sweep.reductions]

@@ -7,12 +7,17 @@ from functools import cache
 import numpy as np
 import pytest
 
+from refgrad.arithmetic.steps import WholeCodes
+from refgrad.backends import row_kernels
 from refgrad.backends.cuda import staged_source
-from refgrad.backends.cuda.run import program_of
+from refgrad.backends.cuda.run import program_of, run
+from refgrad.backends.cuda.storage import Codes
 from refgrad.errors import ArgumentError
 from refgrad.estimators import Estimator
 from refgrad.optimizers import CAME, LAMB, SM3
+from refgrad.quantizers import KMeans
 from refgrad.rule import Rule
+from refgrad.tracing import free_values
 from tests.backends.covering import cover
 from tests.backends.cuda.conftest import needs_compiler, needs_nvrtc
 from tests.backends.cuda.covered import TIERS, Case, case, covered, is_one_loop, plan, staged
@@ -53,6 +58,20 @@ def test_every_reduction_has_its_bits_where_kernels_are_emulated(
     emulated.compile([source for each in given for source in each.sources()])
     for emulated.seed, each in enumerate(given, 1):
         check(each, emulated)
+
+
+@needs_compiler
+def test_a_table_that_is_handed_in_is_read_at_places(emulated: Emulated) -> None:
+    codes = np.random.default_rng(2).integers(0, 9, (7, 31)).astype(np.uint8)
+    for dtype in (np.float32, np.float64):
+        book = np.linspace(-1, 1, 9).astype(dtype)
+        held = {
+            name: emulated.put(a) for name, a in (("codes", codes), ("codebook", book), ("y", np.empty((7, 31), dtype)))
+        }
+        held["x"] = held["y"]
+        decoder, kept = row_kernels.decoder(KMeans(clusters=9)), {"codes": Codes(WholeCodes("uint8"))}
+        run(decoder, free_values((7, 31), {}), held, emulated, kept, np.dtype(dtype))
+        np.testing.assert_array_equal(held["y"], book[codes])
 
 
 @needs_compiler

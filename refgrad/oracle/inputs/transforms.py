@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from itertools import product
 from types import MappingProxyType
 from typing import Any
@@ -201,9 +202,15 @@ def _largest(rule: Transform, lengths: Mapping[str, int]) -> int:
 
 def _work(rule: Transform, lengths: Mapping[str, int]) -> Work | None:
     """What is computed for arrays of some lengths; None if the rule does not take them."""
-    arrays = generate(rule, 1, np.dtype(np.float32), 0, lengths).arrays[0]
+    return _worked(rule, tuple(sorted(lengths.items())))
+
+
+@lru_cache(maxsize=1024)  # many lengths are asked about by the same two trials
+def _worked(rule: Transform, lengths: tuple[tuple[str, int], ...]) -> Work | None:
+    arrays = generate(rule, 1, np.dtype(np.float32), 0, dict(lengths)).arrays[0]
     work = Work(rule)
     try:
+        rule.check(*arrays.values())
         with np.errstate(all="ignore"):
             work(*arrays.values())
     except (ArgumentError, TypeError, ValueError):

@@ -119,10 +119,15 @@ def shortest(value: float, dtype: Any) -> str:
     return next(text for text in texts if float(round_to(np.asarray(float(text)), grid)) == value)
 
 
+def all_true(known: np.ndarray) -> bool:
+    """True if all of an array of truth values are: of a short one the place of a false one is found before `all` has begun."""
+    return not known.size or bool(known.item(known.argmin()))
+
+
 def finite(x: Any, name: str) -> np.ndarray:
     """An array in float64; `ArgumentError` if one of its numbers is NaN or infinite."""
     x = np.asarray(x, np.float64)
-    if not np.isfinite(x).all():
+    if not all_true(np.isfinite(x)):
         raise ArgumentError(f"{name} holds NaN or infinities; legal: finite numbers")
     return x
 

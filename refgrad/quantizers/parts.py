@@ -13,7 +13,7 @@ import numpy as np
 
 from refgrad.arguments import FROM_ZERO, several
 from refgrad.arithmetic.arrays import plain_array
-from refgrad.arithmetic.dtypes import as_dtype, is_float, working
+from refgrad.arithmetic.dtypes import all_true, as_dtype, is_float, working
 from refgrad.arithmetic.rounding import all_within
 from refgrad.derived import derived
 from refgrad.errors import ArgumentError, bad_argument
@@ -185,7 +185,7 @@ def _places(high: float, array: np.ndarray) -> bool:
                 return False
             last = place
         return bool(last <= high)
-    return bool(array[0] >= 0 and array[-1] <= high and (array[1:] > array[:-1]).all())
+    return array.item(0) >= 0 and array.item(-1) <= high and all_true(array[1:] > array[:-1])
 
 
 def short_way(whole: Callable[..., np.ndarray], record: type) -> Callable[..., np.ndarray]:

@@ -417,6 +417,7 @@ ACROSS: Mapping[str, str] = {
     "optimizers/test_paper.py": "the first family of optimizers, in fifty digits",
     "optimizers/test_stored_packages.py": "narrow parameters against code of others",
     "optimizers/test_radam.py": "RAdam with its scalars in float32, and with terms beside the right ones",
+    "gradients/test_every_rule.py": "every function of gradients, with a fault",
     "sparsity/test_implementations.py": "masks against code of others",
     "sparsity/test_rewritten.py": "every mask and mask update, rewritten rightly and wrongly",
     "optimizers/test_inner_fields.py": "hyperparameters of a rule within a rule",

@@ -121,7 +121,9 @@ def nans(rule: Transform) -> Any:
 
 
 def test_every_transform_has_a_mutant() -> None:
-    assert {type(case[0]).__name__ for case in MUTANTS} == {type(rule).__name__ for rule in RULES}
+    """Those of the room of gradients have theirs in `tests/gradients/test_every_rule.py`."""
+    own = {type(rule).__name__ for rule in RULES if type(rule).__module__.startswith("refgrad.optimizers")}
+    assert {type(case[0]).__name__ for case in MUTANTS} == own
 
 
 @pytest.mark.sample(quick=2)

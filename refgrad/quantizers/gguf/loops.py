@@ -63,8 +63,8 @@ for piece in range(entries):
 HELPERS: Mapping[str, str] = {
     "nearest": """
 def nearest(x, low, high):
-    found = (np.int64(np.float32(x + np.float32(1.5 * 2**23)).view(np.int32)) & 0x7FFFFF) - 0x400000
-    return np.float32(min(max(found, low), high))
+    bits = np.int32(np.float32(x + np.float32(1.5 * 2**23)).view(np.int32) & np.int32(0x7FFFFF))
+    return np.float32(min(max(np.int32(bits - np.int32(0x400000)), np.int32(low)), np.int32(high)))
 """,
     # by the bits, whose order is that of magnitudes, and which a processor compares many at a time; NaN is none
     "extreme": """
@@ -198,9 +198,10 @@ best = error(x, w, b, codes, b, n, scale, low, absolute != 0)
 for t in range(tries + 1):
     step = (np.float32(start) + np.float32(0.1) * np.float32(t) + top) / (high - low)
     sum_q = sum_qq = sum_qx = zero
+    for i in range(n):  # apart from the sums, whose order keeps a processor from doing many at a time
+        trial[0, i] = nearest(step * (x[b, i] - low), 0, levels)
     for i in range(n):
-        q = nearest(step * (x[b, i] - low), 0, levels)
-        trial[0, i] = q
+        q = trial[0, i]
         wq = w[b, i] * q
         sum_q += wq
         sum_qq += wq * q

@@ -90,6 +90,7 @@ def mx(x: np.ndarray, *, logarithm: bool = False, offset: int = 0, away: bool = 
     with np.errstate(all="ignore"):
         exponent = np.floor(np.log2(amax)) if logarithm else np.frexp(amax)[1] - 1
     exponent = np.where(amax > 0, np.clip(exponent - 2 + offset, -127, 127), -127)
+    exponent = np.where(np.isfinite(amax), exponent, 128)  # NaN, whose code is 255
     scaled = np.abs(np.ldexp(rows.astype(np.float64), -exponent[:, None].astype(int)))
     middles = np.asarray([0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0])
     up = [m for i, m in enumerate(middles) if i % 2 or away]  # a tie goes to the even code

@@ -25,7 +25,7 @@ from refgrad.oracle.hypotheses.changes import NONE
 from refgrad.oracle.hypotheses.examined import told_otherwise
 from refgrad.oracle.identification import Identification
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.trials import SECONDS, Trial, related, searched, trials
+from refgrad.oracle.trials import SECONDS, Trial, of_its_shapes, related, searched, trials
 from refgrad.rule import Rule, rules, short_name
 
 #: the kind that is meant where nothing says which
@@ -102,7 +102,8 @@ def identify(
         )
         try:
             with keeping():
-                found = _identification(trials(request, every, claim is not None), claim)
+                tried = trials(request, every, claim is not None)
+                found = _identification(tried if claim is None else of_its_shapes(tried, request), claim)
         except CandidateError as error:
             if guessed and _was_found(error):
                 raise CandidateError(f"{error}; {_other_kinds(kind)}") from None

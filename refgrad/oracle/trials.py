@@ -24,6 +24,7 @@ from refgrad.oracle.hypotheses.run_screen import RunScreen
 from refgrad.oracle.hypotheses.scored import Scored
 from refgrad.oracle.hypotheses.screens import explained, judged, screen_of, telling_screen
 from refgrad.oracle.hypotheses.search import Search
+from refgrad.oracle.hypotheses.shaped import variant_of_shapes
 from refgrad.rule import Rule
 
 #: how many rules with state are tried with their variants, and how many rules are searched in depth
@@ -242,6 +243,21 @@ def _reads(trial: Trial) -> bool:
     """True if a rule has state, and all of its arrays were read."""
     arrays = [n for n, slot in trial.rule.slots().items() if not slot.scalar]
     return bool(arrays) and getattr(trial.search.screen, "locked", False)
+
+
+def of_its_shapes(found: list[Trial], request: Request) -> list[Trial]:
+    """A claim's trial; as the named variant of the claim that has the shapes of the candidate's outputs, if one is what it is.
+
+    Args:
+        found: the trial as the rule that is claimed.
+        request: what was asked.
+    """
+    (trial,) = found
+    shaped = variant_of_shapes(trial.claim, trial.record, trial.claim.judge(trial.record), SECONDS)
+    if shaped is None:
+        return found
+    rule = shaped[1].changed(trial.told)
+    return trials(dataclasses.replace(request, rule=rule), [rule], True)
 
 
 def related(found: list[Trial]) -> list[Trial]:

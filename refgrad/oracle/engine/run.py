@@ -207,9 +207,10 @@ def judge_claim(claim: Claim, explain: Explain) -> Verdict:
     departures: tuple[Departure, ...] = ()
     least: Cases | None = None
     claim, record, tally = run.claim, run.record, run.tally
-    if tally.first is not None and request.explain and not record.unknown:
+    explained = tally.first is not None or any(fault.kind == "shape" for fault in (*record.faults, *tally.faults))
+    if explained and request.explain and not record.unknown:
         departures = _explained(explain, claim, record, tally)
-        if not departures and "function" in vars(type(claim.rule)):
+        if not departures and tally.first is not None and "function" in vars(type(claim.rule)):
             record.notes.append(UNEXPLAINED)
     if tally.first is not None and request.shrink:
         least = _confirmed(claim, smallest(claim.kind, claim.rule, record.cases, tally.first, claim.fails), record)

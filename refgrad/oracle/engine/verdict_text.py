@@ -118,7 +118,7 @@ def _elsewhere(verdict: Any) -> Iterator[Section]:
     Where it is known for sure what the candidate is, only those that are the same are told, or that it agrees with; and none
     where no value is outside, as of a candidate that raised.
     """
-    if verdict.outcome != DIFFERS or not verdict.total.outside:
+    if verdict.outcome != DIFFERS or not (verdict.total.outside or verdict.explanation):
         return
     name, known = verdict.rule.partition("(")[0], verdict.explanation
     others = [line for line in elsewhere.sentences(name) if not line.endswith(f" is {verdict.rule}")]

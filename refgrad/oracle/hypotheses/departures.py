@@ -25,6 +25,7 @@ from refgrad.oracle.hypotheses.relatives import relatives
 from refgrad.oracle.hypotheses.scored import Scored
 from refgrad.oracle.hypotheses.screens import judged, telling_screen
 from refgrad.oracle.hypotheses.search import Search
+from refgrad.oracle.hypotheses.shaped import variant_of_shapes
 from refgrad.oracle.hypotheses.wrapped import wrapped
 from refgrad.rule import short_name
 
@@ -57,6 +58,11 @@ def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]
 
 def meanings(claim: Claim, record: Record, tally: Tally) -> tuple[Meaning, ...]:
     """The same, each with the change that it tells in words."""
+    shaped = variant_of_shapes(claim, record, tally, claim.request.explain)
+    if shaped is not None:
+        return (Meaning(*shaped, claim),)
+    if tally.first is None:  # nothing else is wrong with values
+        return ()
     if (
         claim.situation and claim.rule == claim.request.rule
     ):  # the rule explains ordinary cases, so that no other rule can

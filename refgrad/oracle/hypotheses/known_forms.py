@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from refgrad.kinds.record import Record
 from refgrad.optimizers import elsewhere
 from refgrad.oracle.acceptance.judge import OUTSIDE
+from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.hypotheses.changes import NONE, Change, named, policies
 from refgrad.oracle.hypotheses.run_screen import UNDEFINED
@@ -44,10 +45,10 @@ def _number(rule: Rule, name: str, value: float) -> Change:
     return Change(f"{name}={value:g}", f"{name} is {value:g}, not {getattr(rule, name):g}", "value", {name: value})
 
 
-def roundings(search: Search) -> list[Change]:
+def roundings(rule: Rule, policy: Policy) -> list[Change]:
     """What frameworks do besides to all of their rules: nothing; scalars in float32; subnormals flushed; both."""
-    scalars = [c for c in named(search.screen.rule) if c.name == "scalars=float32"]
-    flushed = [c for c in policies(search.screen.policy) if c.policy == {"subnormals": "either"}]
+    scalars = [c for c in named(rule) if c.name == "scalars=float32"]
+    flushed = [c for c in policies(policy) if c.policy == {"subnormals": "either"}]
     return [NONE, *scalars, *flushed, *(a + b for a in scalars for b in flushed)]
 
 
@@ -57,9 +58,10 @@ def fitted_forms(search: Search) -> list[tuple[KnownForm, Scored]]:
     The whole of it follows, since a run that is searched on may not show what all of it does.
     """
     best: list[tuple[KnownForm, Scored]] = []
-    alone = [r for r in roundings(search) if r.parts and (plain := _scored(search, [r])) is not None and plain.fits]
+    besides = roundings(search.screen.rule, search.screen.policy)
+    alone = [r for r in besides if r.parts and (plain := _scored(search, [r])) is not None and plain.fits]
     for form in known_forms(search.screen.rule) if not alone else ():
-        tried = [(rounding, _scored(search, (*form.parts, rounding))) for rounding in roundings(search)]
+        tried = [(rounding, _scored(search, (*form.parts, rounding))) for rounding in besides]
         judged = [(rounding, scored) for rounding, scored in tried if scored is not None]
         if judged:
             rounding, scored = min(judged, key=lambda pair: pair[1].rank)

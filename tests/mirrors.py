@@ -382,6 +382,7 @@ ACROSS: Mapping[str, str] = {
     "docs/test_jobs.py": "the page of three jobs: files, commands, pictures",
     "docs/test_where_rules_run.py": "the page of what runs each rule",
     "fuzz/test_calls.py": "random calls of every public function, judged",
+    "fuzz/test_environments.py": "every public function in every floating-point environment",
     "fuzz/test_damage.py": "files that are damaged, and trainings that are saved, loaded and refused",
     "fuzz/test_pipe.py": "answers over a pipe that are damaged",
     "fuzz/test_faults.py": "a machine that is short of everything: no disk, no home, closed streams",

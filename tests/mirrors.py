@@ -381,6 +381,7 @@ ACROSS: Mapping[str, str] = {
     "docs/test_examples.py": "the examples of the pages",
     "docs/test_jobs.py": "the page of three jobs: files, commands, pictures",
     "docs/test_where_rules_run.py": "the page of what runs each rule",
+    "test_robustness.py": "the tests by which nothing breaks it, by the page that names them",
     "fuzz/test_calls.py": "random calls of every public function, judged",
     "fuzz/test_environments.py": "every public function in every floating-point environment",
     "fuzz/test_damage.py": "files that are damaged, and trainings that are saved, loaded and refused",

@@ -144,7 +144,7 @@ def inputs(drawn: Drawn) -> Subject:
 def policy(drawn: Drawn) -> Subject:
     """A policy."""
     arguments = {"roundings": 3, "scalar_roundings": 2, "subnormals": "keep", "sums": "any", "precision": "wide"}
-    legal = {name: {"1", "3", "int64"} for name in ("roundings", "scalar_roundings")}
+    legal = {name: {"1", "3", "int64", "array"} for name in ("roundings", "scalar_roundings")}
     return _function(lambda **given: bool(Policy(**given)), arguments, legal)
 
 

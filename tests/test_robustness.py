@@ -6,6 +6,7 @@ import ast
 import contextlib
 import re
 import signal
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,37 @@ def test_arrays_without_elements_and_without_axes_are_taken_or_refused(name: str
 def test_what_is_no_such_value_is_refused_by_name(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         call()
+
+
+def loud(p: np.ndarray, g: np.ndarray, lr: float) -> np.ndarray:
+    raise ValueError("\x1b[31m" + "x" * 3_000_000)
+
+
+def test_megabytes_of_an_error_are_cut() -> None:
+    verdict = refgrad.verify(loud, SGD(lr=0.1), steps=1, explain=False, shrink=False)
+    assert not verdict.conforms
+    assert "ValueError" in str(verdict)
+    assert len(str(verdict)) < 10_000
+    assert "\x1b" not in str(verdict)
+
+
+#: bytes an element that a verdict of one step of AdamW may take beside its inputs; 214 were measured
+MOST = 240
+
+
+@pytest.mark.slow
+def test_memory_of_a_verdict_is_bounded() -> None:
+    rule, random, peaks = AdamW(), np.random.default_rng(0), []
+    for size in (100_000, 300_000):
+        p, g = (random.standard_normal(size, dtype=np.float32) for _ in range(2))
+        inputs = refgrad.Inputs([p], [[g]])
+        tracemalloc.start()
+        try:
+            assert refgrad.verify(rule, rule, inputs=inputs, explain=False, shrink=False).conforms
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert (peaks[1] - peaks[0]) / 200_000 < MOST
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers that interrupt")

@@ -1,6 +1,6 @@
 """Write .ci/lock.txt: ``python .ci/lock.py``, in a fresh environment of CPython 3.11 on Linux x86_64.
 
-What pip would install for the suite is asked of pip itself, and written down with the hash of each file, so that `tox -e locked`
+What pip would install for `tox` is asked of pip itself, and written down with the hash of each file, so that `tox -e locked`
 installs those files and no others, wherever they come from.
 """
 
@@ -16,8 +16,10 @@ HERE = Path(__file__).parent
 EXTRAS = ("test", "jax")
 #: what tox's suite has besides, as tox.ini pins it
 BESIDES = ("torch==2.13.0", "playwright==1.65.2")
+#: what the other environments of `tox` have, and tox itself
+TOOLS = ("ruff", "tox")
 HEAD = """\
-# The files that the suite is run with by `tox -e locked`, on CPython 3.11, Linux x86_64, without a GPU.
+# The files that `.ci/run` and `tox -e locked` install, on CPython 3.11, Linux x86_64, without a GPU.
 # Written by `python .ci/lock.py`.
 """
 
@@ -27,7 +29,7 @@ def wanted() -> list[str]:
     text = tomllib.loads((HERE.parent / "pyproject.toml").read_text("utf-8"))
     project = text["project"]
     extras = [line for name in EXTRAS for line in project["optional-dependencies"][name]]
-    return [*project["dependencies"], *extras, *text["build-system"]["requires"], *BESIDES]
+    return [*project["dependencies"], *extras, *text["build-system"]["requires"], *BESIDES, *TOOLS]
 
 
 def main() -> None:

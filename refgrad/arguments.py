@@ -7,7 +7,7 @@ wherever it is handed in, in one error that names the argument. Arrays have a ga
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -113,21 +113,22 @@ def by_name(name: str, value: object, example: str) -> Mapping[str, Any]:
     return value
 
 
-def several(name: str, value: object, what: str) -> list[Any]:
+def several(name: str, value: object, what: str, ordered: bool = True) -> list[Any]:
     """A value that must hold several things in order: a list, a tuple, or whatever else can be gone through, but no text.
 
     Args:
         name: what errors call it.
         value: what was handed in.
         what: what it holds, for the error.
+        ordered: False where it does not matter which is first, so that a set is taken too.
 
     Returns:
         The things.
 
     Raises:
-        ArgumentError: it cannot be gone through, or is a text, bytes, or a mapping.
+        ArgumentError: it cannot be gone through, or is a text, bytes, a mapping, or a set where the order matters.
     """
-    if isinstance(value, str | bytes | bytearray | Mapping):
+    if isinstance(value, str | bytes | bytearray | Mapping) or (ordered and isinstance(value, Set)):
         raise bad_argument(name, value, f"a sequence of {what}")
     try:
         return list(value)  # type: ignore[call-overload, no-any-return]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arguments import check_options
-from refgrad.float_environment import HALF, LITTLE, ONE, SMALLEST_NORMAL, is_standard, standard
+from refgrad.float_environment import HALF, LITTLE, ONE, SMALLEST_NORMAL, is_standard, marked, standard
 from refgrad.foreign_arrays import called_with
 
 
@@ -45,4 +45,4 @@ def entry_point(function: Callable[..., Any], writes: Collection[str] = ()) -> C
         with standard():
             return called_with(function, writes, self, args, keywords)
 
-    return run
+    return marked(run)

@@ -32,6 +32,9 @@ SIZE = 64
 ONE, LITTLE, HALF = 1.0, 2.0**-60, 0.5
 SMALLEST_NORMAL = sys.float_info.min
 
+#: the attribute of functions that compute in the standard environment wherever they are called
+MARK = "computes_in_standard"
+
 #: what is not standard, as reports say it
 FLUSHED, UP, DOWN, CUT = "flush-to-zero", "rounding up", "rounding down", "rounding toward zero"
 
@@ -126,7 +129,22 @@ def in_standard(function: Callable[P, R]) -> Callable[P, R]:
         with standard():
             return function(*args, **kwargs)
 
-    return run
+    return marked(run)
+
+
+def marked(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, known to compute in the standard environment."""
+    setattr(function, MARK, True)
+    return function
+
+
+def is_marked(function: Callable[..., Any]) -> bool:
+    """True of a function that computes in the standard environment wherever it is called.
+
+    >>> is_marked(in_standard(abs)), is_marked(abs)
+    (True, False)
+    """
+    return bool(getattr(function, MARK, False))
 
 
 class Guest:
@@ -231,7 +249,7 @@ def guarded(function: Callable[P, R]) -> Callable[P, R]:
         with guarding():
             return function(*args, **kwargs)
 
-    return run
+    return marked(run)
 
 
 def of_candidate() -> tuple[str, ...]:

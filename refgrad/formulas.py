@@ -18,6 +18,7 @@ from refgrad.arithmetic.subgradients import stop_gradient as stop_gradient
 from refgrad.arithmetic.subgradients import top_k as top_k
 from refgrad.citation import Citation
 from refgrad.errors import ArgumentError, RefgradError, TraceError, bad_argument, nearest, shown, with_article
+from refgrad.float_environment import in_standard
 from refgrad.formula_gradients import Derived, gradient, gradient_lines
 from refgrad.legal import Whole
 from refgrad.optimizers.transform import BELOW, Transform, axes_named, below, length_of
@@ -397,6 +398,7 @@ def _types(function: Callable[..., Any], numbers: Mapping[str, inspect.Parameter
     return {number: hints[number] for number in numbers}
 
 
+@in_standard
 def softmax(x: Any, axis: int = -1) -> Any:
     """The shares of exponentials: ``exp(x - max x)`` over its sum along an axis.
 
@@ -414,6 +416,7 @@ def softmax(x: Any, axis: int = -1) -> Any:
     return powers / np.sum(powers, axis=axis, keepdims=True)
 
 
+@in_standard
 def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Any:
     """The logarithm of a sum of exponentials along an axis, from which the largest is taken out first.
 
@@ -433,6 +436,7 @@ def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Any:
     return total if keepdims else np.squeeze(total, axis)
 
 
+@in_standard
 def one_hot(labels: Any, count: int) -> Any:
     """Rows of zeros with a one where the label says.
 
@@ -449,6 +453,7 @@ def one_hot(labels: Any, count: int) -> Any:
     return (np.asarray(labels)[..., None] == np.arange(count)).astype(np.float32)
 
 
+@in_standard
 def take(x: Any, labels: Any) -> Any:
     """The number of each row that its label says.
 

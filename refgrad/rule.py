@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from refgrad.citation import Alternative, Citation, by
 from refgrad.derived import derived
 from refgrad.entry_points import entry_point
 from refgrad.errors import NoKernel
+from refgrad.float_environment import in_standard
 from refgrad.hyperparameters import Hyperparameters, Nested
 from refgrad.layout import Section, Table, render_html
 from refgrad.legal import (
@@ -140,6 +142,15 @@ class Rule(Hyperparameters):
         dataclass(frozen=True, kw_only=True, repr=False, eq=False)(cls)
         if "citation" in vars(cls):
             registry.register(cls)
+            cls._guard_methods()
+
+    @classmethod
+    def _guard_methods(cls) -> None:
+        """Let the methods that this rule alone has not depend on the floating-point environment either."""
+        for name, value in list(vars(cls).items()):
+            own = inspect.isfunction(value) and not name.startswith("_") and name not in cls.computing
+            if own and not any(hasattr(base, name) for base in cls.__bases__):
+                setattr(cls, name, in_standard(value))
 
     @classmethod
     def door(cls, function: typing.Callable[..., Any]) -> typing.Callable[..., Any]:

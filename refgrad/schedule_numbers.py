@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any, ParamSpec
 
 from refgrad.errors import bad_argument
+from refgrad.float_environment import in_standard
 from refgrad.legal import Range, as_number
 
 Arguments = ParamSpec("Arguments")
@@ -37,6 +38,7 @@ def gated(function: Callable[Arguments, Any]) -> Callable[Arguments, Any]:
         The schedule, which raises `ArgumentError` for an argument that is not legal.
     """
 
+    @in_standard
     @functools.wraps(function)
     def run(*args: Arguments.args, **given: Arguments.kwargs) -> Any:
         for name, value in (*zip(("t",), args, strict=False), *given.items()):

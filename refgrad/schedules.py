@@ -128,7 +128,7 @@ def piecewise_constant(t: Any, *, base: Any, factors: Sequence[tuple[Any, Any]])
     >>> [piecewise_constant(t, base=1.0, factors=[(2, 0.5), (3, 0.1)]) for t in range(4)]
     [1.0, 1.0, 0.5, 0.05]
     """
-    for pair in several("factors", factors, "pairs (step, factor)"):
+    for pair in several("factors", factors, "pairs (step, factor)", ordered=False):
         step, factor = _pair(pair)
         if t >= step:
             base = base * factor

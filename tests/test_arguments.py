@@ -14,7 +14,7 @@ from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import ArgumentError, nearest, shown
 from refgrad.estimators import ClippedSTE
 from refgrad.optimizers import SGD, AdamW, BatchScaledRate
-from refgrad.quantizers import NF4, QSGD, Affine, PowerSGD, Quantized
+from refgrad.quantizers import NF4, QSGD, Affine, Cast, PowerSGD, Quantized
 from refgrad.rule import find
 from refgrad.sparsity import SET, Magnitude, NOfM
 
@@ -105,6 +105,22 @@ def test_several_things_are_no_text_and_no_mapping() -> None:
     for value in ("ab", b"ab", {"a": 1}, 3, None):
         with pytest.raises(ArgumentError, match="names is "):
             arguments.several("names", value, "names")
+
+
+def test_a_set_is_taken_only_where_the_order_does_not_matter() -> None:
+    assert arguments.several("names", {"a"}, "names", ordered=False) == ["a"]
+    for value in ({"a"}, frozenset("a"), set()):
+        with pytest.raises(ArgumentError, match="names is "):
+            arguments.several("names", value, "names")
+    with pytest.raises(ArgumentError, match=r"quantized\.shape is"):
+        Cast().dequantize(Quantized(Cast().quantize(X).arrays, {8}, X.dtype))  # type: ignore[arg-type]
+
+
+def test_a_flag_is_true_or_false() -> None:
+    assert arguments.flag("resume", True) is True
+    for value in (1, "true", None, np.True_):
+        with pytest.raises(ArgumentError, match=r"resume is .*; legal: True or False"):
+            arguments.flag("resume", value)
 
 
 def test_values_are_shown_however_they_show_themselves() -> None:

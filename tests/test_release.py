@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from refgrad.version import VERSION
+from tests import coverage
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -61,3 +62,22 @@ def test_the_lock_has_a_hash_for_each_file_and_names_no_place() -> None:
     extras = [line for name in ("test", "jax") for line in PROJECT["optional-dependencies"][name]]
     needed = {re.split(r"[>=]", line)[0].replace("_", "-") for line in [*PROJECT["dependencies"], *extras]}
     assert needed <= named
+
+
+def test_what_is_left_out_of_coverage_has_a_reason() -> None:
+    lines = [
+        f"{path.name}: {line.strip()}"
+        for path in (ROOT / "refgrad").rglob("*.py")
+        for line in path.read_text("utf-8").splitlines()
+        if "pragma: no" in line
+    ]
+    assert [line for line in lines if not re.search(r"# pragma: no (cover|branch) - \w+", line)] == []
+    assert all((ROOT / gate).is_file() for gate in coverage.GATES)
+
+
+def test_a_branch_of_a_gate_that_is_not_run_is_told() -> None:
+    whole, first = {"missing_lines": [], "missing_branches": []}, coverage.GATES[0]
+    missing = {first: {"missing_lines": [7], "missing_branches": [[3, -1]]}}
+    found = {"files": {**dict.fromkeys(coverage.GATES, whole), **missing}}
+    assert list(coverage.not_run(found)) == [f"{first}:7", f"{first}:3 to -1"]
+    assert len(list(coverage.not_run({"files": {}}))) == len(coverage.GATES)

@@ -327,3 +327,9 @@ def test_powers_of_any_size_end() -> None:
     assert s.exponential(10**9, base=1.0, rate=2.0) == float("inf")
     assert s.polynomial(Fraction(1), base=1, final=0, total=Fraction(3), power=10**9) == 0.0
     assert s.polynomial(Fraction(1), base=1, final=0, total=Fraction(3), power=2) == Fraction(4, 9)
+
+
+def test_roots_are_of_the_kind_of_their_number() -> None:
+    assert s.inverse_square_root(3, base=1.0, warmup=4) == 1.0
+    assert s.inverse_square_root(Fraction(15), base=1, warmup=Fraction(4)) == 0.5
+    assert s.inverse_square_root(mpf(15), base=mpf(1), warmup=mpf(4)) == mpf("0.5")

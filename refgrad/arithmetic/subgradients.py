@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.float_environment import in_standard
+
 
 def known_to_carriers(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that hands itself to what stands for an array, as NumPy's do (NEP 18)."""
@@ -65,6 +67,7 @@ def unsorted(x: np.ndarray, sorted_: np.ndarray, axis: int) -> np.ndarray:
 
 
 @known_to_carriers
+@in_standard
 def top_k(x: Any, count: int) -> Any:
     """Where the largest numbers of each row stand, along the last axis.
 

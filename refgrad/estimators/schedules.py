@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 from refgrad.errors import bad_argument
+from refgrad.float_environment import in_standard
 
 
+@in_standard
 def ede(epoch: int, epochs: int, t_min: float = 0.1, t_max: float = 10.0) -> tuple[float, float]:
     """``(t, k)`` of IR-Net's error decay estimator at an epoch counted from 0.
 
@@ -21,6 +23,7 @@ def ede(epoch: int, epochs: int, t_min: float = 0.1, t_max: float = 10.0) -> tup
     return t, max(1.0 / t, 1.0)
 
 
+@in_standard
 def rbnn(epoch: int, epochs: int, t_min: float = 0.01, t_max: float = 10.0) -> tuple[float, float]:
     """``(t, k)`` of RBNN for weights: as `ede` with its own first value; activations have max(t, 1) and 1.
 
@@ -29,6 +32,7 @@ def rbnn(epoch: int, epochs: int, t_min: float = 0.01, t_max: float = 10.0) -> t
     return ede(epoch, epochs, t_min, t_max)
 
 
+@in_standard
 def reste(epoch: int, epochs: int, o_end: float = 3.0) -> float:
     """``o`` of ReSTE at an epoch counted from 0: 1 + (1 - cos(pi/2 epoch/epochs)) (o_end - 1).
 
@@ -41,6 +45,7 @@ def reste(epoch: int, epochs: int, o_end: float = 3.0) -> float:
     return 1.0 + (1.0 - math.cos(math.pi / 2 * epoch / epochs)) * (o_end - 1.0)
 
 
+@in_standard
 def recu(epoch: int, epochs: int, tau_min: float = 0.85, tau_max: float = 0.99) -> float:
     """``tau`` of ReCU at an epoch counted from 0, from ``tau_min`` at the first: a e^(epoch/epochs) + b, which never reaches
     ``tau_max``: a = (tau_max - tau_min)/(e - 1), b = tau_min - a.
@@ -55,6 +60,7 @@ def recu(epoch: int, epochs: int, tau_min: float = 0.85, tau_max: float = 0.99) 
     return a * math.exp(epoch / epochs) + (tau_min - a)
 
 
+@in_standard
 def biper(epoch: int, epochs: int, tau_min: float = 0.037, tau_max: float = 0.037) -> float:
     """The strength of BiPer's regularization at an epoch, as `recu`; the authors' scripts have both ends equal.
 

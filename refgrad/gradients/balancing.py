@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.optimizers.transform import Transform
+from refgrad.optimizers.transform import Transform, check_axes
 from refgrad.rule import Choice, Citation, by
 
 
@@ -37,6 +37,10 @@ class MagnitudeInvariantEncoding(Transform):
     shapes: ClassVar[Mapping[str, str]] = {"gamma": "hyperparameter+"}
     lengths: ClassVar[Mapping[str, int]] = {"hyperparameter": 5}
     unspecified = "numbers beyond 0 and 1, of which the authors' code warns: encoded as they are"
+
+    def check(self, *arrays: np.ndarray) -> None:
+        """One number a hyperparameter."""
+        check_axes(arrays[0], "gamma", 1, "one number a hyperparameter")
 
     def apply(self, gamma: Any) -> Any:
         if self.encoding == "complement":

@@ -103,7 +103,7 @@ def judged(
         FailedThereError: it was asked for in a process of its own, and making it failed.
         ArgumentError: ``isolate`` is neither true, false nor `FRESH`, or `FRESH` where there is no isolation.
     """
-    if not isinstance(isolate, bool) and isolate != FRESH:
+    if not isinstance(isolate, bool) and not (isinstance(isolate, str) and isolate == FRESH):
         raise bad_argument("isolate", isolate, f"True, False or {FRESH!r}")
     if not isolate:
         return judge(_here(candidate), None), Place()

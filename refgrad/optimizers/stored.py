@@ -10,7 +10,7 @@ import numpy as np
 
 from refgrad import trees
 from refgrad.arithmetic.arrays import as_array
-from refgrad.arithmetic.dtypes import format_of, working
+from refgrad.arithmetic.dtypes import as_dtype, format_of, working
 from refgrad.arithmetic.storage import CHANCE, FORMATS, Grid, to_grid
 from refgrad.backends.cuda.device import Device
 from refgrad.errors import bad_argument
@@ -223,7 +223,8 @@ class Stored(Wrapper):
         for path, dtype in dtypes.items():
             check_holds(dtype, self.parameter, f"p{path}.dtype")
         if given is not None:
-            check_holds(np.dtype(given), self.states, "state_dtype")
+            given = as_dtype(given, "state_dtype")
+            check_holds(given, self.states, "state_dtype")
         narrow = any(dtype != working(dtype) for dtype in dtypes.values())
         return given or (dtype_of(self.states) if narrow else None)
 

@@ -14,6 +14,7 @@ from refgrad.arithmetic.arrays import plain_array
 from refgrad.candidates.eight_bit import flat
 from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.float_environment import in_standard
 from refgrad.kinds.kind import Kind
 from refgrad.kinds.record import Record, Wanted
 from refgrad.kinds.table import kind_of, rule_of
@@ -61,6 +62,7 @@ class OutputSet:
     wide: Ends | None
     reference: np.ndarray
 
+    @in_standard
     def contains(self, values: Any) -> np.ndarray:
         """Which numbers are acceptable by themselves.
 
@@ -78,6 +80,7 @@ class OutputSet:
         return found
 
 
+@in_standard
 def sets(
     rule: Rule | type[Rule],
     arrays: Mapping[str, Any],

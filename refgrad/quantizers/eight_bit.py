@@ -18,6 +18,7 @@ from refgrad.axes import ELEMENT
 from refgrad.backends.cuda.device import Device
 from refgrad.derived import derived
 from refgrad.errors import ArgumentError, bad_argument
+from refgrad.float_environment import in_standard
 from refgrad.optimizers.adam import Adam
 from refgrad.optimizers.base import Optimizer, check_state, steps_taken
 from refgrad.quantizers.base import Quantized
@@ -231,6 +232,7 @@ class PercentileClipping:
         Whole(1).check("PercentileClipping.length", self.length)
         START.check("PercentileClipping.start", self.start)
 
+    @in_standard
     def __call__(self, g: np.ndarray, history: tuple[float, ...] = ()) -> tuple[np.ndarray, tuple[float, ...]]:
         """The gradient, scaled if it has to be, and the history with its norm (in float64)."""
         norm = float(np.sqrt(np.sum(np.square(g.astype(np.float64)))))
@@ -243,6 +245,7 @@ class PercentileClipping:
         return (g * np.asarray(limit / norm, g.dtype)).astype(g.dtype), history
 
 
+@in_standard
 def stable_embedding(
     weight: np.ndarray, indices: np.ndarray, gain: np.ndarray, bias: np.ndarray, eps: float = 1e-5
 ) -> np.ndarray:

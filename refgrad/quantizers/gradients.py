@@ -14,6 +14,7 @@ from refgrad.arithmetic.steps import WholeCodes
 from refgrad.axes import COLUMN, TENSOR, Axes
 from refgrad.derived import derived
 from refgrad.errors import bad_argument
+from refgrad.float_environment import in_standard
 from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
 from refgrad.quantizers.buckets import QSGD as QSGD  # where it stood: pickles name the module
 from refgrad.quantizers.elements import ElementQuantizer
@@ -236,6 +237,7 @@ class SignSGD(ElementQuantizer):
         return parts["codes"] if self.scaled == "none" else parts["codes"] * parts["scale"]
 
 
+@in_standard
 def majority_vote(codes: Sequence[np.ndarray], *, even: str = "zero") -> np.ndarray:
     """The sign of the sum of the workers' signs, int8.
 
@@ -351,6 +353,7 @@ def as_columns(x: np.ndarray) -> np.ndarray:
     return x.reshape(rows, math.prod(x.shape[1:]))
 
 
+@in_standard
 def error_feedback(rule: Quantizer, g: np.ndarray, error: np.ndarray, **random: Any) -> tuple[Quantized, np.ndarray]:
     """What a compressor sends of a gradient and what it still owes, and the debt that is left.
 

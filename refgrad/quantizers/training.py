@@ -14,6 +14,7 @@ from refgrad.arithmetic.steps import Exponent, WholeCodes, step
 from refgrad.axes import ROW, Axes
 from refgrad.derived import derived
 from refgrad.errors import bad_argument
+from refgrad.float_environment import in_standard
 from refgrad.quantizers.base import Ends, around
 from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.quantizers.powers import SQRT2
@@ -250,6 +251,7 @@ class WAGEGradient(Drawn):
         return parts["codes"] * 2.0 ** (1 - self.bits)
 
 
+@in_standard
 def lsq_scale(x: np.ndarray, highest: int) -> float:
     """LSQ's first scale, 2 mean |x| / sqrt(highest), in float64.
 
@@ -263,6 +265,7 @@ def lsq_scale(x: np.ndarray, highest: int) -> float:
     return float(2.0 * np.abs(wide).mean() / math.sqrt(Whole(1).check("highest", highest)))
 
 
+@in_standard
 def lsq_plus_scale(x: np.ndarray, bits: int) -> float:
     """LSQ+'s first scale of weights, max(|mu - 3 sigma|, |mu + 3 sigma|) / 2**(bits - 1), in float64.
 

@@ -8,8 +8,10 @@ import numpy as np
 
 from refgrad.arithmetic.arrays import as_array
 from refgrad.errors import bad_argument
+from refgrad.float_environment import in_standard
 
 
+@in_standard
 def smooth_scales(
     activations: np.ndarray, weights: np.ndarray, *, alpha: float = 0.5, powers_of_two: bool = False
 ) -> np.ndarray:
@@ -37,6 +39,7 @@ def smooth_scales(
     return np.exp2(np.rint(np.log2(scales))) if powers_of_two else scales
 
 
+@in_standard
 def hadamard(
     x: np.ndarray, *, signs: np.ndarray | None = None, normalize: bool = True, inverse: bool = False
 ) -> np.ndarray:

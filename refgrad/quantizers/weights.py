@@ -11,6 +11,7 @@ import numpy as np
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import finite
 from refgrad.errors import ArgumentError, bad_argument
+from refgrad.float_environment import in_standard
 from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
 from refgrad.quantizers.parts import Part, numbers, whole
 from refgrad.rule import Choice, Citation, Flag, NonNegative, Whole, by
@@ -203,6 +204,7 @@ def matrix(x: np.ndarray) -> np.ndarray:
     return x
 
 
+@in_standard
 def hessian(activations: np.ndarray) -> np.ndarray:
     """2/n X^T X in float64 of n rows of inputs: the second derivative of the mean squared error of each output.
 

@@ -9,17 +9,20 @@ import numpy as np
 
 from refgrad.arithmetic.top_k import keys, top_k
 from refgrad.errors import bad_argument
+from refgrad.float_environment import in_standard
 from refgrad.sparsity import counts
 
 Shape = tuple[int, ...]
 
 
+@in_standard
 def uniform(shapes: Sequence[Shape], sparsity: float, dense: Sequence[int] = ()) -> list[float]:
     """The same sparsity for every layer but those in ``dense`` (by index), which stay dense."""
     _check(shapes, sparsity)
     return [0.0 if i in dense else sparsity for i in range(len(shapes))]
 
 
+@in_standard
 def erdos_renyi(
     shapes: Sequence[Shape], sparsity: float, *, kernel: bool = True, power: float = 1.0, dense: Sequence[int] = ()
 ) -> list[float]:
@@ -49,6 +52,7 @@ def erdos_renyi(
         full |= {i for i in open_ if raw[i] == most}
 
 
+@in_standard
 def lamp_scores(w: np.ndarray) -> np.ndarray:
     """LAMP: each weight's square over the sum of the squares of all weights that are at least as large.
 
@@ -67,6 +71,7 @@ def lamp_scores(w: np.ndarray) -> np.ndarray:
     return scores.reshape(w.shape)
 
 
+@in_standard
 def lamp(ws: Sequence[np.ndarray], sparsity: float, rounding: str = "half_even") -> list[float]:
     """The sparsity of each layer under one ranking of all LAMP scores."""
     _check([w.shape for w in ws], sparsity)

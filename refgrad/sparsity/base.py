@@ -16,6 +16,7 @@ from refgrad.arithmetic.top_k import NanRank, Ties, keys, top_k
 from refgrad.axes import ELEMENT, Axes
 from refgrad.backends import worth_compiling
 from refgrad.errors import ArgumentError, bad_argument
+from refgrad.float_environment import in_standard
 from refgrad.foreign_arrays import read_array
 from refgrad.rule import Choice, Range, Rule, Whole, by
 from refgrad.sparsity import counts
@@ -186,6 +187,7 @@ class Mask(Rule):
         """
         return self.spread(self.select(self.score(w, **others)), np.shape(w))
 
+    @in_standard
     def sparse(self, w: Any, **others: Any) -> csr_array:
         """The entries of ``w`` that are kept, as a matrix of SciPy in compressed rows.
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from refgrad.errors import bad_argument
+from refgrad.float_environment import in_standard
 from refgrad.rule import Choice
 from refgrad.sparsity.n_of_m import NOfM
 
@@ -51,6 +52,7 @@ class Compressed:
     layout: str
 
 
+@in_standard
 def compress(w: np.ndarray, mask: np.ndarray, layout: str = "rows") -> Compressed:
     """The kept values of a matrix with their metadata.
 
@@ -81,6 +83,7 @@ def compress(w: np.ndarray, mask: np.ndarray, layout: str = "rows") -> Compresse
     return Compressed(values, reordered(metadata) if layout == "cutlass" else metadata, layout)
 
 
+@in_standard
 def prune(w: np.ndarray, rule: NOfM | None = None, layout: str = "rows", threads: int | None = None) -> Compressed:
     """A matrix of 16-bit floats pruned to 2:4 by magnitude and compressed, in one pass where a kernel can do it.
 
@@ -106,6 +109,7 @@ def prune(w: np.ndarray, rule: NOfM | None = None, layout: str = "rows", threads
     return Compressed(values, reordered(metadata) if layout == "cutlass" else metadata, layout)
 
 
+@in_standard
 def decompress(packed: Compressed) -> np.ndarray:
     """The matrix with zeros where nothing was kept."""
     metadata = restored(packed.metadata) if packed.layout == "cutlass" else packed.metadata
@@ -118,6 +122,7 @@ def decompress(packed: Compressed) -> np.ndarray:
     return dense.reshape(rows, 2 * half)
 
 
+@in_standard
 def reordered(metadata: np.ndarray) -> np.ndarray:
     """Row-major metadata words in CUTLASS's order.
 
@@ -130,6 +135,7 @@ def reordered(metadata: np.ndarray) -> np.ndarray:
     return result.reshape(metadata.shape)
 
 
+@in_standard
 def restored(metadata: np.ndarray) -> np.ndarray:
     """Metadata words in CUTLASS's order as row-major ones; errors are those of `reordered`."""
     return metadata.reshape(-1)[_offsets(metadata)].reshape(metadata.shape)

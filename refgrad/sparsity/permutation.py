@@ -11,17 +11,20 @@ from itertools import combinations
 import numpy as np
 
 from refgrad.errors import bad_argument
+from refgrad.float_environment import in_standard
 
 #: more orders than this are not gone through one by one
 MOST_ORDERS = 3_000_000
 
 
+@in_standard
 def kept_magnitude(w: np.ndarray, n: int, m: int) -> float:
     """The sum of magnitudes that the mask keeping n of every m along the rows of a matrix keeps."""
     groups = np.abs(_matrix(w, n, m)).reshape(w.shape[0], -1, m)
     return float(np.sort(groups, axis=2)[:, :, m - n :].sum())
 
 
+@in_standard
 def exhaustive(w: np.ndarray, n: int = 2, m: int = 4) -> np.ndarray:
     """The permutation of columns that keeps most, the first of equally good ones.
 
@@ -41,6 +44,7 @@ def exhaustive(w: np.ndarray, n: int = 2, m: int = 4) -> np.ndarray:
     return np.asarray([c for group in best for c in group], dtype=np.intp)
 
 
+@in_standard
 def swaps(w: np.ndarray, n: int = 2, m: int = 4, most: int = 1000) -> np.ndarray:
     """A permutation by steepest ascent: the best swap of two columns of different groups, until none keeps more.
 
@@ -57,6 +61,7 @@ def swaps(w: np.ndarray, n: int = 2, m: int = 4, most: int = 1000) -> np.ndarray
     return order if kept_magnitude(w[:, order], n, m) >= kept_magnitude(w, n, m) else np.arange(len(order))
 
 
+@in_standard
 def orders(columns: int, m: int) -> int:
     """How many orders of columns differ in what their groups hold."""
     number = 1

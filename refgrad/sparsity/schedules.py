@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from refgrad.errors import ArgumentError, bad_argument
+from refgrad.float_environment import in_standard
 from refgrad.rule import Choice, by
 
 #: which step a gradual schedule looks at
@@ -24,6 +25,7 @@ DECAY = Choice(
 )
 
 
+@in_standard
 def cubic(
     t: int, *, begin: int, end: int, final: float, initial: float = 0.0, power: float = 3.0, progress: str = "step"
 ) -> float:
@@ -48,6 +50,7 @@ def cubic(
     return final + (initial - final) * left**power
 
 
+@in_standard
 def is_mask_step(t: int, *, begin: int, end: int, freq: int, phase: str = "relative") -> bool:
     """True if the mask is made anew at a step; ``end`` is included, and below zero there is none."""
     PHASE.check("phase", phase)
@@ -57,6 +60,7 @@ def is_mask_step(t: int, *, begin: int, end: int, freq: int, phase: str = "relat
     return inside and (t - begin if phase == "relative" else t) % freq == 0
 
 
+@in_standard
 def decay(t: int, rate: float, form: str = "linear") -> float:
     """The factor beta of pruned weights after ``t`` steps, from 1 towards 0; ``form`` is a member of `DECAY`."""
     DECAY.check("form", form)
@@ -65,6 +69,7 @@ def decay(t: int, rate: float, form: str = "linear") -> float:
     return max(1.0 - rate * t, 0.0) if form == "linear" else math.exp(-rate * t)
 
 
+@in_standard
 def stepwise(n: int, m: int) -> list[tuple[int, int]]:
     """SDGF-Stepwise: (m - 1):m, then m/2:m, m/4:m, ... down to n:m; as (kept, of).
 
@@ -75,18 +80,21 @@ def stepwise(n: int, m: int) -> list[tuple[int, int]]:
     return [(m - 1, m)] + [(int(m / 2**i), m) for i in range(1, frames)]
 
 
+@in_standard
 def geometric(n: int, m: int, frames: int = 4) -> list[tuple[int, int]]:
     """SDGF-Geometric: n 2^i : m 2^i with i falling to 0, so that the density stays and the blocks shrink."""
     _check_pattern(n, m)
     return [(n << i, m << i) for i in range(frames - 1, -1, -1)]
 
 
+@in_standard
 def densify(n: int, m: int, frames: int = 4) -> list[tuple[int, int]]:
     """The authors' schedule of that name: n : m 2^i with i falling to 0, so that ever more is kept of ever smaller blocks."""
     _check_pattern(n, m)
     return [(n, m << i) for i in range(frames - 1, -1, -1)]
 
 
+@in_standard
 def frames(
     patterns: list[tuple[int, int]], epochs: int, dense: int = 0, finetune: int = 0
 ) -> Mapping[int, tuple[int, int]]:
@@ -97,18 +105,21 @@ def frames(
     return {dense + int(i * length): pattern for i, pattern in enumerate(patterns)}
 
 
+@in_standard
 def exponential_density(i: int, steps: int, density: float) -> float:
     """The density after step ``i`` of ``steps``, counted from 1: density^(i / steps) (SynFlow, FORCE)."""
     _check_step(i, steps)
     return density ** (i / steps)
 
 
+@in_standard
 def linear_density(i: int, steps: int, density: float) -> float:
     """The density after step ``i`` of ``steps``, counted from 1: 1 - (i / steps) (1 - density) (FORCE)."""
     _check_step(i, steps)
     return 1.0 - i * (1.0 - density) / steps
 
 
+@in_standard
 def movement_density(
     step: int, *, total: int, warmup: int, final: float, initial: float = 1.0, cooldown: int = 0
 ) -> float:
@@ -126,6 +137,7 @@ def movement_density(
     return final + (initial - final) * left**3
 
 
+@in_standard
 def training_cost(densities: list[tuple[float, float]], *, masked_backward: bool = False) -> float:
     """Floating-point operations of training relative to dense training, by the share of time spent at each density.
 

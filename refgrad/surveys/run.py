@@ -263,7 +263,7 @@ def _checked(given: Iterable[str] | None, known: Iterable[str], what: str) -> li
         return None
     if isinstance(given, str):
         raise bad_argument(f"{what}s", given, f"several names of a {what}, such as [{given!r}]")
-    names, chosen = list(dict.fromkeys(known)), several(f"{what}s", given, f"names of a {what}")
+    names, chosen = list(dict.fromkeys(known)), several(f"{what}s", given, f"names of a {what}", ordered=False)
     for name in chosen:
         if not isinstance(name, str) or name not in names:
             legal = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")

@@ -12,14 +12,32 @@ from refgrad import schedules
 from refgrad.optimizers import SGD, AdamW
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.rule import find
-from tests.fuzz.subjects import COUNTS, REALS, Drawn, Subject
+from tests.fuzz.subjects import COUNTS, REALS, SIZES, Drawn, Subject
 from tests.fuzz.values import Path
 
 #: what a number of steps may be in a schedule, and what any number may be
 STEPS = REALS - {"nan", "inf", "-inf", "-5", "-1"}
 FINITE = REALS - {"nan", "inf", "-inf"}
 #: and what numbers of one array may be
-ROWS = REALS | {"list of one", "array of two"}
+ROWS = REALS | {"list of one", "array of two", "text 3"}
+#: seconds that something may take
+TIME = frozenset({"1", "3", "2.7", "3.0", "0.5", "inf", "10**9", "10**18", "float32", "int64", "array", "fraction"})
+EXPLAIN = TIME | {"true", "0"}
+#: what the arguments of a verdict may be
+OF_VERDICTS: Mapping[str, Collection[str]] = {
+    "steps": {"1", "3", "int64", "array"},
+    "dtype": {"none"},
+    "seed": {"none", "0", "1", "3", "10**9", "10**18", "10**400", "int64", "array"},
+    "policy": {"none", "dict"},
+    "inputs": {"none"},
+    "options": {"none", "dict"},
+    "state_names": {"none", "dict"},
+    "shrink": {"true"},
+    "explain": EXPLAIN,
+    "time_limit": TIME,
+    "isolate": {"true"},
+    "device": {"none"},
+}
 #: the arguments of each schedule; strings are behaviours
 SCHEDULES: Mapping[str, Mapping[str, Any]] = {
     "constant": {"base": 1.0},
@@ -45,7 +63,7 @@ def schedule(name: str) -> Callable[[Drawn], Subject]:
     def made(drawn: Drawn) -> Subject:
         arguments = {"t": drawn.seed % 20, **SCHEDULES[name]}
         legal: dict[str, Collection[str]] = {n: FINITE for n, v in arguments.items() if not isinstance(v, str | bool)}
-        legal |= {"t": STEPS, "factors": {"list"}, "staircase": {"true"}}
+        legal |= {"t": STEPS, "factors": {"list", "set"}, "staircase": {"true"}}
         function = getattr(schedules, name)
         return Subject(
             f"schedules.{name}",
@@ -77,44 +95,14 @@ def verify(drawn: Drawn) -> Subject:
         "isolate": False,
         "device": None,
     }
-    none = {"none"}
-    legal: dict[str, Collection[str]] = {
-        "steps": {"1", "3", "int64"},
-        "dtype": {"none"},
-        "seed": {"none", "0", "1", "3", "int64"},
-        "policy": none | {"dict"},
-        "inputs": none,
-        "options": none | {"dict"},
-        "state_names": none | {"dict"},
-        "shrink": {"true"},
-        "explain": {
-            "true",
-            "0",
-            "1",
-            "3",
-            "2.7",
-            "3.0",
-            "0.5",
-            "inf",
-            "10**9",
-            "10**18",
-            "array",
-            "int64",
-            "float32",
-            "fraction",
-        },
-        "time_limit": {"1", "3", "2.7", "3.0", "0.5", "inf", "10**9", "10**18", "float32", "int64", "array"},
-        "isolate": {"true"},
-        "device": none,
-    }
-    return _function(refgrad.verify, arguments, legal)
+    return _function(refgrad.verify, arguments, OF_VERDICTS)
 
 
 def identify(drawn: Drawn) -> Subject:
     """`refgrad.identify` with arguments that are refused before it begins; the right ones take seconds."""
     arguments = {"candidate": SGD(), "rule": SGD(), "steps": 1, "dtype": None, "seed": 0, "policy": None}
     arguments |= {"inputs": None, "options": None, "time_limit": 10.0, "isolate": False}
-    return _function(refgrad.identify, arguments, {})
+    return _function(refgrad.identify, arguments, OF_VERDICTS)
 
 
 def sets(drawn: Drawn) -> Subject:
@@ -134,7 +122,7 @@ def cases(drawn: Drawn) -> Subject:
     """`Cases.of` and `Inputs.of`."""
     if drawn.seed % 2:
         arguments: dict[str, Any] = {"x": [0.5, -1.0], "dtype": "float32"}
-        return _function(lambda **given: len(refgrad.Cases.of(**given).arrays), arguments, {"x": ROWS})
+        return _function(lambda **given: len(refgrad.Cases.of(**given).arrays), arguments, {"x": ROWS | {"list"}})
     arguments = {"p": [1.0, 2.0], "g": [[0.5, -0.5]], "dtype": "float32"}
     legal = {"p": ROWS, "g": {"list of one", "array of two"}}
     return _function(lambda **given: len(refgrad.Inputs.of(**given).arrays), arguments, legal)
@@ -149,27 +137,34 @@ def inputs(drawn: Drawn) -> Subject:
         "seed": None,
         "extras": (),
     }
-    legal = {"names": {"list"}, "seed": {"none", "0", "1", "3", "int64"}, "extras": {"list"}}
+    legal = {"names": {"list"}, "seed": OF_VERDICTS["seed"], "extras": {"list"}}
     return _function(lambda **given: len(refgrad.Inputs(**given).arrays), arguments, legal)
 
 
 def policy(drawn: Drawn) -> Subject:
     """A policy."""
     arguments = {"roundings": 3, "scalar_roundings": 2, "subnormals": "keep", "sums": "any", "precision": "wide"}
-    legal = {name: {"1", "3", "int64"} for name in ("roundings", "scalar_roundings")}
+    legal = {name: {"1", "3", "int64", "array"} for name in ("roundings", "scalar_roundings")}
     return _function(lambda **given: bool(Policy(**given)), arguments, legal)
 
 
 def tolerances(drawn: Drawn) -> Subject:
     """`refgrad.tolerances` with arguments that are refused before it begins."""
     arguments = {"rule": SGD(), "dtype": None, "arrays": None, "steps": 1, "seed": 0, "policy": None}
-    return _function(refgrad.tolerances, arguments, {})
+    return _function(refgrad.tolerances, arguments, {**OF_VERDICTS, "arrays": {"none"}})
 
 
 def survey(drawn: Drawn) -> Subject:
-    """`refgrad.survey` of nothing, with arguments that are refused before it begins."""
-    arguments = {"packages": [], "rules": [], "jobs": 1, "time_limit": 1.0, "explain": 0, "log": None, "resume": False}
-    return _function(refgrad.survey, arguments, {})
+    """`refgrad.survey` of nothing."""
+    arguments = {"packages": [], "rules": [], "jobs": 1, "time_limit": 1.0, "explain": 0, "resume": False}
+    legal = {
+        "packages": {"none", "list", "set"},
+        "rules": {"list", "set"},
+        "jobs": SIZES | {"none"},
+        "resume": {"true"},
+    }
+    legal |= {"time_limit": TIME, "explain": EXPLAIN}
+    return _function(refgrad.survey, arguments, legal)
 
 
 def found(drawn: Drawn) -> Subject:
@@ -179,6 +174,9 @@ def found(drawn: Drawn) -> Subject:
 
 #: functions whose right calls take seconds: what changes nothing is not called
 SLOW = frozenset({"identify", "tolerances", "survey"})
+
+#: functions whose right calls take as long as hundreds of others, and how often each is drawn beside these
+RARE: Mapping[str, float] = {"verify": 0.1}
 
 FUNCTIONS: Mapping[str, Callable[[Drawn], Subject]] = {
     **{f"schedules.{name}": schedule(name) for name in SCHEDULES},

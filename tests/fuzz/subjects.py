@@ -39,7 +39,7 @@ LONG = 20
 
 COUNTS = frozenset({"0", "1", "3", "3.0", "10**9", "10**18", "int64", "array"})
 SIZES = frozenset({"1", "3", "10**9", "10**18", "int64", "array"})
-THREADS = frozenset({"none", "1", "3", "int64", "10**9", "10**18", "10**400"})
+THREADS = frozenset({"none", "1", "3", "int64", "array", "10**9", "10**18", "10**400"})
 REALS = SIZES | {"-5", "-1", "0", "2.7", "3.0", "0.5", "nan", "inf", "-inf", "float32", "fraction"}
 
 
@@ -265,7 +265,7 @@ def quantizer(rule: Any, method: str, drawn: Drawn) -> Subject:
             "quantizer.dequantize",
             {"arrays": parts, "shape": kept.shape, "dtype": kept.dtype},
             lambda given: rule.dequantize(Quantized(**given)),
-            lambda given: rule.decode(given["arrays"], given["shape"]).reshape(given["shape"]).astype(given["dtype"]),
+            lambda given: _restored(rule, **given),
             [("arrays", name) for name in parts],
             [("shape",), ("dtype",)],
             kinds_too=frozenset({"whole"}),  # codes are, and scales may be
@@ -286,6 +286,16 @@ def quantizer(rule: Any, method: str, drawn: Drawn) -> Subject:
         [("x",), *((name,) for name in besides)],
         optional=frozenset(besides),
     )
+
+
+def _restored(rule: Any, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...], dtype: Any) -> Any:
+    """The array that parts stand for; a part of one number may have any number of axes."""
+    known = rule.kept_parts(tuple(shape))
+    whole = {
+        name: known[name].whole_shape() if array.size == 1 and name in known else None for name, array in arrays.items()
+    }
+    fitting = {name: array if whole[name] is None else array.reshape(whole[name]) for name, array in arrays.items()}
+    return rule.decode(fitting, shape).reshape(shape).astype(dtype)
 
 
 def _encoded(rule: Any, given: Mapping[str, Any]) -> Any:
@@ -316,7 +326,7 @@ def estimator(rule: Any, method: str, drawn: Drawn) -> Subject:
         [("backend",), ("threads",)],
         legal={"threads": THREADS},
         optional=frozenset({"backend", "threads"}),
-        numbers_too=frozenset(taken),
+        numbers_too=frozenset({*taken, "cotangent"}),
     )
 
 
@@ -361,9 +371,11 @@ def mask(rule: Any, method: str, drawn: Drawn) -> Subject:
     shape = drawn.shape if drawn.seed % 2 else rule.example_shape()
     w = drawn.array("w", shape)
     others = kinds.mask_inputs(rule, shape, DTYPES[drawn.dtype], drawn.source("others"))
+    may_be_left_out = frozenset(name for name, what in rule.inputs.items() if what == "ones")
     if method == "masks":
         call = lambda given: rule.masks([given.pop("w")], **{n: [v] for n, v in given.items()})  # noqa: E731
-        return Subject("mask.masks", {"w": w, **others}, call, call, [("w",), *((n,) for n in others)])
+        paths: list[Path] = [("w",), *((name,) for name in others)]
+        return Subject("mask.masks", {"w": w, **others}, call, call, paths, optional=may_be_left_out)
     names = inspect.signature(getattr(rule, method)).parameters
     more = {"backend": "numpy", "threads": None} if "backend" in names else {}
     return Subject(
@@ -374,12 +386,17 @@ def mask(rule: Any, method: str, drawn: Drawn) -> Subject:
         [("w",), *((name,) for name in others)],
         [(name,) for name in more],
         legal={"threads": THREADS},
-        optional=frozenset({*more, *(n for n, what in rule.inputs.items() if what == "ones")}),
+        optional=may_be_left_out | frozenset(more),
     )
 
 
 def _plain_sparse(found: Any) -> Any:
-    return found.toarray() if hasattr(found, "toarray") else found
+    """The matrix that SciPy keeps in rows, put together by no arithmetic of SciPy's."""
+    if not hasattr(found, "indptr"):
+        return found
+    whole = np.zeros(found.shape, found.dtype)
+    whole[np.repeat(np.arange(len(whole)), np.diff(found.indptr)), found.indices] = found.data
+    return whole
 
 
 def _scored(rule: Any, method: str, given: dict[str, Any]) -> Any:
@@ -405,7 +422,7 @@ def mask_update(rule: Any, method: str, drawn: Drawn) -> Subject:
         call,
         [("given", name) for name in given] + [(more,)],
         [("t",)],
-        legal={"t": COUNTS},
+        legal={"t": COUNTS | {"10**400"}},
         optional=frozenset({"prefer"}),
     )
 

@@ -6,13 +6,13 @@ Each change has a name, so that a call is told and made again by names and seeds
 from __future__ import annotations
 
 import fractions
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
 import numpy as np
-from hypothesis import strategies as st
 
 #: where an argument is in a call: names, and names within dicts
 Path = tuple[str, ...]
@@ -188,6 +188,7 @@ FAMILIES: Mapping[str, Mapping[str, Any]] = {
     "other": OTHER,
     "number": NUMBERS,
 }
+NAMES: Mapping[str, list[str]] = {family: sorted(changes) for family, changes in FAMILIES.items()}
 
 
 def applied(change: Change, arguments: dict[str, Any]) -> None:
@@ -217,30 +218,29 @@ def applied(change: Change, arguments: dict[str, Any]) -> None:
             holder[last] = FAMILIES[change.family][change.name](holder[last])
 
 
-def changes(arrays: list[Path], numbers: list[Path], written: bool) -> st.SearchStrategy[list[Change]]:
+def changes(arrays: list[Path], numbers: list[Path], written: bool, draw: random.Random) -> list[Change]:
     """Up to two changes of the arguments of a call.
 
     Args:
         arrays: where arrays are.
         numbers: where anything else is.
         written: whether the call writes into arrays, so that arrays that are one matter.
+        draw: draws them.
     """
-    options: list[st.SearchStrategy[Change]] = []
-    if arrays:
-        where = st.sampled_from(arrays)
-        options += [
-            st.builds(Change, where, st.just(family), st.sampled_from(sorted(FAMILIES[family])))
-            for family in ("presented", "refused", "other")
-        ]
+    options: list[str] = ["presented", "refused", "other"] if arrays else []
     droppable = [path for path in arrays if len(path) > 1 or path[0] not in POSITIONAL]
-    if droppable:
-        options.append(st.builds(Change, st.sampled_from(droppable), st.just("missing")))
-    if len(arrays) > 1:
-        other = st.sampled_from([".".join(path) for path in arrays])
-        options += [st.builds(Change, st.sampled_from(arrays), st.just("aliased"), other)] * (1 + 2 * written)
-    if numbers:
-        drawn = st.builds(Change, st.sampled_from(numbers), st.just("number"), st.sampled_from(sorted(NUMBERS)))
-        options += [drawn, drawn]
-    one = st.one_of(options)
-    two = st.lists(one, max_size=2, unique_by=lambda change: change.path)
-    return st.one_of(st.lists(one, max_size=1), st.lists(one, min_size=1, max_size=1), two)
+    options += ["missing"] if droppable else []
+    options += ["aliased"] * (1 + 2 * written) if len(arrays) > 1 else []
+    options += ["number"] * 2 if numbers else []
+    found: dict[Path, Change] = {}
+    for _ in range(draw.choice((0, 1, 1, 1, 2, 2))):
+        family = draw.choice(options)
+        path = draw.choice(numbers if family == "number" else droppable if family == "missing" else arrays)
+        if family == "missing":
+            change = Change(path, family)
+        elif family == "aliased":
+            change = Change(path, family, ".".join(draw.choice(arrays)))
+        else:
+            change = Change(path, family, draw.choice(NAMES[family]))
+        found.setdefault(path, change)
+    return list(found.values())

@@ -12,6 +12,7 @@ import numpy as np
 
 from refgrad.arguments import FROM_ZERO, by_name
 from refgrad.errors import ArgumentError, bad_argument
+from refgrad.float_environment import in_standard
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.numbers import numbers
 
@@ -85,6 +86,7 @@ class Cases:
             by_name(f"inputs.numbers[{t}]", given, "{'loss': 1.0}")
 
     @classmethod
+    @in_standard
     def of(cls, dtype: Any = "float32", **arrays: Any) -> Cases:
         """One case, of a kind without state.
 

@@ -10,10 +10,12 @@ import numpy as np
 
 from refgrad.arguments import by_name, several
 from refgrad.errors import ArgumentError, bad_argument
+from refgrad.float_environment import in_standard
 from refgrad.oracle.inputs.cases import Cases, check_arrays
 from refgrad.oracle.inputs.numbers import number_of, numbers
 
 
+@in_standard
 def of_steps(
     p: Sequence[np.ndarray],
     g: Sequence[Sequence[np.ndarray | None]],
@@ -81,6 +83,7 @@ class Inputs:
         return of_steps(*columns, **more)
 
     @staticmethod
+    @in_standard
     def of(p: Any, g: Any, dtype: Any = "float32", **extras: Any) -> Cases:
         """One leaf, of an optimizer.
 

@@ -30,6 +30,8 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     upper = _quotient(high, low)
     operations = len(above) + len(below) - 1
     error = (upper - np.abs(value)) + (model.charge * operations + 2 * operations * OWN) * upper
+    if model.flushes:
+        error = error + _lost_as_difference(above, below, upper, model)
     ended = any(b.has_ends() for b in (*above, *below))
     if ended:
         high, low = [ends.sizes(b)[1] for b in above], [ends.sizes(b)[0] for b in below]
@@ -53,6 +55,17 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
         reach = np.where(ends.surely_zero(above, below, model), 1.0, reach)
     norm = _norm_of_product(above, high, low)
     return Bounded(found.value, found.error, reach, least, sure, norm, *found[6:])
+
+
+def _lost_as_difference(above: Sequence[Bounded], below: Sequence[Bounded], upper: Array, model: Model) -> Array:
+    """What an array times a scalar s loses where it is written as x - (1 - s) x, as decays are, and what is taken off is flushed."""
+    scalars = [[b for b in side if np.ndim(b.value) == 0] for side in (above, below)]
+    if not any(scalars) or all(np.ndim(b.value) == 0 for b in (*above, *below)):
+        return np.asarray(0.0)
+    factor = float(_quotient(*([b.value for b in side] for side in scalars)))
+    if not 0.0 < factor or factor == 1.0:
+        return np.asarray(0.0)
+    return np.minimum(abs(1.0 - factor) / factor * upper, model.smallest_normal)
 
 
 def _spans_zero(above: Sequence[Bounded], found: Bounded) -> bool:

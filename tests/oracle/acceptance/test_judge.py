@@ -283,7 +283,7 @@ def test_scalar_slots_are_judged_in_the_dtype_that_they_are_kept_in() -> None:
         (float(np.float32(truth)), F64, OUTSIDE),
         (truth * (1 + 1e-6), F32, OUTSIDE),
     ):
-        found = judge_scalars(step, {name: (value, dtype)})
+        found = judge_scalars(step, {name: (value, dtype)}, Policy())
         assert found[name].status == expected, (value, dtype)
         assert found[name].low <= truth <= found[name].high
-    assert judge_scalars(step, {}) == {}
+    assert judge_scalars(step, {}, Policy()) == {}

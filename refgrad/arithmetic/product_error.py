@@ -58,7 +58,7 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
 
 
 def _lost_as_difference(above: Sequence[Bounded], below: Sequence[Bounded], upper: Array, model: Model) -> Array:
-    """What an array times a scalar s loses where it is written as x - (1 - s) x, as decays are, and what is taken off is flushed."""
+    """What an array times s loses where it is written as x - (1 - s) x, as decays are, and what is taken off is flushed."""
     scalars = [[b for b in side if np.ndim(b.value) == 0] for side in (above, below)]
     if not any(scalars) or all(np.ndim(b.value) == 0 for b in (*above, *below)):
         return np.asarray(0.0)

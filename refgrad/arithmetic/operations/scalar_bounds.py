@@ -20,7 +20,7 @@ POWER, ROUNDINGS = 8.0, 3.0
 
 @dataclass(frozen=True)
 class Precision:
-    """What each operation rounds to: "float64" or "float32"; and whether it may take subnormal numbers for zero, or give zero for them."""
+    """What each operation rounds to: "float64" or "float32"; and whether subnormal numbers may be flushed to zero."""
 
     name: str
     flushes: bool = False

@@ -49,6 +49,8 @@ class Mask(Rule):
     #: a small number that `scores` adds to what it makes of the weights, lost beside all but weights of its magnitude, so that
     #: there are to be cases with these; 0 if it adds none
     adds: ClassVar[float] = 0.0
+    #: True if `select` looks at each score by itself, as a threshold does
+    elementwise: ClassVar[bool] = False
     device_module = "refgrad.sparsity.on_device"
     computing: ClassVar[frozenset[str]] = frozenset({"score", "mask", "masks"})
 

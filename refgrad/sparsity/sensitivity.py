@@ -188,6 +188,7 @@ class SoftMovement(Mask):
     """
 
     inputs = {"s": "wide"}
+    elementwise = True
 
     threshold: Real = 0.1
     squashed: Annotated[

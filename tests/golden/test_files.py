@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import random
 import re
@@ -29,7 +30,7 @@ from refgrad.golden.records import GoldenError
 from refgrad.golden.wrong import Wrong, mutants, others, variants
 from refgrad.optimizers import SGD, AdamW
 from refgrad.rule import rules
-from refgrad.sparsity import Magnitude
+from refgrad.sparsity import Magnitude, NormalizedMagnitude, SoftMovement
 from tests.golden import fuzz, published
 
 pytest.importorskip("safetensors")
@@ -247,6 +248,18 @@ def test_cases_refuse_variants_and_most_mutants() -> None:
     assert len(variants(rule)) - 1 == len(others(variants(rule), rule))
     assert {wrong.flag for wrong, _ in chosen.wrong} <= set(FLAGS)
     assert all(isinstance(each, Wrong) for each in mutants(golden_rule(SGD), first_case(golden_rule(SGD))))
+
+
+@pytest.mark.parametrize("cls", [SoftMovement, NormalizedMagnitude], ids=["threshold", "eps"])
+def test_faults_of_a_threshold_and_of_an_eps_are_refused(cls: Any) -> None:
+    """By two cases: a threshold's mask is judged where its score is the file's, and beside some weights 1e-8 counts."""
+    rule = golden_rule(cls)
+    cases = [case_of(rule, sample, "float32") for sample in itertools.islice(drawn(rule, SMOKE, "float32"), 2)]
+    found = [case for case in cases if case is not None]
+    assert [case.whole for case in found] == [cls is NormalizedMagnitude] * 2
+    faults = mutants(rule, found[0])
+    assert len(faults) > 20
+    assert [fault.name for fault in faults if not any(fault.refused(case) for case in found)] == []
 
 
 def test_an_id_is_that_of_the_inputs_alone() -> None:

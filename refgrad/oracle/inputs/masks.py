@@ -46,13 +46,15 @@ def generate(rule: Mask, dtype: np.dtype, seed: int) -> Cases:
 
 
 def families(rule: Mask) -> Mapping[str, Draw]:
-    """The families of weights that a rule is judged on: all, and weights around the small number that it adds, if it does."""
+    """The families of weights that a rule is judged on; the second are around the small number that it adds, if it does."""
     if not rule.adds:
         return FAMILIES
-    return {
-        **FAMILIES,
-        f"around {rule.adds:g}": lambda random, shape, facts: rule.adds * random.standard_normal(shape),
-    }
+
+    def around(random: np.random.Generator, shape: tuple[int, ...], facts: dtypes.Format) -> np.ndarray:
+        return rule.adds * random.standard_normal(shape)
+
+    first, *others = FAMILIES
+    return {first: FAMILIES[first], f"around {rule.adds:g}": around, **{n: FAMILIES[n] for n in others}}
 
 
 def sizes(rule: Mask, dtype: np.dtype, seed: int, shapes: Shapes = None) -> Cases | None:

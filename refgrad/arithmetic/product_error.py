@@ -30,8 +30,6 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
     upper = _quotient(high, low)
     operations = len(above) + len(below) - 1
     error = (upper - np.abs(value)) + (model.charge * operations + 2 * operations * OWN) * upper
-    if model.flushes:
-        error = error + _lost_as_difference(above, below, upper, model)
     ended = any(b.has_ends() for b in (*above, *below))
     if ended:
         high, low = [ends.sizes(b)[1] for b in above], [ends.sizes(b)[0] for b in below]
@@ -45,6 +43,9 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
         if some(b.value == 0.0):  # an exact zero divides to an infinity or NaN in any order
             error = np.where((b.value == 0.0) & (b.bound() == 0.0), 0.0, error)
     sure = exact_product(above, below, value, model)
+    if model.flushes:
+        lost = _lost_as_difference(above, below, upper, model)
+        error = error + (lost if sure is None else np.where(sure, 0.0, lost))
     value, error = _uncertain_nan(value, error, above, below)
     value = value if sign > 0 else -value
     fits = overflow.fits(value, error, model)
@@ -63,7 +64,7 @@ def _lost_as_difference(above: Sequence[Bounded], below: Sequence[Bounded], uppe
     if not any(scalars) or all(np.ndim(b.value) == 0 for b in (*above, *below)):
         return np.asarray(0.0)
     factor = float(_quotient(*([b.value for b in side] for side in scalars)))
-    if not 0.0 < factor or factor == 1.0:
+    if not 0.5 < factor < 2.0 or factor == 1.0:  # no decay
         return np.asarray(0.0)
     return np.minimum(abs(1.0 - factor) / factor * upper, model.smallest_normal)
 

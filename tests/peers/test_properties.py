@@ -24,14 +24,13 @@ from refgrad.testing.strategies import moderate, numbers
 from refgrad.testing.strategies import problems as with_extra_inputs
 from tests.depth import examples
 from tests.peers import ledger
+from tests.peers.own_inputs import OWN
 from tests.surveys.implementations.test_table import ROWS, candidate, named, runs_here
 
 PACKAGES = ("torch", "jax", "optax", "keras")
 EXTRA = "with_extra_inputs"
-#: all but rows whose inputs are their own, which say nothing on others, and those that are known to be no variant
-EXPLAINED = [
-    row for row in ROWS if row.package in PACKAGES and row.explained and row.inputs in ("", EXTRA) and not row.mutates
-]
+#: all but those that are known to be no variant; for rows whose inputs are their own such are drawn
+EXPLAINED = [row for row in ROWS if row.package in PACKAGES and row.explained and not row.mutates]
 OURS = [row for row in EXPLAINED if row.claim.kind == "optimizer"]
 STATELESS = [row for row in EXPLAINED if row.claim.kind != "optimizer"]
 SHAPES = ((), (1,), (5,), (3, 4), (2, 3, 2), (0,))
@@ -76,6 +75,8 @@ def problems(draw: Any, row: Implementation, dtype: Any) -> Cases:
 
     Of a rule that takes more than a gradient one parameter and its extra inputs.
     """
+    if row.inputs in OWN:
+        return draw(OWN[row.inputs]())
     element = draw(st.sampled_from([moderate(), numbers(dtype)]))
     if row.rule.inputs():
         return draw(with_extra_inputs(dtype, element, STEPS, row.rule))
@@ -97,7 +98,7 @@ def problems(draw: Any, row: Implementation, dtype: Any) -> Cases:
 
 def formats(row: Implementation) -> list[Any]:
     """The dtypes that an implementation is asked in: what float32 scalars make of wider arrays is no claim of its own."""
-    narrow = row.scalars == "float32" or row.target in FLOAT32_ALONE
+    narrow = row.scalars == "float32" or row.target in FLOAT32_ALONE or row.inputs in OWN
     return [np.float32] if narrow else [np.float32, np.float64]
 
 
@@ -141,7 +142,8 @@ def test_a_quantizer_an_estimator_or_a_mask_is_its_rule_whatever_is_drawn(row: I
             zero = data.draw(st.integers(-128, 127))
             rule = rule.replace(scale=scale, zero_point=float(zero))
             thing = row.driver()(row.target, scale, zero)
-        arrays = data.draw(strategy_of(rule, np.dtype(np.float32), data.draw(st.booleans())))
+        every = strategy_of(rule, np.dtype(np.float32), data.draw(st.booleans()))
+        arrays = data.draw(OWN[row.inputs]() if row.inputs else every)
         verdict = verdict_on(row, thing, rule, Cases([arrays]))
         assert verdict.first is None, str(verdict)
         assert not verdict.faults, str(verdict)
@@ -220,6 +222,10 @@ def differing(row: Implementation, rule: Any, cases: Cases) -> str:
         if makes_a_number_of_nan(verdict)
         else f"{verdict.first.tensor} outside"
     )
+
+
+def test_there_is_something_to_draw_for_every_row() -> None:
+    assert {row.inputs for row in EXPLAINED} - {"", EXTRA} == set(OWN)
 
 
 def test_every_package_has_rows() -> None:

@@ -23,7 +23,6 @@ def jaxpruner(
 ) -> Implementation:
     """A kind of sparsity of jaxpruner; XLA on a CPU flushes subnormal numbers."""
     told = ", ".join(map(str, arguments))
-    ragged = inputs == "ragged_blocks"
     return Implementation(
         package="jaxpruner",
         target="jaxpruner.mask_calculator:get_topk_fn",
@@ -33,8 +32,8 @@ def jaxpruner(
         through="drivers.top_of_groups",
         arguments={"kind": kind, "arguments": arguments},
         inputs=inputs,
-        explained=not ragged,
-        name=f"jaxpruner.sparsity_types.{kind}({told}){' (ragged blocks)' if ragged else ''}",
+        explained=inputs != "ragged_blocks",
+        name=f"jaxpruner.sparsity_types.{kind}({told}){' (ragged blocks)' if inputs == 'ragged_blocks' else ''}",
         note=note,
     )
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char *json, *header;
+static char *json, *header, *line;
 static const unsigned char *data;
 
 static char *whole(const char *path, long *size) {
@@ -19,11 +19,17 @@ static char *whole(const char *path, long *size) {
     return text;
 }
 
-/* a tensor of float32 by its name in the header, and how many numbers it has */
+/* an array of a case in float32 by its part and name, and how many numbers it has */
 static const float *tensor(int number, const char *part, const char *name, size_t *count) {
     char key[128];
-    snprintf(key, sizeof key, "\"%d/%s/%s\":{\"dtype\":\"F32\"", number, part, name);
-    const char *at = strstr(header, key);
+    snprintf(key, sizeof key, "\"%s/%s\":\"", part, name);
+    const char *at = strstr(line, key); /* "shared" of the case: the array stands there by the name of another */
+    if (at) {
+        char other[96];
+        sscanf(at + strlen(key), "%95[^\"]", other), snprintf(key, sizeof key, "\"%s\":{\"dtype\":\"F32\"", other);
+    } else
+        snprintf(key, sizeof key, "\"%d/%s/%s\":{\"dtype\":\"F32\"", number, part, name);
+    at = strstr(header, key);
     if (!at) { *count = 0; return NULL; }
     long start, end;
     sscanf(strstr(at, "\"data_offsets\":[") + 16, "%ld,%ld", &start, &end);
@@ -67,7 +73,7 @@ int main(int argc, char **argv) {
     memcpy(&length, header, 8), data = (const unsigned char *)header + 8 + length, header += 8;
     char *record = strstr(json, "\"cases\":["); /* one line a case */
     do record = strchr(record, '\n') + 1; while (skipped--);
-    char *line = strndup(record, strchr(record, '\n') - record);
+    line = strndup(record, strchr(record, '\n') - record);
     sscanf(strstr(line, "\"id\":\"") + 6, "%63[^\"]", id);
 
     size_t n;

@@ -10,8 +10,9 @@ const file = fs.readFileSync(`${folder}/${name}.safetensors`);
 const length = Number(file.readBigUInt64LE(0));
 const header = JSON.parse(file.toString("utf8", 8, 8 + length));
 
-// a tensor of float32 or float64 as numbers; none if the file has it not
-function tensor(key) {
+// an array of a case in float32 or float64 as numbers; none if the case has it not
+function tensor(number, own) {
+  const key = document.cases[number].shared?.[own] ?? `${number}/${own}`; // what cases share is there once
   if (!header[key]) return [];
   const [start, end] = header[key].data_offsets.map((at) => at + 8 + length);
   const bytes = file.buffer.slice(file.byteOffset + start, file.byteOffset + end);
@@ -59,9 +60,9 @@ const within = (x, low, high, any) =>
 // how many numbers of an output are outside: its sets where what it is given is the file's, the wide one where it is not
 function outside(number, one, output, results) {
   const mine = results[output.name];
-  const given = output.given.map((n) => tensor(`${number}/reference/${n}`).map((r, i) => same(r, results[n][i])));
-  const sets = tensor(`${number}/set/${output.name}`);
-  const wide = tensor(`${number}/wide/${output.name}`);
+  const given = output.given.map((n) => tensor(number, `reference/${n}`).map((r, i) => same(r, results[n][i])));
+  const sets = tensor(number, `set/${output.name}`);
+  const wide = tensor(number, `wide/${output.name}`);
   return mine.filter((x, i) => {
     const narrow = given.every((alike) => (one.whole ? alike.every(Boolean) : alike[i]));
     if (!narrow && !output.wide) return false; // nothing is said
@@ -74,7 +75,7 @@ function outside(number, one, output, results) {
 
 document.cases.forEach((one, number) => {
   if (one.variant || one.dtype !== "float32") return;
-  const inputs = Object.fromEntries(one.inputs.map((n) => [n, tensor(`${number}/in/${n}`)]));
+  const inputs = Object.fromEntries(one.inputs.map((n) => [n, tensor(number, `in/${n}`)]));
   const results = rules[name](inputs, one.hyperparameters);
   const found = one.outputs.map((output) => outside(number, one, output, results));
   console.log(`${one.id}: ${found.reduce((a, b) => a + b, 0)} outside`);

@@ -43,6 +43,9 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
         if some(b.value == 0.0):  # an exact zero divides to an infinity or NaN in any order
             error = np.where((b.value == 0.0) & (b.bound() == 0.0), 0.0, error)
     sure = exact_product(above, below, value, model)
+    if model.flushes:
+        lost = _lost_as_difference(above, below, upper, model)
+        error = error + (lost if sure is None else np.where(sure, 0.0, lost))
     value, error = _uncertain_nan(value, error, above, below)
     value = value if sign > 0 else -value
     fits = overflow.fits(value, error, model)
@@ -53,6 +56,17 @@ def product(sign: int, above: Sequence[Bounded], below: Sequence[Bounded], model
         reach = np.where(ends.surely_zero(above, below, model), 1.0, reach)
     norm = _norm_of_product(above, high, low)
     return Bounded(found.value, found.error, reach, least, sure, norm, *found[6:])
+
+
+def _lost_as_difference(above: Sequence[Bounded], below: Sequence[Bounded], upper: Array, model: Model) -> Array:
+    """What an array times s loses where it is written as x - (1 - s) x, as decays are, and what is taken off is flushed."""
+    scalars = [[b for b in side if np.ndim(b.value) == 0] for side in (above, below)]
+    if not any(scalars) or all(np.ndim(b.value) == 0 for b in (*above, *below)):
+        return np.asarray(0.0)
+    factor = float(_quotient(*([b.value for b in side] for side in scalars)))
+    if not 0.5 < factor < 2.0 or factor == 1.0:  # no decay
+        return np.asarray(0.0)
+    return np.minimum(abs(1.0 - factor) / factor * upper, model.smallest_normal)
 
 
 def _spans_zero(above: Sequence[Bounded], found: Bounded) -> bool:

@@ -207,7 +207,7 @@ def judged(leaf: Leaf, chunk: tuple[int, int], policy: Policy, compiled: bool = 
     values = dict(step.after)
     if chunk[0] == 0 and leaf.numbers[1]:
         scalars = {n: (v, np.dtype(np.float32)) for n, v in leaf.numbers[1].items()}
-        found = {**judge.judge_scalars(step, scalars), **found}
+        found = {**judge.judge_scalars(step, scalars, policy), **found}
         values |= {n: np.asarray(v) for n, (v, _) in scalars.items()}
     counts, worst, first, places, nan = {}, {}, {}, {}, 0
     for name, each in found.items():

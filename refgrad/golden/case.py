@@ -153,6 +153,8 @@ def _one_or_none(each: OutputSet, kept: Mapping[str, OutputSet], whole: bool) ->
 
 def _elementwise(rule: Any, found: Mapping[str, OutputSet]) -> bool:
     """True if each element of an output depends on the same element of those before it alone."""
+    if rule.kind == "mask":
+        return bool(rule.elementwise)
     if len({each.low.shape for each in found.values()}) > 1 or kind_of(rule).name != "optimizer":
         return False
     return rule.scope != "tree" and not rule.plan((2, 2), 1).graph.couples() and not rule.plan((2, 2), 1).graph.matrix()

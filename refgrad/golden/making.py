@@ -210,7 +210,7 @@ def manifest(folder: Path, level: str) -> dict[str, Any]:
 
 
 def of_rule(cls: type[Rule], level: Level) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The document of a rule without its digest, and its arrays.
+    """The document of a rule without its digest, and its arrays, each of them once.
 
     Args:
         cls: one of refgrad's rules.
@@ -222,9 +222,13 @@ def of_rule(cls: type[Rule], level: Level) -> tuple[dict[str, Any], dict[str, np
     for number, (name, case) in enumerate(chosen.cases):
         cases.append(_record(name, case))
         arrays |= dict(_arrays(number, case))
+    arrays, copies = tensors.without_copies(arrays)
+    for name, other in copies.items():
+        number, _, own = name.partition("/")
+        cases[int(number)].setdefault("shared", {})[own] = other
     source = f"{cls.citation}"
     document = {
-        "schema": "refgrad-golden-1",
+        "schema": records.SCHEMAS[-1],
         "level": level.name,
         "rule": short_name(cls),
         "kind": cls.kind,

@@ -25,7 +25,7 @@ class File:
 
     Attributes:
         document: the JSON document, as its schema says.
-        arrays: by the names that docs/golden.md gives them.
+        arrays: by the names that docs/golden.md gives them, those that cases share by each of their names.
     """
 
     document: Mapping[str, Any]
@@ -100,7 +100,7 @@ def checked(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Fi
     Raises:
         GoldenError: one is missing, or does not fit.
     """
-    file = File(document, arrays)
+    file = File(document, {**arrays, **_shared(document, arrays)})
     ids = [case["id"] for case in document["cases"]]
     if len(set(ids)) != len(ids):
         raise GoldenError(f"{document['rule']}: an id twice")
@@ -118,6 +118,22 @@ def checked(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Fi
     for wrong in document["wrong"]:
         _check_wrong(file, ids, wrong)
     return file
+
+
+def _shared(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of cases that stand in the file by another name."""
+    found = {}
+    for number, case in enumerate(document["cases"]):
+        if "shared" in case and document["schema"] == records.SCHEMAS[0]:
+            raise GoldenError(f"{case['id']} has 'shared', which a document of {records.SCHEMAS[0]} has not")
+        for own, name in case.get("shared", {}).items():
+            key = f"{number}/{own}"
+            if key in arrays:
+                raise GoldenError(f"{case['id']}: {own[:60]!r} is shared, and a tensor of its own besides")
+            if name not in arrays:
+                raise GoldenError(f"{case['id']}: {own[:60]!r} is tensor {name!r}, which there is not")
+            found[key] = arrays[name]
+    return found
 
 
 def _check_output(file: File, number: int, output: Mapping[str, Any]) -> None:

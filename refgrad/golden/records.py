@@ -13,6 +13,9 @@ from typing import Any
 from refgrad import whole_file
 from refgrad.errors import RefgradError, with_article
 
+#: the forms of a rule's document that are read, in the order of their age; the last is written. In the first each array stands in
+#: the file of tensors as often as there are cases with it, in the second once: `shared` of a case says where
+SCHEMAS = ("refgrad-golden-1", "refgrad-golden-2")
 #: bytes that a file may have
 LARGEST = 64 << 20
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.axes import broadcasts
 from refgrad.kinds.record import Record
@@ -86,15 +87,33 @@ class Leaf:
             yield from self._left_alone(t)
             return
         step = self.step(t)
-        judged, carried = screening.judge(step, self.policy)
-        if self.record.cases.nan_open or self.record.cases.may_meet:
-            judged = no_numbers.looked_at(judged, self._no_numbers(step))
-        scalar_values = {n: (float(v), _dtype_of(v)) for n, v in self.state(t).items() if self.slots[n].scalar}
-        judged.update(judge.judge_scalars(step, scalar_values))
+        judged, carried = self._judged_from(step, t)
+        flushed = self._flushed(t, step) if judge.outside(judged.values()) else None
+        if flushed is not None:
+            other = self._judged_from(flushed, t)
+            if judge.outside(other[0].values()) < judge.outside(judged.values()):
+                step, (judged, carried) = flushed, other
         self.carried = carried
         for name in ("p", *self.slots)[::-1]:
             if name in judged:
                 yield name, judged[name], step, self.values(name, t).dtype
+
+    def _judged_from(self, step: Step, t: int) -> tuple[dict[str, Judged], dict[str, Bounded]]:
+        judged, carried = screening.judge(step, self.policy)
+        if self.record.cases.nan_open or self.record.cases.may_meet:
+            judged = no_numbers.looked_at(judged, self._no_numbers(step))
+        scalar_values = {n: (float(v), _dtype_of(v)) for n, v in self.state(t).items() if self.slots[n].scalar}
+        judged.update(judge.judge_scalars(step, scalar_values, self.policy))
+        return judged, carried
+
+    def _flushed(self, t: int, step: Step) -> Step | None:
+        """A step with zero for its numbers that are subnormal, by which it may take another branch; None if it is the same."""
+        least = dtypes.format_of(dtypes.working(step.after["p"].dtype)).smallest_normal
+        free = {n: 0.0 if abs(v) < least else v for n, v in step.free.items()}
+        if self.policy.subnormals == "keep" or free == step.free:
+            return None
+        plan = self.plans(self.record.cases.rule_at(t, self.rule), step.after["p"].ndim, tuple(free.values()))
+        return dataclasses.replace(step, plan=plan, free=free)
 
     def _no_numbers(self, step: Step) -> no_numbers.Where:
         """Where of a step no program gives a number."""

@@ -43,9 +43,15 @@ class Mask(Rule):
 
     kind = "mask"
     primary = "w"
-    #: what the inputs besides ``w`` are, for whoever makes some up: "signed", "positive", "uniform", or "column"
-    #: (positive, one number an input channel), or "ones" (filled in where they are not given); "signed" by default
+    #: what the inputs besides ``w`` are, for whoever makes some up: "signed", "wide" (signed and up to ten, so that many lie on
+    #: either side of a threshold), "positive", "uniform", or "column" (positive, one number an input channel), or "ones"
+    #: (filled in where they are not given); "signed" by default
     inputs: ClassVar[Mapping[str, str]] = {}
+    #: a small number that `scores` adds to what it makes of the weights, lost beside all but weights of its magnitude, so that
+    #: there are to be cases with these; 0 if it adds none
+    adds: ClassVar[float] = 0.0
+    #: True if `select` looks at each score by itself, as a threshold does
+    elementwise: ClassVar[bool] = False
     device_module = "refgrad.sparsity.on_device"
     computing: ClassVar[frozenset[str]] = frozenset({"score", "mask", "masks"})
 

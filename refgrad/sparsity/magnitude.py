@@ -79,6 +79,8 @@ class NormalizedMagnitude(Together):
         "variant and not the default"
     )
 
+    adds = 1e-8
+
     def scores(self, w: Any) -> Any:  # type: ignore[override]
         return abs(w) / (np.sqrt(tree_sum(w * w)) + 1e-8)
 

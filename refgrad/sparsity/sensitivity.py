@@ -187,6 +187,9 @@ class SoftMovement(Mask):
     Forward and backward are those of `Movement`. Source: Sanh et al. 2020, arXiv:2005.07683, section 4 (soft movement pruning).
     """
 
+    inputs = {"s": "wide"}
+    elementwise = True
+
     threshold: Real = 0.1
     squashed: Annotated[
         str,

@@ -109,6 +109,19 @@ def test_a_difference_of_normal_numbers_may_be_flushed() -> None:
     assert abs(added.value) <= added.bound()
 
 
+def test_a_decay_that_is_taken_off_may_be_flushed() -> None:
+    """p / 1.05 written as p - (0.05 / 1.05) p, of which the second term is subnormal: p stays what it is."""
+    p = np.asarray([9.4e-38, 1e-30])
+    for policy, stays in ((Policy(subnormals="either"), [True, False]), (Policy(), [False, False])):
+        model = model_for(policy, np.dtype(np.float32))
+        shrink = bounds.scalar(1.05, 0.0, model)
+        for found in (
+            bounds.product(1, [Bounded(p)], [shrink], model),
+            bounds.product(1, [Bounded(1 / 1.05), Bounded(p)], [], model),
+        ):
+            assert (np.abs(p - found.value) <= found.bound()).tolist() == stays
+
+
 def test_the_hull_of_what_has_no_end_is_all_numbers() -> None:
     """A number beside one of which nothing is known, or beside NaN; two infinities that are equal stay one; NaN stays NaN."""
     inf, nan = np.inf, np.nan

@@ -160,6 +160,32 @@ def test_error_bounds_hold_what_either_operand_may_be_off_by(op: str, errors: tu
     assert max(abs(r - value) for r in results) <= error
 
 
+SMALL = [
+    float(np.float32(s * 2.0**-126 * x)) for s in (1, -1) for x in (2.0**-23, 0.3, 1 - 2.0**-23, 1.0, 1 + 2.0**-22, 2.5)
+]
+
+
+def either(value: float) -> set[np.float32]:
+    """A number of float32, and zero if it may be flushed."""
+    found = np.float32(value)
+    return {found, np.float32(0.0)} if abs(found) < np.finfo(np.float32).smallest_normal else {found}
+
+
+@pytest.mark.parametrize("op", ["add", "sub", "mul", "div", "max"])
+def test_error_bounds_hold_what_is_flushed(op: str) -> None:
+    """Operands that are read as zero or not, and results that are zero or not, in any mixture."""
+    table = scalar_error.table("float32", flushes=True)
+    for a in SMALL:
+        for b in [*SMALL, 0.0, 1.0, 0.75, 2.0**40]:
+            if op == "div" and abs(b) < 2.0**-120:
+                continue
+            value, error = table[op](table["const"](a), table["const"](b))
+            results = [r for x in either(a) for y in either(b) for r in either(OPERATIONS[op](x, y))]
+            assert max(abs(float(r) - value) for r in results) <= error, (a, b)
+    assert table["add"](table["const"](0.5), table["const"](0.25)) == (0.75, 0.0)
+    assert scalar_error.table("float32")["const"](SMALL[0]) == (SMALL[0], 0.0)
+
+
 def test_what_is_taken_from_one_is_not_rounded_by_it() -> None:
     """1 - beta2 in float32 is off by what beta2 is, so that a length of 2 / (1 - beta2) tells 2 from 1 and 3."""
     p = Precision("float32")

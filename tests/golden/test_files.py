@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import random
 import re
@@ -29,7 +30,7 @@ from refgrad.golden.records import GoldenError
 from refgrad.golden.wrong import Wrong, mutants, others, variants
 from refgrad.optimizers import SGD, AdamW
 from refgrad.rule import rules
-from refgrad.sparsity import Magnitude
+from refgrad.sparsity import Magnitude, NormalizedMagnitude, SoftMovement
 from tests.golden import fuzz, published
 
 pytest.importorskip("safetensors")
@@ -179,6 +180,47 @@ def test_a_file_has_arrays_of_bfloat16() -> None:
         tensors.unpacked(unknown, "here")
 
 
+def test_an_array_that_cases_share_stands_in_the_file_once(made: Path) -> None:
+    """Bit by bit: zeros of another sign, other shapes and other dtypes are other arrays."""
+    zero, minus = np.zeros(2, np.float32), -np.zeros(2, np.float32)
+    arrays = {"0/in/g": zero, "0/in/p": minus, "1/in/g": zero.copy(), "1/in/p": zero[:, None], "1/set/m": np.zeros(2)}
+    kept, copies = tensors.without_copies(arrays)
+    assert copies == {"1/in/g": "0/in/g"}
+    assert kept == {name: array for name, array in arrays.items() if name != "1/in/g"}
+    document = json.loads((made / "SignDescent.json").read_bytes())
+    stored = tensors.unpacked((made / "SignDescent.safetensors").read_bytes(), "SignDescent")
+    assert tensors.without_copies(dict(sorted(stored.items())))[1] == {}
+    file = reading.read(made, "SignDescent")
+    shared = [
+        (f"{n}/{own}", name) for n, case in enumerate(document["cases"]) for own, name in case.get("shared", {}).items()
+    ]
+    assert shared
+    assert set(file.arrays) == {*stored, *(key for key, _ in shared)}
+    for key, name in shared:
+        assert file.arrays[key] is file.arrays[name]
+        assert name in stored
+
+
+def test_a_file_of_the_first_form_is_read_and_shares_nothing(made: Path, tmp_path: Path) -> None:
+    """It has every array of every case: what a folder of it and one of today differ in is nothing."""
+    file = reading.read(made, "SignDescent")
+    document = json.loads((made / "SignDescent.json").read_bytes()) | {"schema": records.SCHEMAS[0]}
+    shares = next(case["id"] for case in document["cases"] if "shared" in case)
+    with pytest.raises(GoldenError, match=f"{shares} has 'shared', which a document of refgrad-golden-1 has not"):
+        reading.checked(document, file.arrays)
+    for case in document["cases"]:
+        case.pop("shared", None)
+    data = tensors.packed(file.arrays)
+    document["tensors"]["sha256"] = hashlib.sha256(data).hexdigest()
+    records.write(tmp_path / "SignDescent.safetensors", data)
+    records.write(tmp_path / "SignDescent.json", records.text(document))
+    records.write(tmp_path / making.MANIFEST, records.text(making.manifest(tmp_path, "smoke")))
+    assert list(checking.verify(tmp_path, ["SignDescent"])) == []
+    alone = tmp_path / "alone"
+    making.make(alone, SMOKE, ["SignDescent"])
+    assert list(checking.differences(tmp_path, alone)) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("level", ["standard", "exhaustive"])
 def test_a_level_keeps_to_its_budget_and_is_verified(level: str, tmp_path: Path) -> None:
@@ -206,6 +248,18 @@ def test_cases_refuse_variants_and_most_mutants() -> None:
     assert len(variants(rule)) - 1 == len(others(variants(rule), rule))
     assert {wrong.flag for wrong, _ in chosen.wrong} <= set(FLAGS)
     assert all(isinstance(each, Wrong) for each in mutants(golden_rule(SGD), first_case(golden_rule(SGD))))
+
+
+@pytest.mark.parametrize("cls", [SoftMovement, NormalizedMagnitude], ids=["threshold", "eps"])
+def test_faults_of_a_threshold_and_of_an_eps_are_refused(cls: Any) -> None:
+    """By two cases: a threshold's mask is judged where its score is the file's, and beside some weights 1e-8 counts."""
+    rule = golden_rule(cls)
+    cases = [case_of(rule, sample, "float32") for sample in itertools.islice(drawn(rule, SMOKE, "float32"), 2)]
+    found = [case for case in cases if case is not None]
+    assert [case.whole for case in found] == [cls is NormalizedMagnitude] * 2
+    faults = mutants(rule, found[0])
+    assert len(faults) > 20
+    assert [fault.name for fault in faults if not any(fault.refused(case) for case in found)] == []
 
 
 def test_an_id_is_that_of_the_inputs_alone() -> None:
@@ -259,8 +313,8 @@ def test_cases_of_the_repository_are_what_they_were_when_they_came_into_it() -> 
 def test_a_case_that_says_something_else_at_one_version_is_printed(copied: Path) -> None:
     before = dict(published.said(reading.read(copied, "SignDescent")))
     assert list(published.changed(copied, ["SignDescent"], before)) == []
-    file = reading.read(copied, "SignDescent")
-    arrays = dict(file.arrays) | {"1/set/p": file.arrays["1/set/p"] * np.float32(2)}
+    stored = tensors.unpacked((copied / "SignDescent.safetensors").read_bytes(), "SignDescent")
+    arrays = stored | {"1/set/p": stored["1/set/p"] * np.float32(2)}
     data = tensors.packed(arrays)
     (copied / "SignDescent.safetensors").write_bytes(data)
     document = json.loads((copied / "SignDescent.json").read_bytes())
@@ -302,10 +356,14 @@ def damaged(folder: Path, change: Any) -> list[str]:
         (lambda d: d["cases"][0].update(numbers={"t": "0x1.0p+9999"}), "legal: a number of float64"),
         (lambda d: d["cases"][0].update(policy={"nan": "wrong"}), "policy.nan is 'wrong'"),
         (lambda d: d["cases"].append(d["cases"][0]), "an id twice"),
+        (lambda d: d["cases"][0].update(shared={"in/g": "0/in/p"}), "'in/g' is shared, and a tensor of its own"),
+        (lambda d: d["cases"][0].update(shared={"in/q": "9/in/q"}), "'in/q' is tensor '9/in/q', which there is not"),
+        (lambda d: d["cases"][0].update(shared={"in/q": "in/p"}), "shared.in/q is 'in/p'; legal: "),
     ],
     ids=[
         *("field", "version", "rule", "digest", "setting", "no number", "tensor"),
         *("no text", "part of a step", "too large", "policy", "id"),
+        *("shared and its own", "shared and nowhere", "shared by no name"),
     ],
 )
 def test_what_was_changed_is_said(copied: Path, change: Any, says: str) -> None:

@@ -20,14 +20,28 @@ POWER, ROUNDINGS = 8.0, 3.0
 
 @dataclass(frozen=True)
 class Precision:
-    """What each operation rounds to: "float64" or "float32"."""
+    """What each operation rounds to: "float64" or "float32"; and whether subnormal numbers may be flushed to zero."""
 
     name: str
+    flushes: bool = False
 
     @property
     def unit_roundoff(self) -> float:
         """Half a unit in the last place of one."""
         return 2.0**-53 if self.name == "float64" else 2.0**-24
+
+    @property
+    def lost(self) -> float:
+        """What a rounding loses at most where subnormal numbers are flushed."""
+        return self._smallest_normal if self.flushes else 0.0
+
+    @property
+    def _smallest_normal(self) -> float:
+        return 2.0**-1022 if self.name == "float64" else 2.0**-126
+
+    def vanishes(self, value: float) -> bool:
+        """True if a number may be taken for zero."""
+        return self.flushes and 0.0 < abs(value) < self._smallest_normal
 
     def holds(self, value: float) -> bool:
         """True if a number is one of the precision."""
@@ -35,10 +49,12 @@ class Precision:
 
     def charged(self, value: float, carried: float, magnitude: float, roundings: float = ROUNDINGS) -> Pair:
         """A number with what it carries, and with its own roundings of a magnitude."""
-        return value, carried + roundings * self.unit_roundoff * (magnitude + carried)
+        return value, carried + roundings * (self.unit_roundoff * (magnitude + carried) + self.lost)
 
     def constant(self, value: float) -> Pair:
         """A literal number."""
+        if self.vanishes(value):
+            return float(value), abs(float(value))
         return float(value), 0.0 if self.holds(float(value)) else self.unit_roundoff * abs(float(value))
 
 
@@ -53,7 +69,7 @@ def unless_exact(operation: Callable[[Any, Any], Any]) -> Callable[[Bound], Boun
             value, error = bound(p, a, b)
             known = a[1] == b[1] == 0.0 and all(map(math.isfinite, (a[0], b[0], value)))
             exact = known and p.holds(value) and operation(Fraction(a[0]), Fraction(b[0])) == Fraction(value)
-            return value, 0.0 if exact else error
+            return value, 0.0 if exact and not p.vanishes(value) else error
 
         return bounded
 

@@ -223,29 +223,31 @@ def scalars_of(plan: Plan, graph: Graph, free: Mapping[str, float], model: Model
         plan: the rule, whose hyperparameters and precision of scalars count.
         graph: the plan's graph, a rewritten one, or a part of either.
         free: the values of the plan's free names.
-        model: the roundings that a scalar takes when it meets an array.
+        model: the roundings that a scalar takes when it meets an array, and whether subnormal numbers may be flushed.
 
     Returns:
         One 0-d value for each of ``graph.scalars()``, in that order.
     """
-    table = scalar_error.table(plan.rule.scalars)
+    table = scalar_error.table(plan.rule.scalars, model.flushes)
     names = {n: table["const"](v) for n, v in {**plan.rule.numbers(), **free}.items()}
     memo: dict[scalar_math.Expr, scalar_error.Pair] = {}
     pairs = [scalar_math.evaluate(e, names, table, memo) for e in graph.scalars()]
     return [scalar(value, error, model) for value, error in pairs]
 
 
-def judge_scalars(step: Step, observed: Mapping[str, tuple[float, np.dtype]]) -> dict[str, Judged]:
+def judge_scalars(step: Step, observed: Mapping[str, tuple[float, np.dtype]], policy: Policy) -> dict[str, Judged]:
     """The scalar slots of one step judged.
 
     Args:
         step: what was there before.
         observed: by name, the value of each slot that was read, and the dtype that it is kept in.
+        policy: whether subnormal numbers are kept.
 
     Returns:
         Each slot that the rule has and that was read, as arrays without axes.
     """
-    table = scalar_error.table(step.plan.rule.scalars)
+    flushes = policy.subnormals != "keep"
+    table = scalar_error.table(step.plan.rule.scalars, flushes)
     names = {n: table["const"](v) for n, v in {**step.plan.rule.numbers(), **step.free}.items()}
     found = {}
     for name, expr in step.plan.graph.scalar_outputs.items():
@@ -253,10 +255,13 @@ def judge_scalars(step: Step, observed: Mapping[str, tuple[float, np.dtype]]) ->
             value, dtype = observed[name]
             truth, error = scalar_math.evaluate(expr, names, table)
             facts = dtypes.format_of(dtype)
-            error += max(
-                3 * facts.unit_roundoff * abs(truth), facts.smallest_subnormal
-            )  # which is the grid's unit there
-            status = INSIDE if value == truth or abs(value - truth) <= error else OUTSIDE  # both may be infinite
+            # the grid's unit is its smallest subnormal number where it has these
+            lost = 3 * facts.smallest_normal if flushes else facts.smallest_subnormal
+            error += max(3 * facts.unit_roundoff * abs(truth), lost)
+            right = value == truth or abs(value - truth) <= error  # both may be infinite
+            if policy.subnormals == "flush":
+                right &= not 0.0 < abs(value) < facts.smallest_normal
+            status = INSIDE if right else OUTSIDE
             found[name] = Judged(*(np.asarray(x) for x in (status, truth, truth - error, truth + error)))
     return found
 

@@ -257,7 +257,7 @@ class Stacked:
     ) -> list[Bounded]:
         """The scalars of a graph, one value a step along the first axis."""
         exprs = graph.scalars()
-        columns = [self._evaluated(exprs, rule, names) for _, names in frees]
+        columns = [self._evaluated(exprs, rule, names, model.flushes) for _, names in frees]
         found = []
         for i in range(len(exprs)):
             if all(column[i] == columns[0][i] for column in columns):
@@ -269,10 +269,12 @@ class Stacked:
             found.append(Bounded(value, np.asarray([float(v.bound()) for v in values]).reshape(shape)))
         return found
 
-    def _evaluated(self, exprs: list[Expr], rule: Optimizer, free: Mapping[str, float]) -> list[scalar_error.Pair]:
-        key = (rule, tuple(free.items()))
+    def _evaluated(
+        self, exprs: list[Expr], rule: Optimizer, free: Mapping[str, float], flushes: bool
+    ) -> list[scalar_error.Pair]:
+        key = (rule, tuple(free.items()), flushes)
         if key not in self._pairs:
-            table = scalar_error.table(rule.scalars)
+            table = scalar_error.table(rule.scalars, flushes)
             names = {n: table["const"](v) for n, v in {**rule.numbers(), **free}.items()}
             self._pairs[key] = (table, names, {})
         table, names, memo = self._pairs[key]

@@ -36,13 +36,25 @@ def generate(rule: Mask, dtype: np.dtype, seed: int) -> Cases:
     random = np.random.Generator(np.random.Philox(seed))
     shape, facts = rule.example_shape(), dtypes.format_of(dtype)
     leaves = []
-    for name, draw in FAMILIES.items():
+    for name, draw in families(rule).items():
         w = _cast(draw(random, shape, facts), dtype)
         others = {n: _other(random, shape, rule.inputs.get(n, "signed")) for n in rule.takes() if n != "w"}
         if name in TIED:
             others = {n: _few(v) for n, v in others.items()}
         leaves.append({"w": w, **{n: _cast(v, dtype) for n, v in others.items()}})
-    return Cases(leaves, list(FAMILIES), seed)
+    return Cases(leaves, list(families(rule)), seed)
+
+
+def families(rule: Mask) -> Mapping[str, Draw]:
+    """The families of weights that a rule is judged on; the second are around the small number that it adds, if it does."""
+    if not rule.adds:
+        return FAMILIES
+
+    def around(random: np.random.Generator, shape: tuple[int, ...], facts: dtypes.Format) -> np.ndarray:
+        return rule.adds * random.standard_normal(shape)
+
+    first, *others = FAMILIES
+    return {first: FAMILIES[first], f"around {rule.adds:g}": around, **{n: FAMILIES[n] for n in others}}
 
 
 def sizes(rule: Mask, dtype: np.dtype, seed: int, shapes: Shapes = None) -> Cases | None:
@@ -84,6 +96,8 @@ def _other(random: np.random.Generator, shape: tuple[int, ...], what: str) -> np
     if what == "column":
         return random.random(shape[-1:]) * 4.0 + 0.125
     values = random.standard_normal(shape)
+    if what == "wide":
+        return 4.0 * values
     return np.abs(values) + 0.125 if what == "positive" else values
 
 

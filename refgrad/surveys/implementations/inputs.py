@@ -85,12 +85,17 @@ def from_zero() -> Cases:
     return dataclasses.replace(made, arrays=[{"p": np.zeros_like(a)} for a in made.p])
 
 
-def noise_of_optax() -> Cases:
-    """With the noise that optax draws from key 0."""
+def noise_of_optax(made: Cases | None = None) -> Cases:
+    """With the noise that optax draws from key 0.
+
+    Args:
+        made: what it is for; by default the leaves of ordinary numbers and of edges.
+    """
     import jax
     import optax
 
-    made, key, steps = with_extra_inputs(), jax.random.key(0), []
+    made = with_extra_inputs() if made is None else made
+    key, steps = jax.random.key(0), []
     for grads in made.g:
         key, sample = jax.random.split(key)
         noise = optax.tree.random_like(sample, target_tree=list(grads), sampler=jax.random.normal)
@@ -98,12 +103,17 @@ def noise_of_optax() -> Cases:
     return of_steps(made.p, made.g, made.names, made.seed, steps)
 
 
-def quadratic() -> Cases:
-    """The gradients of a well-conditioned quadratic on the way that L-BFGS takes."""
-    random = np.random.default_rng(0)
-    diagonal = np.exp(random.uniform(-1, 1, 40)).astype(np.float32)
+def quadratic(seed: int = 0, size: int = 40) -> Cases:
+    """The gradients of a well-conditioned quadratic on the way that L-BFGS takes.
+
+    Args:
+        seed: of its eigenvalues and of the start.
+        size: how many numbers it is of.
+    """
+    random = np.random.default_rng(seed)
+    diagonal = np.exp(random.uniform(-1, 1, size)).astype(np.float32)
     rule = LBFGS(lr=0.1, history=3, scale_first="euclidean")
-    start = random.standard_normal(40).astype(np.float32)
+    start = random.standard_normal(size).astype(np.float32)
     p, state, grads = start, rule.init(start), []
     for _ in range(8):
         grads.append([diagonal * p])

@@ -17,6 +17,8 @@ RELATIVE: dict[str, Any] = {
     "note": "with relative steps it does not read the learning rate, where the rule takes the smaller of both",
 }
 
+ZERO_IS_FIRST = "a running norm of zero is taken for that of a first step: the next gradient's enters it whole"
+
 ROWS = [
     row("pytorch-optimizer", "AdaFactor", o.Adafactor(), {"betas": (None, 0.999)}, FLOAT32, **RELATIVE, decay="step"),
     row(
@@ -65,8 +67,8 @@ ROWS = [
     pytorch("Fromage", o.Fromage()),
     pytorch("NovoGrad", o.NovoGrad(**DECAYED)),
     pytorch("NovoGrad", o.NovoGrad(averaging=True)),
-    row("torch-optimizer", "NovoGrad", o.NovoGrad(**DECAYED)),
-    timm("NvNovoGrad", o.NovoGrad(**DECAYED)),
+    row("torch-optimizer", "NovoGrad", o.NovoGrad(**DECAYED), note=ZERO_IS_FIRST),
+    timm("NvNovoGrad", o.NovoGrad(**DECAYED), note=ZERO_IS_FIRST),
     pytorch("StableAdamW", o.StableAdamW()),
     row("torch-optimi", "StableAdamW", o.StableAdamW()),
     # vectors are AdamW's unless it is told otherwise

@@ -33,7 +33,7 @@ def jaxpruner(
         arguments={"kind": kind, "arguments": arguments},
         inputs=inputs,
         explained=inputs != "ragged_blocks",
-        name=f"jaxpruner.sparsity_types.{kind}({told})",
+        name=f"jaxpruner.sparsity_types.{kind}({told}){' (ragged blocks)' if inputs == 'ragged_blocks' else ''}",
         note=note,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from refgrad.arithmetic.running_error import Bounded
-from refgrad.optimizers import SGD, Lion, NAdam
+from refgrad.optimizers import SGD, Lion, MoMo, NAdam
 from refgrad.oracle.acceptance.judge import (
     CHUNK,
     INSIDE,
@@ -283,7 +284,26 @@ def test_scalar_slots_are_judged_in_the_dtype_that_they_are_kept_in() -> None:
         (float(np.float32(truth)), F64, OUTSIDE),
         (truth * (1 + 1e-6), F32, OUTSIDE),
     ):
-        found = judge_scalars(step, {name: (value, dtype)})
+        found = judge_scalars(step, {name: (value, dtype)}, Policy())
         assert found[name].status == expected, (value, dtype)
         assert found[name].low <= truth <= found[name].high
-    assert judge_scalars(step, {}) == {}
+    assert judge_scalars(step, {}, Policy()) == {}
+
+
+@pytest.mark.parametrize(
+    ("subnormals", "expected"),
+    [("keep", [INSIDE, OUTSIDE]), ("either", [INSIDE, INSIDE]), ("flush", [OUTSIDE, INSIDE])],
+    ids=["keep", "either", "flush"],
+)
+def test_a_scalar_slot_may_be_flushed(subnormals: str, expected: list[Any]) -> None:
+    """The average of a subnormal loss, kept and flushed; one that is not small stays what it is."""
+    rule = MoMo(start="zero", beta=0.5, scalars="float32")
+    before = {n: [1.0] for n in ("p", "g", "m", "gamma")}
+    for loss, values in ((TINY / 8, (TINY / 16, 0.0)), (1.0, (0.5, 0.0))):
+        step = step_of(rule, before, {"p": [1.0]})
+        step = dataclasses.replace(step, free={**step.free, "loss": loss, "average_loss": 0.0})
+        found = [
+            judge_scalars(step, {"average_loss": (v, F32)}, Policy(subnormals=subnormals))["average_loss"].status
+            for v in values
+        ]
+        assert found == (expected if loss < 1.0 else [INSIDE, OUTSIDE])

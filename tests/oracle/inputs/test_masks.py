@@ -16,7 +16,7 @@ from refgrad.oracle.inputs.sizes import (
     WHOLE_BLOCKS,
 )
 from refgrad.rule import rules
-from refgrad.sparsity import L1Filters, Magnitude, NOfM, Wanda
+from refgrad.sparsity import L1Filters, Magnitude, NOfM, NormalizedMagnitude, SoftMovement, Wanda
 from refgrad.sparsity.base import Mask
 
 F32 = np.dtype(np.float32)
@@ -27,7 +27,7 @@ F32 = np.dtype(np.float32)
 def test_every_case_is_one_that_the_rule_takes(name: str) -> None:
     rule = rules(Mask)[name]()
     made = masks.generate(rule, F32, 0)
-    assert list(made.names) == list(masks.FAMILIES)
+    assert list(made.names) == list(masks.families(rule))
     assert all(set(arrays) == set(rule.takes()) and arrays["w"].dtype == F32 for arrays in made.arrays)
     odd = masks.sizes(rule, F32, 0)
     assert odd is not None
@@ -38,6 +38,17 @@ def test_every_case_is_one_that_the_rule_takes(name: str) -> None:
 def test_numbers_follow_from_the_seed() -> None:
     one, same, other = (masks.generate(Magnitude(), F32, seed).arrays[0]["w"] for seed in (0, 0, 1))
     assert one.tobytes() == same.tobytes() != other.tobytes()
+
+
+def test_a_threshold_and_a_small_number_that_is_added_are_met() -> None:
+    """Scores lie on both sides of a threshold, unless they are to be equal; beside some weights 1e-8 counts."""
+    made = masks.generate(SoftMovement(), F32, 0)
+    for name, arrays in zip(made.names, made.arrays, strict=True):
+        assert 0.1 < SoftMovement().mask(**arrays).mean() < 0.9 or name in masks.TIED
+    made = masks.generate(NormalizedMagnitude(), F32, 0)
+    assert made.names[1] == "around 1e-08"
+    w = made.arrays[1]["w"].astype(np.float64)
+    assert 1.0 < np.sqrt((w * w).sum()) / 1e-8 < 100.0
 
 
 def test_families_reach_what_they_are_called() -> None:

@@ -50,6 +50,12 @@ def test_every_row_has_a_key_of_its_own() -> None:
     assert [key for key, count in Counter(row.key for row in ROWS).items() if count > 1] == []
 
 
+def test_no_two_rows_are_called_alike() -> None:
+    """A survey prints what it is called, of which package and backend, and as what it is judged."""
+    names = Counter((row.column, row.called, str(row.claim), row.environment.get("KERAS_BACKEND")) for row in ROWS)
+    assert [name for name, count in names.items() if count > 1] == []
+
+
 def test_what_drives_and_feeds_them_exists() -> None:
     for row in ROWS:
         assert not row.through or callable(row.driver())

@@ -8,7 +8,8 @@ from refgrad.rooms import on_demand
 
 if TYPE_CHECKING:
     from refgrad.gradients.balancing import MagnitudeInvariantEncoding
+    from refgrad.gradients.centers import GeometricMedian
 
 __getattr__, __dir__ = on_demand(__name__)
 
-__all__ = ["MagnitudeInvariantEncoding"]
+__all__ = ["GeometricMedian", "MagnitudeInvariantEncoding"]

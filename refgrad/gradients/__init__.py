@@ -7,9 +7,37 @@ from typing import TYPE_CHECKING
 from refgrad.rooms import on_demand
 
 if TYPE_CHECKING:
+    from refgrad.gradients.aggregation import (
+        AdaptiveClipping,
+        Bucketing,
+        Bulyan,
+        CoordinateMedian,
+        GradientElimination,
+        Krum,
+        MeanAroundMedian,
+        MultiKrum,
+        NeighborMixing,
+        TrimmedMean,
+    )
     from refgrad.gradients.balancing import MagnitudeInvariantEncoding
     from refgrad.gradients.centers import GeometricMedian
+    from refgrad.gradients.clipped_centers import CenteredClipping, WeiszfeldSteps
 
 __getattr__, __dir__ = on_demand(__name__)
 
-__all__ = ["GeometricMedian", "MagnitudeInvariantEncoding"]
+__all__ = [
+    "AdaptiveClipping",
+    "Bucketing",
+    "Bulyan",
+    "CenteredClipping",
+    "CoordinateMedian",
+    "GeometricMedian",
+    "GradientElimination",
+    "Krum",
+    "MagnitudeInvariantEncoding",
+    "MeanAroundMedian",
+    "MultiKrum",
+    "NeighborMixing",
+    "TrimmedMean",
+    "WeiszfeldSteps",
+]

@@ -97,7 +97,7 @@ def sizes(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | Non
     evened = [] if own else list(map(_even, wanted))
     for number, lengths in enumerate([*wanted, *evened, *_exact(rule, axes)]):
         again = len(wanted) <= number < len(wanted) + len(evened) and any(_even(o) == lengths for o in taken)
-        if lengths is None or lengths in taken or again:
+        if lengths is None or lengths in taken or again or _beyond(rule, lengths):
             continue
         made = generate(rule, 1, dtype, seed, lengths).arrays[0]
         if own and LONG in lengths.values() and not moderate(rule, lengths, made):
@@ -163,6 +163,11 @@ def _labelled(rule: Transform) -> Iterator[dict[str, int]]:
                 yield lengths
 
 
+def _beyond(rule: Transform, lengths: Mapping[str, int]) -> bool:
+    """True if an axis is longer than the rule is tried with."""
+    return any(lengths.get(axis, 0) > most for axis, most in rule.longest.items())
+
+
 def _even(lengths: dict[str, int] | None) -> dict[str, int] | None:
     """Lengths of which a long one is a multiple of 1024, for a rule that takes multiples alone; None of short ones."""
     if lengths is None or max(lengths.values()) < LONG:
@@ -207,6 +212,7 @@ def _work(rule: Transform, lengths: Mapping[str, int]) -> Work | None:
     arrays = generate(rule, 1, np.dtype(np.float32), 0, lengths).arrays[0]
     work = Work(rule)
     try:
+        rule.check(*arrays.values())
         with np.errstate(all="ignore"):
             work(*arrays.values())
     except (ArgumentError, TypeError, ValueError):

@@ -22,22 +22,52 @@ if TYPE_CHECKING:
     from refgrad.gradients.balancing import MagnitudeInvariantEncoding
     from refgrad.gradients.centers import GeometricMedian
     from refgrad.gradients.clipped_centers import CenteredClipping, WeiszfeldSteps
+    from refgrad.gradients.influence import (
+        CheckpointInfluence,
+        ErrorNorm,
+        ForgettingCount,
+        ImportanceWeightedMean,
+        LastLayerGradientNorm,
+        LossChangeTerms,
+        OppositionCosine,
+        ScoreSampling,
+    )
+    from refgrad.gradients.tree_influence import (
+        BoostInfluence,
+        LeafInfluence,
+        LeafRefit,
+        RepresenterInfluence,
+        RepresenterWeights,
+    )
 
 __getattr__, __dir__ = on_demand(__name__)
 
 __all__ = [
     "AdaptiveClipping",
+    "BoostInfluence",
     "Bucketing",
     "Bulyan",
     "CenteredClipping",
+    "CheckpointInfluence",
     "CoordinateMedian",
+    "ErrorNorm",
+    "ForgettingCount",
     "GeometricMedian",
     "GradientElimination",
+    "ImportanceWeightedMean",
     "Krum",
+    "LastLayerGradientNorm",
+    "LeafInfluence",
+    "LeafRefit",
+    "LossChangeTerms",
     "MagnitudeInvariantEncoding",
     "MeanAroundMedian",
     "MultiKrum",
     "NeighborMixing",
+    "OppositionCosine",
+    "RepresenterInfluence",
+    "RepresenterWeights",
+    "ScoreSampling",
     "TrimmedMean",
     "WeiszfeldSteps",
 ]

@@ -97,7 +97,10 @@ class TrimmedMean(Aggregation):
 
 
 class MeanAroundMedian(Aggregation):
-    """The mean, coordinate by coordinate, of the n - ``faults`` numbers nearest to the median. Source: Xie et al. 2018, arXiv:1802.10116."""
+    """The mean, coordinate by coordinate, of the n - ``faults`` numbers nearest to the median.
+
+    Source: Xie, Koyejo & Gupta 2018, arXiv:1802.10116.
+    """
 
     citation = Citation(
         "Xie, Koyejo & Gupta 2018", "Generalized Byzantine-tolerant SGD", "arXiv:1802.10116", source=_NOTES

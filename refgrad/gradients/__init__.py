@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         TrimmedMean,
     )
     from refgrad.gradients.balancing import MagnitudeInvariantEncoding
-    from refgrad.gradients.centers import GeometricMedian
+    from refgrad.gradients.centers import GeometricMedian, LeastDiameterMean, LeastSpreadMean
     from refgrad.gradients.clipped_centers import CenteredClipping, WeiszfeldSteps
     from refgrad.gradients.influence import (
         CheckpointInfluence,
@@ -59,6 +59,8 @@ __all__ = [
     "LastLayerGradientNorm",
     "LeafInfluence",
     "LeafRefit",
+    "LeastDiameterMean",
+    "LeastSpreadMean",
     "LossChangeTerms",
     "MagnitudeInvariantEncoding",
     "MeanAroundMedian",

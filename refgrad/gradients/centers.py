@@ -1,18 +1,23 @@
-"""Centres of workers' gradients that are known by what is least at them: sums of distances, a diameter."""
+"""Centres of workers' gradients that are known by what is least at them: sums of distances, a diameter, a spread."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from itertools import combinations
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad.errors import bad_argument
 from refgrad.optimizers.solved import Conditions, Solved
 from refgrad.optimizers.transform import check_axes, check_count
-from refgrad.rule import Citation, Range
+from refgrad.rule import Citation, Range, Whole
 
 #: roundings of the largest number of a coordinate that an answer may be off by
 ROUNDINGS = 8
+#: subsets at most that are looked through
+SUBSETS = 100_000
 #: steps of the geometric median's program, each of Newton or of Weiszfeld
 STEPS = 200
 
@@ -61,6 +66,95 @@ class GeometricMedian(Solved):
                 np.sum(distance <= reach) + known_to + self.tolerance * len(gradients),
             )
         }
+
+
+class _LeastSubset(Solved):
+    """The mean of n - ``faults`` rows of which something is least; of several such subsets any."""
+
+    faults: Annotated[int, Whole(0)] = 1
+    shapes: ClassVar[Mapping[str, str]] = {"gradients": "n d"}
+    lengths: ClassVar[Mapping[str, int]] = {"n": 6, "d": 5}
+    longest: ClassVar[Mapping[str, int]] = {"n": 17}
+    unspecified = "which subset, where several are as good: any; here the first"
+
+    def check(self, *arrays: np.ndarray) -> None:
+        (gradients,) = arrays
+        check_axes(gradients, "gradients", 2, "workers and coordinates")
+        check_count(gradients, "gradients", 2 * self.faults + 1, f"enough workers for faults={self.faults}")
+        if math.comb(len(gradients), self.faults) > SUBSETS:
+            raise bad_argument("gradients.shape", gradients.shape, f"at most {SUBSETS:,} subsets of n - faults workers")
+
+    def sizes(self, rows: np.ndarray, subsets: np.ndarray) -> np.ndarray:
+        """What is least: a number a subset, in the units of the rows."""
+        raise NotImplementedError
+
+    def apply(self, gradients: Any) -> Any:
+        rows, scale = _scaled(gradients)
+        subsets = np.array(list(self._subsets(len(rows))))
+        return scale * np.mean(rows[subsets[int(np.argmin(self.sizes(rows, subsets)))]], axis=0)
+
+    def condition(self, gradients: Any, mean: Any, unit: float) -> Conditions:
+        rows, scale = _scaled(gradients)
+        subsets = np.array(list(self._subsets(len(rows))))
+        sizes = self.sizes(rows, subsets)
+        # two sizes of which a program in the answer's precision cannot tell the smaller
+        good = subsets[
+            sizes <= np.min(sizes) + ROUNDINGS * math.sqrt(rows.shape[1] + 1.0) * len(rows) * unit * self.grade
+        ]
+        off = np.max(np.abs(np.mean(rows[good], axis=1) - mean / scale), axis=1, initial=0.0)
+        return {"the distance to the mean of the nearest such subset": (np.min(off), ROUNDINGS * unit)}
+
+    #: the largest factor of a size to the largest number of the rows
+    grade: ClassVar[float] = 2.0
+
+    def _subsets(self, n: int) -> Iterator[tuple[int, ...]]:
+        return combinations(range(n), n - self.faults)
+
+
+class LeastDiameterMean(_LeastSubset):
+    """The mean of those n - ``faults`` rows of which the two farthest are the nearest (minimum-diameter averaging, MDA).
+
+    Judged by its nearness to the mean of any subset of the least diameter. Source: El Mhamdi, Guerraoui & Rouault 2018,
+    arXiv:1802.07927; El Mhamdi et al. 2021.
+    """
+
+    citation = Citation(
+        "El Mhamdi, Guerraoui & Rouault 2018",
+        "The Hidden Vulnerability of Distributed Learning in Byzantium",
+        "ICML, arXiv:1802.07927",
+        source="independent notes on byzfl 0.0.11",
+    )
+
+    def sizes(self, rows: np.ndarray, subsets: np.ndarray) -> np.ndarray:
+        distances = np.linalg.norm(rows[:, None, :] - rows[None, :, :], axis=2)
+        return np.max(distances[subsets[:, :, None], subsets[:, None, :]], axis=(1, 2), initial=0.0)
+
+
+class LeastSpreadMean(_LeastSubset):
+    """The mean of those n - ``faults`` rows whose spread along their widest direction is least (SMEA).
+
+    The spread is the root of the largest eigenvalue of their covariance. Judged as `LeastDiameterMean` is. Source: Allouah et
+    al. 2023, arXiv:2302.04787.
+    """
+
+    citation = Citation(
+        "Allouah et al. 2023",
+        "On the Privacy-Robustness-Utility Trilemma in Distributed Learning",
+        "ICML, arXiv:2302.04787",
+        source="independent notes on byzfl 0.0.11, which takes one power step from a random vector",
+    )
+
+    def sizes(self, rows: np.ndarray, subsets: np.ndarray) -> np.ndarray:
+        kept = rows[subsets]
+        centred = kept - np.mean(kept, axis=1, keepdims=True)
+        return np.asarray(np.linalg.norm(centred, ord=2, axis=(1, 2)) / math.sqrt(subsets.shape[1]))
+
+
+def _scaled(gradients: Any) -> tuple[np.ndarray, float]:
+    """Rows in float64 of which the largest number is one, and what it was."""
+    rows = np.asarray(gradients, np.float64)
+    scale = float(np.max(np.abs(rows), initial=0.0)) or 1.0
+    return rows / scale, scale
 
 
 def _median(rows: np.ndarray) -> np.ndarray:

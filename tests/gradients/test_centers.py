@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
 
 import refgrad
-from refgrad.gradients import GeometricMedian
+from refgrad.gradients import GeometricMedian, LeastDiameterMean, LeastSpreadMean
 from refgrad.rule import Rule
 
 #: four corners of a square and a far one, of which several sources tell what rules give
@@ -26,13 +27,40 @@ def weiszfeld(gradients: np.ndarray, steps: int = 3000) -> np.ndarray:
     return at.astype(gradients.dtype)
 
 
+def least(size: Callable[[np.ndarray], float], last: bool = False) -> Callable[..., Any]:
+    """A program that looks through all subsets, from the first or from the last."""
+
+    def program(gradients: np.ndarray, faults: int) -> np.ndarray:
+        rows = gradients.astype(np.float64)
+        subsets = list(combinations(rows, len(rows) - faults))[:: -1 if last else 1]
+        return np.mean(min(subsets, key=lambda each: size(np.array(each))), axis=0).astype(gradients.dtype)
+
+    return program
+
+
+def diameter(rows: np.ndarray) -> float:
+    return max((float(np.linalg.norm(a - b)) for a, b in combinations(rows, 2)), default=0.0)
+
+
+def spread(rows: np.ndarray) -> float:
+    """The largest eigenvalue of the covariance, by the products of rows."""
+    centred = rows - rows.mean(axis=0)
+    return float(np.linalg.eigvalsh(centred @ centred.T)[-1]) / len(rows)
+
+
 RIGHT: Mapping[str, tuple[Rule, Callable[..., Any]]] = {
     "GeometricMedian": (GeometricMedian(), weiszfeld),
+    "LeastDiameterMean": (LeastDiameterMean(), least(diameter)),
+    "the last of equal diameters": (LeastDiameterMean(), least(diameter, last=True)),
+    "LeastSpreadMean": (LeastSpreadMean(), least(spread, last=True)),
 }
 WRONG: Mapping[str, tuple[Rule, Callable[..., Any]]] = {
     "three steps": (GeometricMedian(), lambda gradients: weiszfeld(gradients, 3)),
     "the median of coordinates": (GeometricMedian(), lambda gradients: np.median(gradients, axis=0)),
     "the mean": (GeometricMedian(), lambda gradients: gradients.mean(axis=0)),
+    "the largest diameter": (LeastDiameterMean(), least(lambda rows: -diameter(rows))),
+    "the least spread": (LeastDiameterMean(faults=2), LeastSpreadMean(faults=2)),
+    "the least diameter": (LeastSpreadMean(faults=2), LeastDiameterMean(faults=2)),
 }
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from refgrad.gradients.balancing import MagnitudeInvariantEncoding
     from refgrad.gradients.centers import GeometricMedian, LeastDiameterMean, LeastSpreadMean
     from refgrad.gradients.clipped_centers import CenteredClipping, WeiszfeldSteps
+    from refgrad.gradients.coding import GradientCode, GradientDecoding
     from refgrad.gradients.influence import (
         CheckpointInfluence,
         ErrorNorm,
@@ -53,6 +54,8 @@ __all__ = [
     "ErrorNorm",
     "ForgettingCount",
     "GeometricMedian",
+    "GradientCode",
+    "GradientDecoding",
     "GradientElimination",
     "ImportanceWeightedMean",
     "Krum",

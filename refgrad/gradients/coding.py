@@ -46,7 +46,7 @@ class GradientCode(Transform):
             row, held = [zero] * m, [(i + k) % m for k in range(s + 1)]
             row[i] = one
             if s:
-                others = -np.linalg.solve(checks[:, held[1:]], checks[:, i : i + 1])
+                others = _solved(checks[:, held[1:]], -checks[:, i : i + 1])
                 for k, part in enumerate(held[1:]):
                     row[part] = others[k, 0]
             rows.append(np.stack(row))
@@ -94,13 +94,18 @@ class GradientDecoding(Solved):
 
     def _code(self, draws: Any) -> np.ndarray:
         draws = np.asarray(draws, np.float64)
-        try:
-            return np.asarray(GradientCode().apply(draws))
-        except np.linalg.LinAlgError:  # draws that make no code
-            return np.full((draws.shape[1] + 1,) * 2, np.nan)
+        return np.asarray(GradientCode().apply(draws))
 
     def _there(self, times: Any, stragglers: int) -> np.ndarray:
         return np.sort(np.argsort(times, kind="stable")[: len(times) - stragglers])
+
+
+def _solved(matrix: Any, right: Any) -> Any:
+    """The solution of a system; NaN of draws that make none."""
+    try:
+        return np.linalg.solve(matrix, right)
+    except np.linalg.LinAlgError:
+        return np.nan * right
 
 
 def selective_repeat(straggles: np.ndarray, bursts: int, stragglers: int) -> list[int | None]:

@@ -202,8 +202,9 @@ class TransformKind(Stateless):
         """Results that are undecided as a whole; the first condition that one does not satisfy."""
         rule = record.rules[0]
         if isinstance(rule, Solved):
+            wrong = any(c.outside for c in counts.values())
             for number, (arrays, seen) in enumerate(zip(record.cases.arrays, record.seen, strict=False)):
-                for said in missed(rule, arrays, seen) if seen is not None else ():
+                for said in missed(rule, arrays, seen) if wrong and seen is not None else ():
                     yield f"in case {number + 1} {said}"
                     return
         elif any(c.undecided == c.total for c in counts.values()):

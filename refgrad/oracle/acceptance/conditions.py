@@ -44,7 +44,7 @@ def missed(rule: Solved, arrays: Arrays, seen: Arrays) -> Iterator[str]:
     """
     for name, (quantity, bound) in _conditions(rule, arrays, seen).items():
         sizes, most = np.broadcast_arrays(np.abs(np.asarray(quantity, float)), np.asarray(bound, float))
-        over = ~(sizes <= most)
+        over = ~(sizes <= most) & np.isfinite(most)
         if over.any():
             worst = np.unravel_index(
                 np.argmax(np.where(over, np.nan_to_num(sizes - most, nan=np.inf), -1.0)), over.shape

@@ -46,6 +46,8 @@ VERSIONS: Mapping[str, str] = {
     "apex": "6424da3",
     "bitsandbytes": "0.50.2, 95f9af3",
     "brevitas": "0.13.4",
+    "byzantine-robust-optimizer": "epfml",
+    "byzfl": "0.0.11, 69bd1ac",
     "distiller": "d859fc8",
     "ggml": "d99724f",
     "gptq": "2d65066",
@@ -76,8 +78,10 @@ VERSIONS: Mapping[str, str] = {
     "torch-optimi": "0.3.3",
     "torch-optimizer": "0.3.0",
     "torchao": "0.18.0, 36027d8",
+    "torchjd": "0.18.0, 46962c2",
     "trained-ternary-quantization": "4cd4132",
     "transformers": "5.23",
+    "tree_influence": "a325794",
     "wanda": "8e8fc87",
 }
 

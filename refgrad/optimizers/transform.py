@@ -40,6 +40,8 @@ class Transform(Rule):
     computing: ClassVar[frozenset[str]] = frozenset({"__call__"})
     #: how long the axes are with which the rule is tried
     lengths: ClassVar[Mapping[str, int]] = {"n": 6, "d": 5}
+    #: how long axes are at most with which it is tried, of those with whose square or more what is computed grows
+    longest: ClassVar[Mapping[str, int]] = {}
     #: whether the rule is about NaN and infinities, so that it is tried with some
     about_nan: ClassVar[bool] = False
 

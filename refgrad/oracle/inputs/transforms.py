@@ -14,6 +14,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.replacing import Work
 from refgrad.errors import ArgumentError
+from refgrad.optimizers.solved import Solved
 from refgrad.optimizers.transform import Transform, axes_named, below, length_of
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.sizes import WIDTHS
@@ -97,7 +98,7 @@ def sizes(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | Non
     evened = [] if own else list(map(_even, wanted))
     for number, lengths in enumerate([*wanted, *evened, *_exact(rule, axes)]):
         again = len(wanted) <= number < len(wanted) + len(evened) and any(_even(o) == lengths for o in taken)
-        if lengths is None or lengths in taken or again:
+        if lengths is None or lengths in taken or again or _beyond(rule, lengths):
             continue
         made = generate(rule, 1, dtype, seed, lengths).arrays[0]
         if own and LONG in lengths.values() and not moderate(rule, lengths, made):
@@ -163,6 +164,11 @@ def _labelled(rule: Transform) -> Iterator[dict[str, int]]:
                 yield lengths
 
 
+def _beyond(rule: Transform, lengths: Mapping[str, int]) -> bool:
+    """True if an axis is longer than the rule is tried with."""
+    return any(lengths.get(axis, 0) > most for axis, most in rule.longest.items())
+
+
 def _even(lengths: dict[str, int] | None) -> dict[str, int] | None:
     """Lengths of which a long one is a multiple of 1024, for a rule that takes multiples alone; None of short ones."""
     if lengths is None or max(lengths.values()) < LONG:
@@ -201,8 +207,8 @@ def _largest(rule: Transform, lengths: Mapping[str, int]) -> int:
 
 
 def _work(rule: Transform, lengths: Mapping[str, int]) -> Work | None:
-    """What is computed for arrays of some lengths; None if the rule does not take them."""
-    return _worked(rule, tuple(sorted(lengths.items())))
+    """What is computed for arrays of some lengths; None if the rule does not take them, or goes a way that is not counted."""
+    return None if isinstance(rule, Solved) else _worked(rule, tuple(sorted(lengths.items())))
 
 
 @lru_cache(maxsize=1024)  # many lengths are asked about by the same two trials

@@ -1,0 +1,164 @@
+"""Gradient coding: sums of parts of a batch, each held by several workers, from which any few may be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+
+from refgrad.optimizers.solved import Conditions, Solved
+from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
+from refgrad.rule import Citation, Range
+
+_TANDON = Citation(
+    "Tandon, Lei, Dimakis & Karampatziakis 2017",
+    "Gradient Coding: Avoiding Stragglers in Distributed Learning",
+    "ICML, arXiv:1612.03301",
+    source="independent notes on rashisht1/gradient_coding and on mamaj/Sequential-Gradient-Coding-2 21933da",
+)
+
+
+class GradientCode(Transform):
+    """What each worker sends of the parts' gradients: a matrix of which any rows but s have the all-ones row in their span.
+
+    ``draws`` [straggler, other worker]: random numbers, s rows of one fewer than there are workers. Worker i holds the parts from
+    i on, s + 1 of them, in a ring. Source: Tandon et al. 2017, arXiv:1612.03301 (cyclic repetition).
+    """
+
+    citation = _TANDON
+    shapes: ClassVar[Mapping[str, str]] = {"draws": "straggler other"}
+    lengths: ClassVar[Mapping[str, int]] = {"straggler": 2, "other": 5}
+    longest: ClassVar[Mapping[str, int]] = {"straggler": 3, "other": 7}
+    unspecified = "how the draws are distributed: they are handed in"
+
+    def check(self, *arrays: np.ndarray) -> None:
+        (draws,) = arrays
+        check_axes(draws, "draws", 2, "stragglers and workers but one")
+        check_count(draws.T, "draws.T", max(len(draws), 1), "no more stragglers than workers but one")
+
+    def apply(self, draws: Any) -> Any:
+        s, m = len(draws), draws.shape[1] + 1
+        zero, one = 0.0 * np.sum(draws), 0.0 * np.sum(draws) + 1.0
+        checks = np.concatenate([draws, -np.sum(draws, axis=1)[:, None]], axis=1)
+        rows = []
+        for i in range(m):
+            row, held = [zero] * m, [(i + k) % m for k in range(s + 1)]
+            row[i] = one
+            if s:
+                others = _solved(checks[:, held[1:]], -checks[:, i : i + 1])
+                for k, part in enumerate(held[1:]):
+                    row[part] = others[k, 0]
+            rows.append(np.stack(row))
+        return np.stack(rows)
+
+
+class GradientDecoding(Solved):
+    """With which factors workers' sums are added up to the whole gradient, when the slowest s are not waited for.
+
+    ``draws``: as `GradientCode` takes them; ``times`` [worker]: when each answers; ties go to the earlier worker. Judged by what
+    is left of the all-ones row, and by the slowest, whose factors are zero: of several right factors any. Source: Tandon et
+    al. 2017, arXiv:1612.03301.
+    """
+
+    tolerance: Annotated[float, Range(0.0, 1e-3)] = 1e-5
+    citation = _TANDON
+    shapes: ClassVar[Mapping[str, str]] = {"draws": "straggler other", "times": "worker"}
+    lengths: ClassVar[Mapping[str, int]] = {"straggler": 2, "other": 5, "worker": 6}
+    longest: ClassVar[Mapping[str, int]] = {"straggler": 3, "other": 17, "worker": 18}
+    unspecified = "which factors, where several are right: any; here those of least squares"
+
+    def check(self, *arrays: np.ndarray) -> None:
+        draws, times = arrays
+        GradientCode().check(draws)
+        check_same(times, "times", (draws.shape[1] + 1,), "one a worker")
+
+    def apply(self, draws: Any, times: Any) -> Any:
+        code, there = self._code(draws), self._there(times, len(draws))
+        factors = np.zeros(len(times))
+        if np.isfinite(code).all():
+            factors[there] = np.linalg.lstsq(code[there].T, np.ones(len(times)))[0]
+        return factors
+
+    def condition(self, draws: Any, times: Any, factors: Any, unit: float) -> Conditions:
+        code, there = self._code(draws), self._there(times, len(draws))
+        late = np.setdiff1d(np.arange(len(times)), there)
+        known_to = 8 * unit * (np.abs(factors) @ np.abs(code))
+        return {
+            "what is left of the all-ones row": (
+                np.max(np.abs(factors @ code - 1.0), initial=0.0),
+                self.tolerance + np.max(known_to, initial=0.0),
+            ),
+            "the factors of workers that are not waited for": (np.max(np.abs(factors[late]), initial=0.0), 0.0),
+        }
+
+    def _code(self, draws: Any) -> np.ndarray:
+        draws = np.asarray(draws, np.float64)
+        return np.asarray(GradientCode().apply(draws))
+
+    def _there(self, times: Any, stragglers: int) -> np.ndarray:
+        return np.sort(np.argsort(times, kind="stable")[: len(times) - stragglers])
+
+
+def _solved(matrix: Any, right: Any) -> Any:
+    """The solution of a system; NaN of draws that make none."""
+    try:
+        return np.linalg.solve(matrix, right)
+    except np.linalg.LinAlgError:
+        return np.nan * right
+
+
+def selective_repeat(straggles: np.ndarray, bursts: int, stragglers: int) -> list[int | None]:
+    """The round in which each job of selective-repeat sequential gradient coding can be decoded.
+
+    In round r workers who failed job r - ``bursts`` repeat it, as many as fail beyond ``stragglers``, the first by number; the
+    others do job r. Source: Krishnan et al. 2023, arXiv:2211.13802, by independent notes on mamaj/Sequential-Gradient-Coding-2
+    21933da; a job needs all answers but ``stragglers``.
+
+    Args:
+        straggles: [round, worker], true where a worker's answer of a round does not arrive.
+        bursts: after how many rounds a job is repeated, B.
+        stragglers: how many answers of a job may be missing, s.
+
+    Returns:
+        For each round's job the round, counted from 0, after which it is decoded; None if it is not.
+
+    >>> selective_repeat(np.array([[True, True, False], [False, False, False]]), 1, 1)
+    [1, 1]
+    """
+    rounds, workers = straggles.shape
+    answered = np.zeros((rounds, workers), bool)
+    decoded: list[int | None] = [None] * rounds
+    for now in range(rounds):
+        repeated = np.zeros(workers, bool)
+        if now >= bursts:
+            missing = np.flatnonzero(~answered[now - bursts])
+            repeated[missing[: max(len(missing) - stragglers, 0)]] = True
+            answered[now - bursts] |= repeated & ~straggles[now]
+        answered[now] |= ~repeated & ~straggles[now]
+        for job in {now, max(now - bursts, 0)}:
+            if decoded[job] is None and answered[job].sum() >= workers - stragglers:
+                decoded[job] = now
+    return decoded
+
+
+def multiplexed_load(workers: int, bursts: int, window: int, stragglers: int) -> tuple[float, float]:
+    """The share of a job that a worker of multiplexed sequential gradient coding computes in a plain and in a coded slot.
+
+    A job has ``window`` - 1 plain and ``bursts`` coded slots a worker. Source: as of `selective_repeat`; the shares are derived.
+
+    Args:
+        workers: m.
+        bursts: the longest burst, B.
+        window: in how many rounds at most ``stragglers`` workers straggle, W.
+        stragglers: their number, lambda, below ``workers``.
+
+    Returns:
+        The shares of a plain slot and of a coded one, before its parts are combined.
+
+    >>> plain, coded = multiplexed_load(4, 1, 2, 1)
+    >>> round(4 * 1 * plain + 4 * 1 * coded, 12)
+    1.0
+    """
+    coded = 1.0 / (workers * (bursts + (window - 1) * (stragglers + 1)))
+    return (stragglers + 1) * coded, coded

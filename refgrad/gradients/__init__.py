@@ -8,7 +8,80 @@ from refgrad.rooms import on_demand
 
 if TYPE_CHECKING:
     from refgrad.gradients.balancing import MagnitudeInvariantEncoding
+    from refgrad.gradients.boosting import BoostedBinaryStep, BoostedRegressionStep, BoostedSoftmaxStep
+    from refgrad.gradients.convex_networks import ConvexReLUNetwork, ConvexReLUObjective, GroupSoftThreshold
+    from refgrad.gradients.dimension import LabelSharpness, LikelihoodDimension, TwoNeighborDimension
+    from refgrad.gradients.directions import ConjugateDirectionLoss, ConjugateDirectionStep
+    from refgrad.gradients.equilibrium import (
+        ContourNudge,
+        HomeostaticLoss,
+        JacobianSymmetry,
+        OneSidedNudge,
+        RecurrentBackpropagation,
+    )
+    from refgrad.gradients.functionals import SobolevStep
+    from refgrad.gradients.perception import PerceptualScale, ScaleDifferenceProbability, SpectralFisherInformation
+    from refgrad.gradients.points import (
+        ClosestPoints,
+        ConeOpacityReset,
+        DensityControl,
+        GaussianGradientNorm,
+        GaussianSplit,
+        OpacityReset,
+        RenderingErrorMap,
+    )
+    from refgrad.gradients.search import (
+        DirichletConcentration,
+        EntangledKernel,
+        EntangledWeights,
+        GumbelArchitectureGradient,
+        GumbelArchitectureWeights,
+        WidthImportance,
+    )
+    from refgrad.gradients.subspaces import FastfoodParameters, SubspaceGradient, SubspaceParameters
+    from refgrad.gradients.transport import MongeGap, SinkhornDivergence, SinkhornPotentials
 
 __getattr__, __dir__ = on_demand(__name__)
 
-__all__ = ["MagnitudeInvariantEncoding"]
+__all__ = [
+    "BoostedBinaryStep",
+    "BoostedRegressionStep",
+    "BoostedSoftmaxStep",
+    "ClosestPoints",
+    "ConeOpacityReset",
+    "ConjugateDirectionLoss",
+    "ConjugateDirectionStep",
+    "ContourNudge",
+    "ConvexReLUNetwork",
+    "ConvexReLUObjective",
+    "DensityControl",
+    "DirichletConcentration",
+    "EntangledKernel",
+    "EntangledWeights",
+    "FastfoodParameters",
+    "GaussianGradientNorm",
+    "GaussianSplit",
+    "GroupSoftThreshold",
+    "GumbelArchitectureGradient",
+    "GumbelArchitectureWeights",
+    "HomeostaticLoss",
+    "JacobianSymmetry",
+    "LabelSharpness",
+    "LikelihoodDimension",
+    "MagnitudeInvariantEncoding",
+    "MongeGap",
+    "OneSidedNudge",
+    "OpacityReset",
+    "PerceptualScale",
+    "RecurrentBackpropagation",
+    "RenderingErrorMap",
+    "ScaleDifferenceProbability",
+    "SinkhornDivergence",
+    "SinkhornPotentials",
+    "SobolevStep",
+    "SpectralFisherInformation",
+    "SubspaceGradient",
+    "SubspaceParameters",
+    "TwoNeighborDimension",
+    "WidthImportance",
+]

@@ -7,7 +7,6 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from refgrad.errors import bad_argument
 from refgrad.gradients.equilibrium import check_square
 from refgrad.optimizers.transform import Transform, check_axes, check_same
 from refgrad.rule import Choice, Citation, by
@@ -29,15 +28,15 @@ class ConjugateDirectionStep(Transform):
     """A step of a linear system along a suggested direction, made conjugate to the last ones.
 
     ``matrix`` A [n, n], symmetric positive definite; ``x``, ``right`` b, ``suggested`` q [n], what the model gives of the scaled
-    residual; ``last`` [window, n], the directions before, rows of zeros where there are none yet. q loses its part along each, p
+    residual; ``last`` [2, n], the two directions before, zeros where there are none yet. q loses its part along each, p
     (q . A p) / (p . A p), and x moves by q (q . r) / (q . A q), r = b - A x. Gives ``(x, q)``. Source: Kaneda et al. 2023,
     arXiv:2205.10763.
     """
 
     projection: Annotated[str, _PROJECTION] = "classical"
     citation = _KANEDA
-    shapes: ClassVar[Mapping[str, str]] = {"matrix": "n n", "x": "n", "right": "n", "suggested": "n", "last": "window n"}
-    lengths: ClassVar[Mapping[str, int]] = {"n": 4, "window": 2}
+    shapes: ClassVar[Mapping[str, str]] = {"matrix": "n n", "x": "n", "right": "n", "suggested": "n", "last": "2 n"}
+    lengths: ClassVar[Mapping[str, int]] = {"n": 4, "2": 2}
     unspecified = "a direction of no length: its coefficient is 0, and a step along it moves nothing"
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -45,12 +44,11 @@ class ConjugateDirectionStep(Transform):
         check_square(matrix, "matrix")
         for name, array in (("x", x), ("right", right), ("suggested", suggested)):
             check_same(array, name, matrix.shape[:1], "a row of the matrix")
-        check_axes(last, "last", 2, "[window, n]")
-        check_same(last, "last", (len(last), len(matrix)), "rows of the matrix's length")
+        check_same(last, "last", (2, len(matrix)), "two rows of the matrix's length")
 
     def apply(self, matrix: Any, x: Any, right: Any, suggested: Any, last: Any) -> Any:
         direction = suggested
-        for p in last:
+        for p in (last[0], last[1]):
             image = matrix @ p
             of = suggested if self.projection == "classical" else direction
             direction = direction - p * share(np.sum(of * image), np.sum(p * image))
@@ -108,7 +106,6 @@ def conjugate_directions(
     model: Callable[[np.ndarray], np.ndarray],
     *,
     start: Any = None,
-    window: int = 2,
     tolerance: float = 1e-10,
     most: int = 1000,
 ) -> Solution:
@@ -122,7 +119,6 @@ def conjugate_directions(
         right: b [n].
         model: from a residual of norm 1 [n] to a direction [n].
         start: the first x; zeros without it.
-        window: how many directions are kept.
         tolerance: it ends where |r| is less than this times the first |r|.
         most: steps at most.
 
@@ -138,12 +134,11 @@ def conjugate_directions(
     matrix, right = np.asarray(matrix, float), np.asarray(right, float)
     check_square(matrix, "matrix")
     x = np.zeros_like(right) if start is None else np.asarray(start, float)
-    if window < 0:
-        raise bad_argument("window", window, "a whole number from 0")
-    rule, last = ConjugateDirectionStep(), np.zeros((window, len(right)))
+    check_same(right, "right", matrix.shape[:1], "a row of the matrix")
+    rule, last = ConjugateDirectionStep(), np.zeros((2, len(right)))
     norms = [float(np.linalg.norm(right - matrix @ x))]
     while norms[-1] > tolerance * norms[0] and len(norms) <= most:
         x, direction = rule(matrix, x, right, np.asarray(model((right - matrix @ x) / norms[-1])), last)
-        last = np.concatenate([last, direction[None]])[len(last) + 1 - window :]
+        last = np.stack([last[1], direction])
         norms.append(float(np.linalg.norm(right - matrix @ x)))
     return Solution(x, np.array(norms))

@@ -39,7 +39,7 @@ class GaussianGradientNorm(Transform):
     views: Annotated[int, Whole(1)] = 1
     citation = _KERBL
     shapes: ClassVar[Mapping[str, str]] = {"gradients": "view point 2", "visible": "view point below:2"}
-    lengths: ClassVar[Mapping[str, int]] = {"view": 4, "point": 5}
+    lengths: ClassVar[Mapping[str, int]] = {"view": 4, "point": 5, "2": 2}
     unspecified = "a loss that is a mean over several views: gradients are multiplied by their number, as in gsplat"
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -67,7 +67,7 @@ class DensityControl(Transform):
     faint: Positive = 0.005
     citation = _KERBL
     shapes: ClassVar[Mapping[str, str]] = {"gradient": "point+", "scale": "point 3+", "opacity": "point+"}
-    lengths: ClassVar[Mapping[str, int]] = {"point": 9}
+    lengths: ClassVar[Mapping[str, int]] = {"point": 9, "3": 3}
     unspecified = "a gradient that is the threshold: high, as in the authors' code; gsplat takes larger ones alone"
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -99,7 +99,7 @@ class GaussianSplit(Transform):
         "rotation": "point 4",
         "noise": "2 point 3",
     }
-    lengths: ClassVar[Mapping[str, int]] = {"point": 4}
+    lengths: ClassVar[Mapping[str, int]] = {"point": 4, "2": 2, "3": 3, "4": 4}
     unspecified = "a quaternion of zeros: 0 / 0"
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -159,7 +159,7 @@ class ConeOpacityReset(Transform):
         "center": "3",
         "half": "3+",
     }
-    lengths: ClassVar[Mapping[str, int]] = {"point": 12}
+    lengths: ClassVar[Mapping[str, int]] = {"point": 12, "3": 3}
     unspecified = "a zone of too few points, k = 0: nothing is changed; a point on the zone's faces: outside"
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -196,7 +196,7 @@ class ClosestPoints(Transform):
     shapes: ClassVar[Mapping[str, str]] = {
         name: "pair 3" for name in ("origin_a", "direction_a", "origin_b", "direction_b")
     }
-    lengths: ClassVar[Mapping[str, int]] = {"pair": 4}
+    lengths: ClassVar[Mapping[str, int]] = {"pair": 4, "3": 3}
     unspecified = "lines that are parallel: 0 / 0"
 
     def check(self, *arrays: np.ndarray) -> None:

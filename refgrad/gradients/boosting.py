@@ -30,7 +30,7 @@ class BoostedRegressionStep(Transform):
 
     eta: Positive = 1.0
     citation = _EMAMI
-    shapes: ClassVar[Mapping[str, str]] = {name: "example" for name in ("target", "score", "unit")}
+    shapes: ClassVar[Mapping[str, str]] = dict.fromkeys(("target", "score", "unit"), "example")
     lengths: ClassVar[Mapping[str, int]] = {"example": 6}
     unspecified = "the first score: the mean of the targets"
 

@@ -31,11 +31,12 @@ def closest_distance(distances: Any, pairs: float, order: int = 2000) -> float:
     >>> float(np.round(closest_distance([1.0, 2.0, 3.0, 4.0], pairs=4, order=2), 6))
     1.0
     """
-    values = np.sort(1 / np.ravel(np.asarray(distances, float)))
-    if len(values) <= order or order < 1:
-        raise bad_argument("order", order, f"a whole number from 1 to {len(values) - 1}: fewer than the distances")
-    if not values[0] > 0 or not np.isfinite(values[-1]):
-        raise bad_argument("distances", float(1 / values[-1]), "positive numbers")
+    given = np.ravel(np.asarray(distances, float))
+    if not 1 <= order < len(given):
+        raise bad_argument("order", order, f"a whole number from 1 to {len(given) - 1}: fewer than the distances")
+    if not np.all(given > 0):
+        raise bad_argument("distances", float(np.min(given)), "positive numbers")
+    values = np.sort(1 / given)
     threshold, excess = values[-order - 1], np.log(values[-order:] / values[-order - 1])
     first, second = float(np.mean(excess)), float(np.mean(excess * excess))
     index = first + 1 - 0.5 / (1 - first * first / second)
@@ -52,6 +53,9 @@ def resolution_degree(dimension: float, radius: float, distance: float) -> float
         radius: R, its radius.
         distance: delta, that is resolved.
 
+    Returns:
+        K, positive.
+
     >>> round(resolution_degree(48, 943.5923, 65), 8)
     70.69043274
     """
@@ -66,6 +70,9 @@ def log_harmonics(dimension: float, degree: float) -> float:
     Args:
         dimension: m, of the sphere.
         degree: K.
+
+    Returns:
+        The logarithm.
 
     >>> round(math.exp(log_harmonics(2, 3)))  # on the ordinary sphere 1 + 3 + 5 + 7
     16

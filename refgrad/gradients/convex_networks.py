@@ -44,10 +44,10 @@ class GroupSoftThreshold(Transform):
 class ConvexReLUObjective(Transform):
     """The convex program of a two-layer ReLU network: its objective, and how far a point violates its constraints.
 
-    ``x`` [example, feature], ``target`` [example]; ``patterns`` [example, pattern] of 0 and 1, which ReLUs are active; ``positive``
-    v and ``negative`` w [pattern, feature]. |sum_i D_i X (v_i - w_i) - y|**2 / 2 + beta sum (|v_i| + |w_i|), where
-    (2 D_i - I) X v_i >= 0 and likewise w. Gives ``(objective, violation)``, the largest by which one is negative. Source: Pilanci
-    & Ergen 2020, arXiv:2002.10553.
+    ``x`` [example, feature], ``target`` [example]; ``patterns`` [example, pattern] of 0 and 1, which ReLUs are active;
+    ``positive`` v and ``negative`` w [pattern, feature]. |sum_i D_i X (v_i - w_i) - y|**2 / 2 + beta sum (|v_i| + |w_i|), where
+    (2 D_i - I) X v_i >= 0 and likewise w. Gives ``(objective, violation)``, the largest by which one is negative. Source:
+    Pilanci & Ergen 2020, arXiv:2002.10553.
     """
 
     beta: NonNegative = 0.1
@@ -135,6 +135,9 @@ def most_patterns(examples: int, rank: int) -> int:
     Args:
         examples: n.
         rank: of the data.
+
+    Returns:
+        The number.
 
     >>> most_patterns(8, 2)
     16

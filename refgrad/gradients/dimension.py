@@ -11,19 +11,27 @@ from refgrad.optimizers.transform import Transform, check_axes, check_count, che
 from refgrad.rule import Choice, Citation, Range, Whole, by
 
 
-def distances_to_others(points: Any) -> Any:
-    """Euclidean distances of each point to all others, by the differences themselves.
+def distances_of_pairs(points: Any) -> Any:
+    """Euclidean distances of all pairs, each once, by the differences themselves.
 
     Args:
         points: one row a point [point, feature].
 
     Returns:
-        [point, other], the others in order.
+        [pair], in the order of `numpy.triu_indices`.
     """
-    count = len(points)
-    others = np.array([[j for j in range(count) if j != i] for i in range(count)], int).reshape(count, count - 1)
-    difference = points[others] - points[:, None, :]
+    first, second = np.triu_indices(len(points), 1)
+    difference = points[first] - points[second]
     return np.sqrt(np.sum(difference * difference, axis=-1))
+
+
+def distances_to_others(points: Any) -> Any:
+    """The distances of each point to all others [point, other], the others in order."""
+    count = len(points)
+    pair = np.zeros((count, count), int)
+    pair[np.triu_indices(count, 1)] = np.arange(count * (count - 1) // 2)
+    others = (pair + pair.T)[~np.eye(count, dtype=bool)].reshape(count, count - 1)
+    return distances_of_pairs(points)[others]
 
 
 class LikelihoodDimension(Transform):
@@ -58,7 +66,9 @@ class LikelihoodDimension(Transform):
     )
     shapes: ClassVar[Mapping[str, str]] = {"points": "point feature"}
     lengths: ClassVar[Mapping[str, int]] = {"point": 6, "feature": 4}
-    unspecified = "points that are the same: their distance is 0 as any other's, so that their own dimension is 0, or NaN"
+    unspecified = (
+        "points that are the same: their distance is 0 as any other's, so that their own dimension is 0, or NaN"
+    )
 
     def check(self, *arrays: np.ndarray) -> None:
         check_axes(arrays[0], "points", 2, "[point, feature]")
@@ -152,11 +162,11 @@ class LabelSharpness(Transform):
         check_same(arrays[1], "labels", arrays[0].shape[:1], "one a point")
 
     def apply(self, points: Any, labels: Any) -> Any:
-        difference = points[:, None, :] - points[None, :, :]
-        distance = np.sqrt(np.sum(difference * difference, axis=-1))
-        change = np.abs(labels[:, None] - labels[None, :])
+        distance = distances_of_pairs(points)
+        first, second = np.triu_indices(len(labels), 1)
+        change = np.abs(labels[first] - labels[second])
         if self.pairs == "different":
             change = np.minimum(change, 1)
         if self.pairs == "equal":
-            change = (change == 0) & ~np.eye(len(labels), dtype=bool)
+            change = 1 - np.minimum(change, 1)
         return np.max(np.where(distance > 0, change / distance, 0.0), initial=0.0)

@@ -20,7 +20,9 @@ _KANEDA = Citation(
 )
 _PROJECTION = Choice(
     classical=by("all coefficients of the direction as it was suggested", "authors: one version"),
-    modified=by("each coefficient of what the ones before have left (Gram-Schmidt, modified)", "authors: another version"),
+    modified=by(
+        "each coefficient of what the ones before have left (Gram-Schmidt, modified)", "authors: another version"
+    ),
 )
 
 
@@ -84,7 +86,15 @@ class ConjugateDirectionLoss(Transform):
 
 
 def share(part: Any, whole: Any) -> Any:
-    """A quotient, 0 where its divisor is 0."""
+    """A quotient, 0 where its divisor is 0.
+
+    Args:
+        part: the dividend.
+        whole: the divisor.
+
+    Returns:
+        The quotient.
+    """
     return np.where(whole == 0, 0.0, part / whole)
 
 

@@ -181,14 +181,12 @@ def fixed_point(
     >>> round(float(fixed_point(lambda u: np.cos(u) - u, 1.0).state), 9)
     0.739085133
     """
-    state = np.asarray(start)
-    for count in range(most + 1):
+    state, count = np.asarray(start), 0
+    step = np.asarray(change(state))
+    while np.max(np.abs(step), initial=0.0) > tolerance and count < most:
+        state, count = state + step, count + 1
         step = np.asarray(change(state))
-        residual = float(np.max(np.abs(step), initial=0.0))
-        if not residual > tolerance:
-            break
-        state = state + step
-    return FixedPoint(state, residual, count)
+    return FixedPoint(state, float(np.max(np.abs(step), initial=0.0)), count)
 
 
 def implicit_gradient(jacobian: Any, gradient: Any) -> np.ndarray:

@@ -91,7 +91,7 @@ class ScaleDifferenceProbability(Transform):
     )
     shapes: ClassVar[Mapping[str, str]] = {
         "scale": "stimulus",
-        **{name: "trial below:stimulus" for name in "abcd"},
+        **dict.fromkeys("abcd", "trial below:stimulus"),
     }
     lengths: ClassVar[Mapping[str, int]] = {"stimulus": 5, "trial": 7}
     unspecified = "nothing: a trial compares what it is given, the same stimulus twice too"
@@ -108,7 +108,9 @@ class ScaleDifferenceProbability(Transform):
         return 0.5 * (1.0 + erf(difference / (self.sigma * math.sqrt(2))))
 
 
-def gaussian_fisher_information(mean_slope: Any, covariance: Any, covariance_slope: Any, *, ridge: float = 0.0) -> float:
+def gaussian_fisher_information(
+    mean_slope: Any, covariance: Any, covariance_slope: Any, *, ridge: float = 0.0
+) -> float:
     """The Fisher information of a parameter of a Gaussian family: mu' S^-1 mu' + tr(S^-1 S' S^-1 S') / 2.
 
     Args:
@@ -139,10 +141,12 @@ def gaussian_fisher_information(mean_slope: Any, covariance: Any, covariance_slo
 def covariance_path(start: Any, end: Any, place: float) -> np.ndarray:
     """The covariance at a place of the geodesic of optimal transport between two Gaussians.
 
-    S(t) = M(t) A M(t), M(t) = (1 - t) I + t T, with T the map that carries A to B; the study has it from the end that is reached.
+    S(t) = M A M, M = (1 - t) I + t T, with T the map that carries A to B. With Q = B**-1/2 (B**1/2 A B**1/2)**1/2 that is N
+    N^T, N = t B**1/2 + (1 - t) Q; N^T N, as the study has it, does not begin at A.
 
     Args:
-        start, end: A and B [feature, feature], symmetric positive definite.
+        start: A [feature, feature], symmetric positive definite.
+        end: B, likewise.
         place: t, 0 at A and 1 at B.
 
     Returns:
@@ -169,7 +173,11 @@ def frequency_scale(frequency: Any, start: float, end: float) -> Any:
 
     Args:
         frequency: z, positive, of any shape.
-        start, end: z0, at which it is 0, and z1, at which it is 1.
+        start: z0, at which it is 0.
+        end: z1, at which it is 1.
+
+    Returns:
+        The scale, of the shape of ``frequency``.
 
     >>> round(float(frequency_scale(4.0, 1.0, 16.0)), 12)
     0.5

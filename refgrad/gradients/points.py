@@ -87,8 +87,8 @@ class DensityControl(Transform):
 class GaussianSplit(Transform):
     """Two smaller points in place of each: their places are drawn from it, their scales are its own over a factor.
 
-    ``position``, ``scale`` [point, 3]; ``rotation`` [point, 4], quaternions w, x, y, z of any norm; ``noise`` [2, point, 3], normal
-    numbers. Gives ``(position, scale)`` [2, point, 3]. Source: Kerbl et al. 2023.
+    ``position``, ``scale`` [point, 3]; ``rotation`` [point, 4], quaternions w, x, y, z of any norm; ``noise`` [2, point, 3],
+    normal numbers. Gives ``(position, scale)`` [2, point, 3]. Source: Kerbl et al. 2023.
     """
 
     shrink: Positive = 1.6
@@ -136,10 +136,10 @@ class OpacityReset(Transform):
 class ConeOpacityReset(Transform):
     """Opacities of the opaque points between a camera and a zone of errors, which are made faint.
 
-    ``points`` [point, 3], ``opacity`` [point]; ``camera`` [3]; ``center``, ``half`` [3], the zone's middle and half sides. In front are
-    points in the cone from the camera around the zone's middle, of radius r, the least half side, at its distance h, that are no
-    farther than h, and than h - r where h > r. Those are made faint whose opacity exceeds the k-th largest of the points within the
-    zone, k = floor(share times their number). Gives [point]. Source: Yang et al. 2024, arXiv:2406.04251.
+    ``points`` [point, 3], ``opacity`` [point]; ``camera`` [3]; ``center``, ``half`` [3], the zone's middle and half sides. In
+    front are points in the cone from the camera around the zone's middle, of radius r, the least half side, at its distance h,
+    that are no farther than h, and than h - r where h > r. Those are made faint whose opacity exceeds the k-th largest of the
+    points within the zone, k = floor(share times their number). Gives [point]. Source: Yang et al. 2024, arXiv:2406.04251.
     """
 
     share: Annotated[float, Range(0.0, 1.0, open_low=False, open_high=False)] = 0.7
@@ -193,9 +193,9 @@ class ClosestPoints(Transform):
     """
 
     citation = _YANG
-    shapes: ClassVar[Mapping[str, str]] = {
-        name: "pair 3" for name in ("origin_a", "direction_a", "origin_b", "direction_b")
-    }
+    shapes: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("origin_a", "direction_a", "origin_b", "direction_b"), "pair 3"
+    )
     lengths: ClassVar[Mapping[str, int]] = {"pair": 4, "3": 3}
     unspecified = "lines that are parallel: 0 / 0"
 
@@ -215,8 +215,8 @@ class ClosestPoints(Transform):
 class RenderingErrorMap(Transform):
     """Where a rendering differs from its photograph, brightness apart, and which of its pixels differ most.
 
-    ``rendered``, ``photograph`` [channel, pixel]. Each image is divided by its mean and a number; the absolute differences are added
-    over channels. Gives ``(error, mask)`` [pixel], 1 above the quantile. Source: Yang et al. 2024, arXiv:2406.04251.
+    ``rendered``, ``photograph`` [channel, pixel]. Each image is divided by its mean and a number; the absolute differences are
+    added over channels. Gives ``(error, mask)`` [pixel], 1 above the quantile. Source: Yang et al. 2024, arXiv:2406.04251.
     """
 
     eps: Positive = 0.01
@@ -241,4 +241,4 @@ class RenderingErrorMap(Transform):
 def _cross(a: Any, b: Any) -> Any:
     """The cross product of rows of three."""
     following, last = [1, 2, 0], [2, 0, 1]
-    return a[:, following] * b[:, last] - a[:, last] * b[:, following]
+    return a[..., following] * b[..., last] - a[..., last] * b[..., following]

@@ -25,8 +25,9 @@ _SUKTHANKER = Citation(
 class EntangledWeights(Transform):
     """The weights of a layer whose choices of size share them: the sum of each choice's part, padded by zeros, times its weight.
 
-    ``weights`` [out, in]; ``shares`` [choice]; ``rows``, ``columns`` [choice], the last row and column that the choice takes, from
-    0. Each element is multiplied by the shares of all choices that have it. Source: Sukthanker et al. 2023, arXiv:2312.10440.
+    ``weights`` [out, in]; ``shares`` [choice]; ``rows``, ``columns`` [choice], the last row and column that the choice takes,
+    from 0. Each element is multiplied by the shares of all choices that have it. Source: Sukthanker et al. 2023,
+    arXiv:2312.10440.
     """
 
     citation = _SUKTHANKER
@@ -54,8 +55,8 @@ class EntangledWeights(Transform):
 class EntangledKernel(Transform):
     """The kernel of a convolution whose choices of size share it: the sum of each choice's crop times its weight.
 
-    ``kernel`` [side, side]; ``shares`` [choice]; ``sizes`` [choice], one less than the crop's side. Source: Sukthanker et al. 2023,
-    arXiv:2312.10440.
+    ``kernel`` [side, side]; ``shares`` [choice]; ``sizes`` [choice], one less than the crop's side. Source: Sukthanker et al.
+    2023, arXiv:2312.10440.
     """
 
     crop: Annotated[
@@ -68,7 +69,9 @@ class EntangledKernel(Transform):
     citation = _SUKTHANKER
     shapes: ClassVar[Mapping[str, str]] = {"kernel": "side side", "shares": "choice", "sizes": "choice below:side"}
     lengths: ClassVar[Mapping[str, int]] = {"side": 5, "choice": 3}
-    unspecified = "a side that is even and a size that is odd: the crop's middle is half a place before that of the kernel"
+    unspecified = (
+        "a side that is even and a size that is odd: the crop's middle is half a place before that of the kernel"
+    )
 
     def check(self, *arrays: np.ndarray) -> None:
         kernel, shares, sizes = arrays
@@ -88,8 +91,9 @@ class EntangledKernel(Transform):
 class GumbelArchitectureWeights(Transform):
     """The weights of choices by Gumbel noise: one choice is taken, and its gradient is that of a softmax.
 
-    ``alpha``, ``noise`` [choice], noise of Gumbel's distribution. Logits are (log softmax(alpha) + noise) / tau, p their softmax; the
-    weights are 1 for the largest and 0 else. Gives ``(weights, p)``. Source: Dong & Yang 2019, arXiv:1910.04465 (GDAS).
+    ``alpha``, ``noise`` [choice], noise of Gumbel's distribution. Logits are (log softmax(alpha) + noise) / tau, p their
+    softmax; the weights are 1 for the largest and 0 else. Gives ``(weights, p)``. Source: Dong & Yang 2019, arXiv:1910.04465
+    (GDAS).
     """
 
     tau: Positive = 1.0
@@ -119,8 +123,8 @@ class GumbelArchitectureWeights(Transform):
 class GumbelArchitectureGradient(Transform):
     """The gradient of the architecture's parameters through weights of choices by Gumbel noise.
 
-    ``alpha``, ``noise``, ``upstream`` [choice], the gradient of the weights. Gives p (upstream - <p, upstream>) / tau. Source: Dong &
-    Yang 2019, arXiv:1910.04465 (GDAS).
+    ``alpha``, ``noise``, ``upstream`` [choice], the gradient of the weights. Gives p (upstream - <p, upstream>) / tau. Source:
+    Dong & Yang 2019, arXiv:1910.04465 (GDAS).
     """
 
     tau: Positive = 1.0
@@ -162,8 +166,8 @@ class DirichletConcentration(Transform):
 class WidthImportance(Transform):
     """How much a layer's outputs or inputs matter: absolute weights times the norm of each input, added up; and which are kept.
 
-    ``weights`` [out, in]; ``inputs`` [token, in]. Gives ``(importance, kept)``, kept 1 for the ``keep`` largest. Source: Fu et al.
-    2024 (AmoebaLLM).
+    ``weights`` [out, in]; ``inputs`` [token, in]. Gives ``(importance, kept)``, kept 1 for the ``keep`` largest. Source: Fu et
+    al. 2024 (AmoebaLLM).
     """
 
     keep: Annotated[int, Whole(1)] = 2
@@ -213,9 +217,9 @@ class DepthProgram(NamedTuple):
 def depth_program(evaluate: Callable[[tuple[int, ...]], float], layers: int, removed: int) -> DepthProgram:
     """Choose layers to leave out by a dynamic program over the last layers, each evaluated in the whole model.
 
-    With the last n layers considered and m left out, the candidate is the strategy of n - 1 and m - 1 with layer N - n; it is taken
-    where its metric is strictly less than that of n - 1 and m. A strategy extends a stored one, so that the result is the best where
-    the metric adds up over layers. Source: Fu et al. 2024 (AmoebaLLM), as its authors' code has it.
+    With the last n layers considered and m left out, the candidate is the strategy of n - 1 and m - 1 with layer N - n; it is
+    taken where its metric is strictly less than that of n - 1 and m. A strategy extends a stored one, so that the result is the
+    best where the metric adds up over layers. Source: Fu et al. 2024 (AmoebaLLM), as its authors' code has it.
 
     Args:
         evaluate: from the layers that are left out, in rising order, to a metric; less is better, and NaN is never taken.
@@ -256,7 +260,11 @@ def linear_temperature(epoch: int, epochs: int, first: float = 10.0, last: float
     Args:
         epoch: from 0.
         epochs: how many; of one alone the temperature is the first.
-        first, last: 10 and 0.1, as reported of GDAS and not checked.
+        first: of epoch 0; 10 as reported of GDAS and not checked.
+        last: of the last epoch; 0.1 likewise.
+
+    Returns:
+        The temperature.
 
     >>> linear_temperature(0, 5), round(linear_temperature(4, 5), 12)
     (10.0, 0.1)

@@ -107,6 +107,7 @@ class FastfoodParameters(Transform):
     from which place each number is taken; ``gaussian`` [length]. Gives theta0 plus the first numbers of H G P H B phi, scaled.
     Source: Le, Sarlos & Smola 2013 for the map, Li et al. 2018, arXiv:1804.08838 for its use.
     """
+
     scale: Annotated[
         str,
         Choice(

@@ -23,8 +23,8 @@ _FIRST = Choice(
     columns=by("g of y, then f of x", "ott", "POT: sinkhorn_log"),
 )
 _FORM = Choice(
-    divergence="<P, C> + epsilon KL(P | a b)",
-    entropy=by("<P, C> - epsilon H(P): less by epsilon (H(a) + H(b))", "ott"),
+    divergence=by("<P, C> + epsilon KL(P | a b)", "ott: reg_ot_cost"),
+    entropy=by("<P, C> - epsilon H(P): less by epsilon (H(a) + H(b))", "ott: ent_reg_cost, in its Monge gap"),
 )
 
 
@@ -32,7 +32,8 @@ def costs(x: Any, y: Any, cost: str) -> Any:
     """What it costs to move each point to each other, by the differences themselves.
 
     Args:
-        x, y: points [n, feature] and [m, feature].
+        x: points [n, feature].
+        y: points [m, feature].
         cost: "squared" or "distance".
 
     Returns:
@@ -44,7 +45,15 @@ def costs(x: Any, y: Any, cost: str) -> Any:
 
 
 def log_sum_exp(x: Any, axis: int) -> Any:
-    """The logarithm of a sum of exponentials along an axis, from which the largest is taken out first."""
+    """The logarithm of a sum of exponentials along an axis, from which the largest is taken out first.
+
+    Args:
+        x: an array.
+        axis: the axis.
+
+    Returns:
+        The logarithms, without the axis.
+    """
     largest = np.max(x, axis=axis, keepdims=True)
     return np.squeeze(largest + np.log(np.sum(np.exp(x - largest), axis=axis, keepdims=True)), axis)
 
@@ -183,12 +192,14 @@ def sinkhorn(
 ) -> Transport:
     """Entropic transport to convergence, in the log domain.
 
-    The plan is the one that its form says, exp((f + g - C) / epsilon), with the right marginals: its ``residual`` says how nearly.
+    The plan is the one that its form says, exp((f + g - C) / epsilon), with the right marginals: its ``residual`` says how
+    nearly.
 
     Args:
         cost: C [n, m].
         epsilon: the weight of the entropy, positive.
-        a, b: weights [n] and [m], positive ones that add up to 1; equal ones without them.
+        a: weights [n], positive ones that add up to 1; equal ones without them.
+        b: weights [m], likewise.
         tolerance: of the residual, at which it ends.
         most: iterations at most; a plan that has not converged says so by its residual.
 

@@ -165,7 +165,7 @@ class ConvexReLUSolution(NamedTuple):
 
 
 def convex_relu(
-    x: Any, target: Any, patterns: Any, beta: float, *, rho: float = 0.1, tolerance: float = 1e-9, most: int = 20_000
+    x: Any, target: Any, patterns: Any, beta: float, *, rho: float = 1.0, tolerance: float = 1e-9, most: int = 20_000
 ) -> ConvexReLUSolution:
     """Solve the convex program of a two-layer ReLU network, by ADMM with scaled duals.
 

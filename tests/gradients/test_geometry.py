@@ -252,7 +252,8 @@ def test_perceptual_scales_run_from_zero_to_one() -> None:
     steps = [(a + b) / 2 for a, b in itertools.pairwise(speed)]
     near(scale, [sum(steps[:i], mpf(0)) / sum(steps) for i in range(9)])
     near(summed, [sum(speed[: i + 1]) / sum(speed) for i in range(9)])
-    assert scale[0] == 0 and scale[-1] == summed[-1] == 1 and summed[0] > 0
+    assert scale[0] == 0 < summed[0]
+    assert scale[-1] == summed[-1] == 1
     assert np.all(np.diff(scale) >= 0)
     near(PerceptualScale()(np.full(5, 3.0)), np.linspace(0, 1, 5))
     near(frequency_scale(np.array([2.0, 8.0]), 2.0, 8.0), [0, 1])
@@ -339,3 +340,32 @@ def test_sinkhorn_divergence_is_symmetric_and_zero_at_equality() -> None:
     assert rule(x, y) > 0
     with pytest.raises(ArgumentError, match="features"):
         rule(x, y[:, :2])
+
+
+def test_dimensions_are_those_of_scikit_dimension() -> None:
+    """By scikit-dimension 0.5.0: `MLE().fit(x, n_neighbors=4, comb=...)`, "mle" and "mean", and `TwoNN(discard_fraction=0.1)`."""
+    x, _ = two_samples()
+    near(LikelihoodDimension(neighbors=4)(x), 1.9986311767605158)
+    near(LikelihoodDimension(neighbors=4, over_points="mean")(x), 3.294484495116647)
+    near(TwoNeighborDimension(discard=0.1)(x), 6.201568382359243)
+    ratio = LikelihoodDimension(neighbors=4, numerator="unbiased")(x) / LikelihoodDimension(neighbors=4)(x)
+    near(ratio, 2 / 3)
+
+
+def test_potentials_and_gaps_are_those_of_ott_and_pot() -> None:
+    """By ott 0.6.0 and POT 0.9.7: three iterations at epsilon 0.5, y first; converged gaps by `reg_ot_cost` and `ent_reg_cost`."""
+    x, y = two_samples()
+    f, g = SinkhornPotentials(epsilon=0.5, iterations=3, first="columns")(x, y)
+    near(f[:3], [-0.6953912351183046, 0.23267402494163703, -0.8640198746662977], 1e-12)
+    near(g[:3], [-0.4255082098736037, 2.2922089996839867, 1.4176618709094473], 1e-12)
+    gap = MongeGap(epsilon=0.5, iterations=300, first="columns")
+    near(gap(x, y), 3.2533861140979585, 1e-11)
+    relative = gap.replace(relative="deviation", iterations=3)
+    near(np.mean(np.sum((x - y) ** 2, axis=1)) - relative(x, y), 6.107442670233453, 1e-11)
+    near(
+        SinkhornPotentials(epsilon=0.5, iterations=3, first="columns", relative="deviation")(x, y)[0][0],
+        -1.7036125328018779,
+        1e-11,
+    )
+    near(sinkhorn(costs(x, y, "squared"), 0.5).cost, 3.9935327619853114, 1e-11)
+    near(exact_transport(costs(x, y, "squared")).cost, 3.742941666666666)

@@ -266,7 +266,8 @@ def test_group_soft_threshold_is_the_proximal_step() -> None:
     near(GroupSoftThreshold(beta=0.0)(rows), rows)
     hidden, output = ConvexReLUNetwork()(rows, 2 * rows)
     near(hidden * np.abs(output[:, None]), np.concatenate([rows, 2 * rows]), 1e-12)
-    assert np.all(output[:5] >= 0) and np.all(output[5:] <= 0)
+    assert np.all(output[:5] >= 0)
+    assert np.all(output[5:] <= 0)
     assert not hidden[0].any()
 
 

@@ -9,12 +9,14 @@ from refgrad.rooms import on_demand
 if TYPE_CHECKING:
     from refgrad.gradients.balancing import MagnitudeInvariantEncoding
     from refgrad.gradients.boosting import BoostedBinaryStep, BoostedRegressionStep, BoostedSoftmaxStep
+    from refgrad.gradients.centers import GeometricMedian
     from refgrad.gradients.convex_networks import ConvexReLUNetwork, ConvexReLUObjective, GroupSoftThreshold
     from refgrad.gradients.dimension import LabelSharpness, LikelihoodDimension, TwoNeighborDimension
     from refgrad.gradients.directions import ConjugateDirectionLoss, ConjugateDirectionStep
     from refgrad.gradients.equilibrium import (
         ContourNudge,
         HomeostaticLoss,
+        ImplicitGradient,
         JacobianSymmetry,
         OneSidedNudge,
         RecurrentBackpropagation,
@@ -39,7 +41,13 @@ if TYPE_CHECKING:
         WidthImportance,
     )
     from refgrad.gradients.subspaces import FastfoodParameters, SubspaceGradient, SubspaceParameters
-    from refgrad.gradients.transport import MongeGap, SinkhornDivergence, SinkhornPotentials
+    from refgrad.gradients.transport import (
+        EntropicPlan,
+        MongeGap,
+        OptimalPlan,
+        SinkhornDivergence,
+        SinkhornPotentials,
+    )
 
 __getattr__, __dir__ = on_demand(__name__)
 
@@ -58,13 +66,16 @@ __all__ = [
     "DirichletConcentration",
     "EntangledKernel",
     "EntangledWeights",
+    "EntropicPlan",
     "FastfoodParameters",
     "GaussianGradientNorm",
     "GaussianSplit",
+    "GeometricMedian",
     "GroupSoftThreshold",
     "GumbelArchitectureGradient",
     "GumbelArchitectureWeights",
     "HomeostaticLoss",
+    "ImplicitGradient",
     "JacobianSymmetry",
     "LabelSharpness",
     "LikelihoodDimension",
@@ -72,6 +83,7 @@ __all__ = [
     "MongeGap",
     "OneSidedNudge",
     "OpacityReset",
+    "OptimalPlan",
     "PerceptualScale",
     "RecurrentBackpropagation",
     "RenderingErrorMap",

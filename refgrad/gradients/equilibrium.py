@@ -9,8 +9,12 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 
 from refgrad.errors import bad_argument
+from refgrad.optimizers.solved import Conditions, Solved
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
-from refgrad.rule import Choice, Citation, Positive, Whole, by
+from refgrad.rule import Choice, Citation, Positive, Range, Whole, by
+
+#: roundings, for each unknown, that what is left of an equation may come from
+ROUNDINGS = 4
 
 _HOLOMORPHIC = Citation(
     "Laborieux & Zenke 2024",
@@ -94,6 +98,37 @@ class RecurrentBackpropagation(Transform):
         for _ in range(self.iterations - 1):
             delta = delta + (delta @ jacobian + gradient)
         return delta
+
+
+class ImplicitGradient(Solved):
+    """What recurrent backpropagation converges to: delta with J^T delta + dL/du = 0.
+
+    ``jacobian`` [neuron, neuron] at the fixed point, ``gradient`` [neuron], dL/du. Judged by what is left of the equation,
+    whose norm is at most ``tolerance`` and roundings, of the norms of its terms. Source: Laborieux & Zenke 2024,
+    arXiv:2309.02214.
+    """
+
+    tolerance: Annotated[float, Range(0.0, 1e-2)] = 1e-5
+    citation = _HOLOMORPHIC
+    shapes: ClassVar[Mapping[str, str]] = RecurrentBackpropagation.shapes
+    lengths: ClassVar[Mapping[str, int]] = RecurrentBackpropagation.lengths
+    unspecified = "a singular Jacobian: NaN here"
+
+    def check(self, *arrays: np.ndarray) -> None:
+        check_square(arrays[0], "jacobian")
+        check_same(arrays[1], "gradient", arrays[0].shape[:1], "one number a neuron")
+
+    def apply(self, jacobian: Any, gradient: Any) -> Any:
+        jacobian, gradient = np.asarray(jacobian, np.float64), np.asarray(gradient, np.float64)
+        try:
+            return np.linalg.solve(jacobian.T, -gradient)
+        except np.linalg.LinAlgError:
+            return np.full(gradient.shape, np.nan)
+
+    def condition(self, jacobian: Any, gradient: Any, delta: Any, unit: float) -> Conditions:
+        terms = np.linalg.norm(jacobian) * np.linalg.norm(delta) + np.linalg.norm(gradient)
+        room = self.tolerance + ROUNDINGS * len(gradient) * unit
+        return {"what is left of the equation": (np.linalg.norm(jacobian.T @ delta + gradient), room * terms)}
 
 
 class HomeostaticLoss(Transform):
@@ -187,31 +222,6 @@ def fixed_point(
         state, count = state + step, count + 1
         step = np.asarray(change(state))
     return FixedPoint(state, float(np.max(np.abs(step), initial=0.0)), count)
-
-
-def implicit_gradient(jacobian: Any, gradient: Any) -> np.ndarray:
-    """What recurrent backpropagation converges to: delta with J^T delta + dL/du = 0.
-
-    Args:
-        jacobian: J = dF/du [neuron, neuron] at the fixed point, invertible.
-        gradient: dL/du [neuron].
-
-    Returns:
-        delta [neuron].
-
-    Raises:
-        ArgumentError: shapes do not fit, or the Jacobian is singular.
-
-    >>> implicit_gradient([[-2.0, 0.0], [1.0, -1.0]], [1.0, 2.0]).tolist()
-    [1.5, 2.0]
-    """
-    jacobian, gradient = np.asarray(jacobian, float), np.asarray(gradient, float)
-    check_square(jacobian, "jacobian")
-    check_same(gradient, "gradient", jacobian.shape[:1], "one number a neuron")
-    try:
-        return np.asarray(np.linalg.solve(jacobian.T, -gradient))
-    except np.linalg.LinAlgError:
-        raise bad_argument("jacobian", jacobian.tolist(), "an invertible matrix") from None
 
 
 def check_square(array: np.ndarray, name: str) -> None:

@@ -9,8 +9,12 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 
 from refgrad.errors import bad_argument
+from refgrad.optimizers.solved import Conditions, Solved
 from refgrad.optimizers.transform import Transform, check_axes, check_count
-from refgrad.rule import Choice, Citation, Positive, Whole, by
+from refgrad.rule import Choice, Citation, Positive, Range, Whole, by
+
+#: roundings, for each feature, that a cost may be off by
+ROUNDINGS = 8
 
 _COST = Choice(squared="the squared Euclidean distance", distance="the Euclidean distance")
 _RELATIVE = Choice(
@@ -256,3 +260,86 @@ def exact_transport(cost: Any) -> Transport:
     plan = np.zeros_like(cost)
     plan[linear_sum_assignment(cost)] = 1 / len(cost)
     return Transport(float(np.sum(plan * cost)), plan, 0.0, 0)
+
+
+class EntropicPlan(Solved):
+    """The plan of entropic transport between two samples of equal weights, to convergence.
+
+    ``x`` [n, feature], ``y`` [m, feature]; epsilon is a multiple of the mean cost. Gives P [n, m]. Judged by the divergence of
+    the answer from the plan, sum of P log(P / Q) - P + Q: the root of twice that is at most ``tolerance``, and what roundings
+    of the costs change in it. Source: Cuturi 2013, arXiv:1306.0895; the condition is derived.
+    """
+
+    epsilon: Annotated[float, Range(0.01, 10.0)] = 0.5
+    cost: Annotated[str, _COST] = "squared"
+    tolerance: Annotated[float, Range(0.0, 1e-2)] = 1e-3
+    citation = SinkhornPotentials.citation
+    shapes: ClassVar[Mapping[str, str]] = _Entropic.shapes
+    lengths: ClassVar[Mapping[str, int]] = _Entropic.lengths
+    unspecified = "costs of no mean: NaN; which iteration leads there, and when it ends"
+
+    check = _Entropic.check
+
+    def apply(self, x: Any, y: Any) -> Any:
+        found = self._solved(np.asarray(x, np.float64), np.asarray(y, np.float64))
+        return np.full((len(x), len(y)), np.nan) if found is None else found.plan
+
+    def condition(self, x: Any, y: Any, plan: Any, unit: float) -> Conditions:
+        found = self._solved(x, y)
+        if found is None or found.residual > self.tolerance / 2:
+            return {"the divergence from the plan": (0.0, np.inf)}  # the rule has no plan itself
+        own, cost = found.plan, costs(x, y, self.cost)
+        negative = max(0.0, -float(np.min(plan)))
+        ratio = np.log(np.maximum(plan, 1e-300) / np.maximum(own, 1e-300))
+        divergence = float(np.sum(np.maximum(plan, 0.0) * ratio - plan + own))
+        # potentials move by no more than costs do, and logarithms of the plan by four times that
+        magnitude = np.max(np.abs(x)) + np.max(np.abs(y))
+        spread = ROUNDINGS * x.shape[1] * (magnitude**2 if self.cost == "squared" else magnitude) / np.mean(cost)
+        room = self.tolerance + unit * (ROUNDINGS + 4 * spread / self.epsilon)
+        return {
+            "the divergence from the plan": (math.sqrt(max(2 * divergence, 0.0)), room),
+            "a negative number": (negative, 0.0),
+        }
+
+    def _solved(self, x: Any, y: Any) -> Transport | None:
+        cost = costs(x, y, self.cost)
+        epsilon = self.epsilon * float(np.mean(cost))
+        return sinkhorn(cost, epsilon, tolerance=self.tolerance / 1000, most=500) if 0 < epsilon < math.inf else None
+
+
+class OptimalPlan(Solved):
+    """A cheapest plan between two samples of as many points of equal weights.
+
+    ``x``, ``y`` [n, feature]. Gives P [n, n]. Judged by its marginals, its sign and its cost, which is at most ``tolerance`` of
+    all costs, and roundings, above the least. Source: Kantorovich 1942; the condition is derived.
+    """
+
+    cost: Annotated[str, _COST] = "squared"
+    tolerance: Annotated[float, Range(0.0, 1e-2, open_low=False)] = 0.0
+    citation = Citation(
+        "Kantorovich 1942",
+        "On the Translocation of Masses",
+        "Doklady 37",
+        read="study",
+        source="a study of SciPy's linear_sum_assignment and POT's emd",
+    )
+    shapes: ClassVar[Mapping[str, str]] = MongeGap.shapes
+    lengths: ClassVar[Mapping[str, int]] = MongeGap.lengths
+    unspecified = "which plan, where several are cheapest: any of them"
+
+    check = MongeGap.check
+
+    def apply(self, x: Any, y: Any) -> Any:
+        return exact_transport(costs(np.asarray(x, np.float64), np.asarray(y, np.float64), self.cost)).plan
+
+    def condition(self, x: Any, y: Any, plan: Any, unit: float) -> Conditions:
+        cost = costs(x, y, self.cost)
+        marginals = np.stack([plan.sum(axis=1), plan.sum(axis=0)]) - 1 / len(x)
+        magnitude = np.max(np.abs(x)) + np.max(np.abs(y))
+        rounded = ROUNDINGS * x.shape[1] * unit * (magnitude**2 if self.cost == "squared" else magnitude)
+        above = float(np.sum(plan * cost)) - exact_transport(cost).cost
+        return {
+            "an error of a marginal": (np.max(np.abs(marginals)), ROUNDINGS * unit / len(x)),
+            "a negative number": (max(0.0, -float(np.min(plan))), 0.0),
+            "the cost above the least": (max(above, 0.0), self.tolerance * np.mean(cost) + rounded),
+        }

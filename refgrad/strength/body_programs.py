@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from refgrad.arithmetic.body_mutations import BodyMutation
+from refgrad.optimizers.solved import Solved
 from refgrad.optimizers.transform import Transform
 from refgrad.strength.body_interpreter import BodyRun
 from refgrad.strength.body_operations import REAL
@@ -64,7 +65,12 @@ def body_mutants(rule: Transform, cases: Sequence[Mapping[str, Array]]) -> list[
     Args:
         rule: a rule without a graph.
         cases: what its body takes, by name, case by case.
+
+    Returns:
+        The mutations; none of a rule that is judged by its condition, whose body is one way of many.
     """
+    if isinstance(rule, Solved):
+        return []
     met: dict[BodyMutation, None] = {}
     truths = [BodyRun(met=met).results(rule, case) for case in cases]
     return [m for m in met if any(_differs(rule, m, c, t) for c, t in zip(cases, truths, strict=True))]

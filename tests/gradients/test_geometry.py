@@ -12,12 +12,15 @@ import scipy.linalg
 import scipy.stats
 from mpmath import mp, mpf
 
+from refgrad import verify
 from refgrad.errors import ArgumentError
 from refgrad.gradients import (
+    EntropicPlan,
     FastfoodParameters,
     LabelSharpness,
     LikelihoodDimension,
     MongeGap,
+    OptimalPlan,
     PerceptualScale,
     ScaleDifferenceProbability,
     SinkhornDivergence,
@@ -369,3 +372,27 @@ def test_potentials_and_gaps_are_those_of_ott_and_pot() -> None:
     )
     near(sinkhorn(costs(x, y, "squared"), 0.5).cost, 3.9935327619853114, 1e-11)
     near(exact_transport(costs(x, y, "squared")).cost, 3.742941666666666)
+
+
+def test_plans_are_judged_by_what_they_satisfy() -> None:
+    def in_turn(x: np.ndarray, y: np.ndarray, epsilon: float = 0.5) -> np.ndarray:
+        """Sinkhorn's scaling of the kernel itself, in float64."""
+        cost = np.sum((np.float64(x)[:, None] - np.float64(y)[None]) ** 2, axis=-1)
+        kernel = np.exp(-cost / (epsilon * cost.mean()))
+        v = np.ones(len(y))
+        for _ in range(3000):
+            u = 1 / len(x) / (kernel @ v)
+            v = 1 / len(y) / (u @ kernel)
+        return (u[:, None] * kernel * v).astype(x.dtype)
+
+    assert verify(in_turn, EntropicPlan(), explain=False).outcome != "does not conform"
+    wrong = verify(lambda x, y: in_turn(x, y, 0.55), EntropicPlan(), explain=False)
+    assert wrong.outcome == "does not conform"
+
+    def last_first(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        cost = costs(np.float64(x)[::-1], np.float64(y)[::-1], "squared")
+        return exact_transport(cost).plan[::-1, ::-1].astype(x.dtype)
+
+    assert verify(last_first, OptimalPlan(), explain=False).conforms
+    wrong = verify(lambda x, y: np.eye(len(x), dtype=x.dtype) / np.float32(len(x)), OptimalPlan(), explain=False)
+    assert wrong.outcome == "does not conform"

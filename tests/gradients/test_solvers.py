@@ -14,6 +14,7 @@ import scipy.sparse.linalg
 import scipy.spatial.transform
 import scipy.special
 
+from refgrad import verify
 from refgrad.errors import ArgumentError
 from refgrad.gradients import (
     BoostedBinaryStep,
@@ -36,6 +37,7 @@ from refgrad.gradients import (
     GumbelArchitectureGradient,
     GumbelArchitectureWeights,
     HomeostaticLoss,
+    ImplicitGradient,
     JacobianSymmetry,
     OneSidedNudge,
     OpacityReset,
@@ -47,7 +49,7 @@ from refgrad.gradients import (
 from refgrad.gradients.boosting import Unit, assembled, first_binary_score
 from refgrad.gradients.convex_networks import activation_patterns, convex_relu, most_patterns
 from refgrad.gradients.directions import conjugate_directions
-from refgrad.gradients.equilibrium import fixed_point, implicit_gradient
+from refgrad.gradients.equilibrium import fixed_point
 from refgrad.gradients.functionals import helmholtz
 from refgrad.gradients.search import depth_program, linear_temperature
 
@@ -107,11 +109,10 @@ def test_recurrent_backpropagation_adds_up_a_series_and_converges() -> None:
     for count in range(1, 5):
         total, term = total + term, step @ term
         near(RecurrentBackpropagation(iterations=count)(jacobian, gradient), total)
-    solved = implicit_gradient(jacobian, gradient)
+    solved = ImplicitGradient()(jacobian, gradient)
     near(jacobian.T @ solved + gradient, np.zeros(4))
     near(RecurrentBackpropagation(iterations=300)(jacobian, gradient), solved, 1e-10)
-    with pytest.raises(ArgumentError, match="invertible"):
-        implicit_gradient([[0.0]], [1.0])
+    assert np.isnan(ImplicitGradient()(np.zeros((1, 1)), np.ones(1))).all()
     assert math.isnan(fixed_point(lambda u: u * u, 3.0).residual) or fixed_point(lambda u: u, 1.0, most=5).residual > 1
 
 
@@ -519,3 +520,12 @@ def test_the_error_map_does_not_see_brightness() -> None:
     near(error, np.abs(scaled).sum(axis=0))
     assert np.array_equal(mask == 1, error > np.quantile(error, 0.4))
     assert mask.sum() == 24
+
+
+def test_implicit_gradients_are_judged_by_their_equation() -> None:
+    def by_iteration(jacobian: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        return -(np.linalg.pinv(np.float64(jacobian)).T @ gradient).astype(gradient.dtype)
+
+    assert verify(by_iteration, ImplicitGradient(), explain=False).conforms
+    wrong = verify(lambda jacobian, gradient: np.linalg.pinv(jacobian) @ -gradient, ImplicitGradient(), explain=False)
+    assert wrong.outcome == "does not conform"

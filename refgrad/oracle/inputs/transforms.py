@@ -13,6 +13,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.replacing import Work
 from refgrad.errors import ArgumentError
+from refgrad.optimizers.solved import Solved
 from refgrad.optimizers.transform import Transform, axes_named, below, length_of
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.sizes import WIDTHS
@@ -200,7 +201,9 @@ def _largest(rule: Transform, lengths: Mapping[str, int]) -> int:
 
 
 def _work(rule: Transform, lengths: Mapping[str, int]) -> Work | None:
-    """What is computed for arrays of some lengths; None if the rule does not take them."""
+    """What is computed for arrays of some lengths; None if the rule does not take them, or goes a way that is not counted."""
+    if isinstance(rule, Solved):
+        return None
     arrays = generate(rule, 1, np.dtype(np.float32), 0, lengths).arrays[0]
     work = Work(rule)
     try:

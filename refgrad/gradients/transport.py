@@ -10,7 +10,7 @@ import numpy as np
 
 from refgrad.errors import bad_argument
 from refgrad.optimizers.solved import Conditions, Solved
-from refgrad.optimizers.transform import Transform, check_axes, check_count
+from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
 from refgrad.rule import Choice, Citation, Positive, Range, Whole, by
 
 #: roundings, for each feature, that a cost may be off by
@@ -62,12 +62,29 @@ def log_sum_exp(x: Any, axis: int) -> Any:
     return np.squeeze(largest + np.log(np.sum(np.exp(x - largest), axis=axis, keepdims=True)), axis)
 
 
+def check_samples(x: np.ndarray, y: np.ndarray) -> None:
+    """Check two samples of points.
+
+    Args:
+        x: points [n, feature].
+        y: points [m, feature].
+
+    Raises:
+        ArgumentError: they are not points of as many features, one at least of each.
+    """
+    for name, array in (("x", x), ("y", y)):
+        check_axes(array, name, 2, "[point, feature]")
+        check_count(array, name, 1, "one row a point")
+    if x.shape[1] != y.shape[1]:
+        raise bad_argument("y.shape", y.shape, f"{x.shape[1]} features, as x has")
+
+
 class _Entropic(Transform):
     """What entropic transport between samples of equal weights shares."""
 
     epsilon: Positive = 0.5
     relative: Annotated[str, _RELATIVE] = "absolute"
-    iterations: Annotated[int, Whole(1)] = 5
+    iterations: Annotated[int, Whole(1)] = 2
     cost: Annotated[str, _COST] = "squared"
     first: Annotated[str, _FIRST] = "rows"
 
@@ -75,38 +92,27 @@ class _Entropic(Transform):
     lengths: ClassVar[Mapping[str, int]] = {"n": 4, "m": 3, "feature": 2}
 
     def check(self, *arrays: np.ndarray) -> None:
-        for name, array in zip(self.shapes, arrays, strict=True):
-            check_axes(array, name, 2, "[point, feature]")
-            check_count(array, name, 1, "one row a point")
-        x, y = arrays
-        if x.shape[1] != y.shape[1]:
-            raise bad_argument("y.shape", y.shape, f"{x.shape[1]} features, as x has")
+        check_samples(*arrays)
 
-    def potentials(self, x: Any, y: Any) -> tuple[Any, Any]:
-        """f [n] and g [m] after the iterations, from zeros; weights are 1 / n and 1 / m."""
-        cost = costs(x, y, self.cost)
-        epsilon = self.epsilon
-        if self.relative != "absolute":
-            epsilon = self.epsilon * (np.std(cost) if self.relative == "deviation" else np.mean(cost))
-        log_a, log_b = -math.log(len(x)), -math.log(len(y))
-        f, g = np.zeros_like(x[:, 0]), np.zeros_like(y[:, 0])
+    def potentials(self, cost: Any) -> tuple[Any, Any, Any]:
+        """f [n] and g [m] after the iterations, from zeros, and epsilon; weights are 1 / n and 1 / m."""
+        scale = {"absolute": lambda _: 1.0, "deviation": np.std, "mean": np.mean}[self.relative](cost)
+        epsilon = self.epsilon * scale
+        log_a, log_b = -math.log(cost.shape[0]), -math.log(cost.shape[1])
+        f, g = np.zeros_like(cost[:, 0]), np.zeros_like(cost[0])
         for _ in range(self.iterations):
             if self.first == "columns":
                 g = epsilon * (log_b - log_sum_exp((f[:, None] - cost) / epsilon, axis=0))
             f = epsilon * (log_a - log_sum_exp((g[None, :] - cost) / epsilon, axis=1))
             if self.first == "rows":
                 g = epsilon * (log_b - log_sum_exp((f[:, None] - cost) / epsilon, axis=0))
-        return f, g
+        return f, g, epsilon
 
     def value(self, x: Any, y: Any, form: str) -> Any:
         """The dual's value at the potentials: of converged ones, the cost in the form."""
-        f, g = self.potentials(x, y)
+        f, g, epsilon = self.potentials(costs(x, y, self.cost))
         total = np.mean(f) + np.mean(g)
-        if form == "entropy":
-            return total
-        cost = costs(x, y, self.cost)
-        scale = {"absolute": 1.0, "deviation": np.std(cost), "mean": np.mean(cost)}[self.relative]
-        return total + self.epsilon * math.log(len(x) * len(y)) * scale
+        return total if form == "entropy" else total + epsilon * math.log(len(x) * len(y))
 
 
 _CUTURI = "a study of ott-jax/ott 6aace50 and POT"
@@ -123,7 +129,7 @@ class SinkhornPotentials(_Entropic):
     unspecified = "how many iterations; costs of no spread where epsilon is relative: 0 / 0"
 
     def apply(self, x: Any, y: Any) -> Any:
-        return self.potentials(x, y)
+        return self.potentials(costs(x, y, self.cost))[:2]
 
 
 class MongeGap(_Entropic):
@@ -142,9 +148,8 @@ class MongeGap(_Entropic):
     unspecified = "how many iterations; costs of no spread where epsilon is relative: 0 / 0"
 
     def check(self, *arrays: np.ndarray) -> None:
-        super().check(*arrays)
-        if len(arrays[0]) != len(arrays[1]):
-            raise bad_argument("y.shape", arrays[1].shape, f"{arrays[0].shape}: the image of each row of x")
+        check_samples(*arrays)
+        check_same(arrays[1], "y", arrays[0].shape, "the image of each row of x")
 
     def apply(self, x: Any, y: Any) -> Any:
         moved = x - y
@@ -278,7 +283,8 @@ class EntropicPlan(Solved):
     lengths: ClassVar[Mapping[str, int]] = _Entropic.lengths
     unspecified = "costs of no mean: NaN; which iteration leads there, and when it ends"
 
-    check = _Entropic.check
+    def check(self, *arrays: np.ndarray) -> None:
+        check_samples(*arrays)
 
     def apply(self, x: Any, y: Any) -> Any:
         found = self._solved(np.asarray(x, np.float64), np.asarray(y, np.float64))
@@ -327,7 +333,9 @@ class OptimalPlan(Solved):
     lengths: ClassVar[Mapping[str, int]] = MongeGap.lengths
     unspecified = "which plan, where several are cheapest: any of them"
 
-    check = MongeGap.check
+    def check(self, *arrays: np.ndarray) -> None:
+        check_samples(*arrays)
+        check_same(arrays[1], "y", arrays[0].shape, "as many points as x has")
 
     def apply(self, x: Any, y: Any) -> Any:
         return exact_transport(costs(np.asarray(x, np.float64), np.asarray(y, np.float64), self.cost)).plan

@@ -356,7 +356,7 @@ def test_dimensions_are_those_of_scikit_dimension() -> None:
 
 
 def test_potentials_and_gaps_are_those_of_ott_and_pot() -> None:
-    """By ott 0.6.0 and POT 0.9.7: three iterations at epsilon 0.5, y first; converged gaps by `reg_ot_cost` and `ent_reg_cost`."""
+    """By ott 0.6.0 and POT 0.9.7: three iterations, epsilon 0.5, y first; gaps by `reg_ot_cost` and `ent_reg_cost`."""
     x, y = two_samples()
     f, g = SinkhornPotentials(epsilon=0.5, iterations=3, first="columns")(x, y)
     near(f[:3], [-0.6953912351183046, 0.23267402494163703, -0.8640198746662977], 1e-12)

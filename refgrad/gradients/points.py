@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
-from refgrad.rule import Choice, Citation, Positive, Range, Whole, by
+from refgrad.rule import Citation, Positive, Range, Whole
 
 _KERBL = Citation(
     "Kerbl et al. 2023",
@@ -144,13 +144,6 @@ class ConeOpacityReset(Transform):
 
     share: Annotated[float, Range(0.0, 1.0, open_low=False, open_high=False)] = 0.7
     faint: Positive = 0.01
-    reset: Annotated[
-        str,
-        Choice(
-            set=by("to the faint opacity, a fainter point too", "authors"),
-            lowered="to the faint opacity, a fainter point not",
-        ),
-    ] = "set"
     citation = _YANG
     shapes: ClassVar[Mapping[str, str]] = {
         "points": "point 3",
@@ -159,8 +152,8 @@ class ConeOpacityReset(Transform):
         "center": "3",
         "half": "3+",
     }
-    lengths: ClassVar[Mapping[str, int]] = {"point": 12, "3": 3}
-    unspecified = "a zone of too few points, k = 0: nothing is changed; a point on the zone's faces: outside"
+    lengths: ClassVar[Mapping[str, int]] = {"point": 24, "3": 3}
+    unspecified = "a zone of too few points, k = 0: nothing is changed; a point that is fainter already: raised, as in the authors' code; a point on the zone's faces: outside"
 
     def check(self, *arrays: np.ndarray) -> None:
         points, opacity, *vectors = arrays
@@ -181,8 +174,7 @@ class ConeOpacityReset(Transform):
         reach = np.where(height > radius, height - radius, height)
         within = np.sum(ray * axis, axis=1) * np.sqrt(height * height + radius * radius) >= height * height * distance
         changed = within & (distance <= reach) & (opacity > least)
-        new = np.full_like(opacity, self.faint)
-        return np.where(changed, new if self.reset == "set" else np.minimum(opacity, self.faint), opacity)
+        return np.where(changed, np.full_like(opacity, self.faint), opacity)
 
 
 class ClosestPoints(Transform):

@@ -153,7 +153,10 @@ class ConeOpacityReset(Transform):
         "half": "3+",
     }
     lengths: ClassVar[Mapping[str, int]] = {"point": 24, "3": 3}
-    unspecified = "a zone of too few points, k = 0: nothing is changed; a point that is fainter already: raised, as in the authors' code; a point on the zone's faces: outside"
+    unspecified = (
+        "a zone of too few points, k = 0: nothing is changed; a point that is fainter already: raised, as in the authors' code; "
+        "a point on the zone's faces: outside"
+    )
 
     def check(self, *arrays: np.ndarray) -> None:
         points, opacity, *vectors = arrays

@@ -208,7 +208,6 @@ TOPICS: tuple[Topic, ...] = (
         "gradients/test_geometry.py",
         FAMILY,
         (
-            "gradients.complexity",
             "gradients.dimension",
             "gradients.perception",
             "gradients.subspaces",
@@ -223,7 +222,6 @@ TOPICS: tuple[Topic, ...] = (
             "gradients.convex_networks",
             "gradients.directions",
             "gradients.equilibrium",
-            "gradients.functionals",
             "gradients.points",
             "gradients.search",
         ),

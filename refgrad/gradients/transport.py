@@ -166,6 +166,7 @@ class SinkhornDivergence(_Entropic):
     """
 
     relative: Annotated[str, Choice(absolute="epsilon itself")] = "absolute"
+    cost: Annotated[str, Choice(squared="the squared Euclidean distance")] = "squared"
     citation = Citation(
         "Feydy et al. 2019",
         "Interpolating between Optimal Transport and MMD using Sinkhorn Divergences",

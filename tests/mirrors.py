@@ -204,6 +204,28 @@ TOPICS: tuple[Topic, ...] = (
         ("optimizers.adam", "optimizers.adam_relatives", "optimizers.belief", "optimizers.rmsprop"),
     ),
     Topic("optimizers/test_paper.py", FAMILY, ("optimizers.adagrad",)),
+    Topic(
+        "gradients/test_geometry.py",
+        FAMILY,
+        (
+            "gradients.dimension",
+            "gradients.perception",
+            "gradients.subspaces",
+            "gradients.transport",
+        ),
+    ),
+    Topic(
+        "gradients/test_solvers.py",
+        FAMILY,
+        (
+            "gradients.boosting",
+            "gradients.convex_networks",
+            "gradients.directions",
+            "gradients.equilibrium",
+            "gradients.points",
+            "gradients.search",
+        ),
+    ),
     Topic("quantizers/test_gradients.py", FAMILY, ("quantizers.buckets", "quantizers.sparse")),
     Topic("optimizers/test_paper_extra.py", FAMILY, ("optimizers.noise",)),
     Topic("optimizers/test_paper_averaging.py", FAMILY, ("optimizers.averaging",)),

@@ -53,6 +53,7 @@ DOCUMENTED = [
     "refgrad.oracle.inputs.written",
     "refgrad.oracle.inputs.numbers",
     "refgrad.quantizers.base",
+    "refgrad.gradients.complexity",
     "refgrad.estimators.base",
     "refgrad.sparsity.base",
     "refgrad.oracle.engine.verdict",

@@ -7,8 +7,66 @@ from typing import TYPE_CHECKING
 from refgrad.rooms import on_demand
 
 if TYPE_CHECKING:
-    from refgrad.gradients.balancing import MagnitudeInvariantEncoding
+    from refgrad.gradients.balancing import (
+        BranchCalibration,
+        GradNorm,
+        GuidedLossScaling,
+        ImpartialGradient,
+        LossMagnitudeBalance,
+        MagnitudeInvariantEncoding,
+        PriorBias,
+        ScoreGatedSharing,
+        TaskGradientNormalization,
+    )
+    from refgrad.gradients.contributions import (
+        DiffROAR,
+        MapGradientLoss,
+        NormGrad,
+        RankedMask,
+        SaliencyProduct,
+    )
+    from refgrad.gradients.fits import (
+        HertzContact,
+        NashSutcliffe,
+        TremaineWeinberg,
+        WeightedLine,
+        intrinsic_scatter,
+    )
+    from refgrad.gradients.saliency import (
+        GradCAM,
+        GradCAMPlusPlus,
+        MinMaxMap,
+        SmoothGrad,
+        SmoothGradCAMPlusPlus,
+        SmoothGradInputs,
+    )
 
 __getattr__, __dir__ = on_demand(__name__)
 
-__all__ = ["MagnitudeInvariantEncoding"]
+__all__ = [
+    "BranchCalibration",
+    "DiffROAR",
+    "GradCAM",
+    "GradCAMPlusPlus",
+    "GradNorm",
+    "GuidedLossScaling",
+    "HertzContact",
+    "ImpartialGradient",
+    "LossMagnitudeBalance",
+    "MagnitudeInvariantEncoding",
+    "MapGradientLoss",
+    "MinMaxMap",
+    "NashSutcliffe",
+    "NormGrad",
+    "PriorBias",
+    "RankedMask",
+    "SaliencyProduct",
+    "ScoreGatedSharing",
+    "SmoothGrad",
+    "SmoothGradCAMPlusPlus",
+    "SmoothGradInputs",
+    "TaskGradientNormalization",
+    "TremaineWeinberg",
+    "WeightedLine",
+    "intrinsic_scatter",
+]

@@ -48,7 +48,7 @@ VERSIONS: Mapping[str, str] = {
     "apex": "6424da3",
     "bitsandbytes": "0.50.2, 95f9af3",
     "brevitas": "0.13.4",
-    "captum": "0.8.0",
+    "captum": "0.9.0",
     "distiller": "d859fc8",
     "ggml": "d99724f",
     "gptq": "2d65066",

@@ -8,15 +8,11 @@ from refgrad.rooms import on_demand
 
 if TYPE_CHECKING:
     from refgrad.gradients.balancing import (
-        BranchCalibration,
-        GradNorm,
         GuidedLossScaling,
-        ImpartialGradient,
         LossMagnitudeBalance,
         MagnitudeInvariantEncoding,
         PriorBias,
         ScoreGatedSharing,
-        TaskGradientNormalization,
     )
     from refgrad.gradients.contributions import (
         DiffROAR,
@@ -40,6 +36,7 @@ if TYPE_CHECKING:
         SmoothGradCAMPlusPlus,
         SmoothGradInputs,
     )
+    from refgrad.gradients.tasks import BranchCalibration, GradNorm, ImpartialGradient, TaskGradientNormalization
 
 __getattr__, __dir__ = on_demand(__name__)
 

@@ -67,7 +67,7 @@ class GradCAM(Transform):
         "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
         "ICCV, arXiv:1610.02391",
         read="package",
-        source="torchcam f44afef, methods/gradient.py; grad-cam 084273b; captum 0.8.0, which keeps negative parts by default",
+        source="torchcam f44afef, methods/gradient.py; grad-cam 084273b; captum 0.9.0, which keeps negative parts by default",
     )
     shapes: ClassVar[Mapping[str, str]] = _MAP
     lengths: ClassVar[Mapping[str, int]] = _LENGTHS
@@ -166,11 +166,13 @@ class SmoothGrad(Transform):
         "SmoothGrad: Removing Noise by Adding Noise",
         "arXiv:1706.03825",
         read="package",
-        source="captum 0.8.0, attr/_core/noise_tunnel.py",
+        source="captum 0.9.0, attr/_core/noise_tunnel.py",
     )
     shapes: ClassVar[Mapping[str, str]] = {"gradients": "sample input"}
     lengths: ClassVar[Mapping[str, int]] = {"sample": 4, "input": 5}
-    unspecified = "how a variance is computed: captum takes the mean's square from the mean of squares, which loses digits"
+    unspecified = (
+        "how a variance is computed: captum takes the mean's square from the mean of squares, which loses digits"
+    )
 
     def check(self, *arrays: np.ndarray) -> None:
         check_axes(arrays[0], "gradients", 2, "[sample, input]")
@@ -206,7 +208,7 @@ class SmoothGradInputs(Transform):
         SmoothGrad.citation.title,
         SmoothGrad.citation.where,
         read="package",
-        source="captum 0.8.0; torchcam f44afef; yiskw713/SmoothGradCAMplusplus e728e5f",
+        source="captum 0.9.0; torchcam f44afef; yiskw713/SmoothGradCAMplusplus e728e5f",
     )
     shapes: ClassVar[Mapping[str, str]] = {"x": "input", "noise": "sample input"}
     lengths: ClassVar[Mapping[str, int]] = {"sample": 3, "input": 5}

@@ -113,7 +113,7 @@ def intrinsic_scatter(x: np.ndarray, y: np.ndarray, sigma: np.ndarray) -> float:
     high = float(np.std(y)) + float(np.max(sigma))
     while excess(high) > 0.0:
         high *= 2.0
-    return float(brentq(excess, 0.0, high, xtol=0.0, rtol=4 * np.finfo(float).eps))
+    return float(brentq(excess, 0.0, high, xtol=np.finfo(float).tiny, rtol=4 * np.finfo(float).eps))
 
 
 class TremaineWeinberg(Transform):

@@ -87,7 +87,7 @@ class GradNorm(Transform):
         gap = weighted - targets
         share = 1.0 if self.reduction == "sum" else 1.0 / tasks
         loss = share * np.sum(np.abs(gap))
-        gradient = share * np.where(gap > 0, sizes, np.where(gap < 0, -sizes, 0.0))
+        gradient = share * np.where(gap > 0, sizes, np.where(gap < 0, -sizes, 0.0 * gap))
         if self.parameters == "weights":
             stepped = weights - self.lr * gradient
             return {

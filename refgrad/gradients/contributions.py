@@ -139,7 +139,7 @@ class RankedMask(Transform):
 
     citation = _SHAH
     shapes: ClassVar[Mapping[str, str]] = {"x": "example coordinate", "scores": "example coordinate+"}
-    lengths: ClassVar[Mapping[str, int]] = {"example": 2, "coordinate": 6}
+    lengths: ClassVar[Mapping[str, int]] = {"example": 2, "coordinate": 7}
     unspecified = (
         "equal scores: any of them; halves in the number of coordinates: to the even one, as in the authors' code; the mean: "
         "of the inputs that are handed in"

@@ -44,12 +44,10 @@ def _over_map(x: Any) -> Any:
     return np.sum(x, axis=(-2, -1), keepdims=True)
 
 
-def _quotient(numerator: Any, denominator: Any, otherwise: float, eps: float) -> Any:
-    """A quotient; where the denominator is zero the numerator over another number, or zero."""
+def _quotient(numerator: Any, denominator: Any, eps: float) -> Any:
+    """A quotient; zero where the denominator is zero."""
     zero = denominator == 0
-    if otherwise == 0.0:
-        return np.where(zero, 0.0, numerator / (np.where(zero, 1.0, denominator) + eps))
-    return numerator / (np.where(zero, otherwise, denominator) + eps)
+    return np.where(zero, 0.0, numerator / (np.where(zero, 1.0, denominator) + eps))
 
 
 class GradCAM(Transform):
@@ -91,13 +89,6 @@ class GradCAMPlusPlus(Transform):
 
     eps: NonNegative = 0.0
     denominator: Denominator = "sum_activations"
-    zero_denominator: Annotated[
-        str,
-        Choice(
-            zero="a is 0 where the denominator is 0",
-            one=by("the denominator is 1 where it is 0", "authors", "SmoothGradCAMplusplus"),
-        ),
-    ] = "zero"
     shares: Annotated[
         str,
         Choice(
@@ -118,8 +109,8 @@ class GradCAMPlusPlus(Transform):
     shapes: ClassVar[Mapping[str, str]] = _MAP
     lengths: ClassVar[Mapping[str, int]] = _LENGTHS
     unspecified = (
-        "the factor e^S of the gradient, common to all channels: left out, as a normalized map loses it; denominators near "
-        "zero, of either sign, make shares as large as may be: nothing is decided there"
+        "the factor e^S of the gradient, common to all channels: left out, as a normalized map loses it; a denominator of "
+        "zero: a is 0 here, and g^2 in the authors' code; near zero a is as large as may be, and nothing is decided"
     )
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -136,7 +127,7 @@ class GradCAMPlusPlus(Transform):
         cubes = squares * gradients
         together = self.denominator == "sum_activations"
         third = cubes * _over_map(activations) if together else _over_map(activations * cubes)
-        shares = _quotient(squares, 2.0 * squares + third, 0.0 if self.zero_denominator == "zero" else 1.0, self.eps)
+        shares = _quotient(squares, 2.0 * squares + third, self.eps)
         shares = np.where(gradients > 0, shares, 0.0)  # the others' weights are zero
         if self.shares == "quotient":
             return shares
@@ -281,7 +272,7 @@ class SmoothGradCAMPlusPlus(Transform):
         together = self.denominator == "sum_activations"
         third = third * _over_map(activations) if together else _over_map(activations * third)
         numerator = first if self.numerator == "first" else second
-        shares = _quotient(numerator, 2.0 * second + third, 0.0, self.eps)
+        shares = _quotient(numerator, 2.0 * second + third, self.eps)
         reached = first if self.gradient == "mean" else gradients[-1]
         weights = np.sum(np.where(reached > 0, shares * reached, 0.0), axis=(1, 2))
         return _activation_map(weights, activations, True)
@@ -324,4 +315,4 @@ class MinMaxMap(Transform):
         spread = np.max(above, axis=1, keepdims=True)
         if self.constant == "undefined":
             return above / (spread + self.eps)
-        return _quotient(above, spread, 0.0, self.eps)
+        return _quotient(above, spread, self.eps)

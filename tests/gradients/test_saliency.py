@@ -62,8 +62,6 @@ def plus_plus(
                 below = 2 * second + third * sum(a[c][j] for j in places)
             else:
                 below = 2 * second + sum(a[c][j] * powers[1][c][j] for j in places)
-            instead = 1 if getattr(rule, "zero_denominator", "zero") == "one" else 0
-            below = below if below else Fraction(instead)
             shares[i] = numerator[c][i] / (below + Fraction(rule.eps)) if below else Fraction(0)
             if getattr(rule, "shares", "") == "undivided":
                 shares[i] = numerator[c][i]

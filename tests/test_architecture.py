@@ -113,7 +113,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "llvmlite": ("backends.compiler",),
     "hypothesis": ("testing", "cli"),
     "pytest": ("testing.plugin",),
-    "scipy": ("oracle.hypotheses", "sparsity.base", "examples.formulas", "strength.body_operations"),
+    "scipy": ("oracle.hypotheses", "sparsity.base", "examples.formulas", "gradients.fits", "strength.body_operations"),
     "mpmath": ("arithmetic.exact", "arithmetic.exact_matrices", "oracle.hypotheses.equivalence", "schedule_numbers"),
     "click": ("cli", "strength.command", "strength.situations.command"),
     "rich": ("report",),

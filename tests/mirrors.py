@@ -178,7 +178,7 @@ TOPICS: tuple[Topic, ...] = (
         False,
     ),
     Topic("kinds/test_quantizer.py", ASKED, ("candidates.quantizer",), False),
-    Topic("test_rule.py", FRONT, ("estimators", "optimizers", "quantizers", "sparsity"), False),
+    Topic("test_rule.py", FRONT, ("estimators", "gradients", "optimizers", "quantizers", "sparsity"), False),
     Topic("estimators/test_laws.py", FAMILY, ("estimators.policies",)),
     Topic(
         "estimators/test_paper.py",

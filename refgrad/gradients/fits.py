@@ -94,7 +94,7 @@ def intrinsic_scatter(x: np.ndarray, y: np.ndarray, sigma: np.ndarray) -> float:
 
     >>> x = np.arange(4.0)
     >>> round(intrinsic_scatter(x, np.array([0.0, 1.5, 1.5, 3.0]), np.full(4, 1e-3)), 6)
-    0.353552
+    0.474341
     """
     from scipy.optimize import brentq
 

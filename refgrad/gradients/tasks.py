@@ -69,7 +69,7 @@ class GradNorm(Transform):
         "losses": "task+",
         "initial": "task+",
     }
-    lengths: ClassVar[Mapping[str, int]] = {"task": 4, "parameter": 5}
+    lengths: ClassVar[Mapping[str, int]] = {"task": 3, "parameter": 3}
     unspecified = (
         "a task at its target: subgradient 0; weights that a step brings below zero: kept, and scaled with the rest; the "
         "optimizer of the weights: plain gradient descent; with parameters=logits, weights are handed in as weights"

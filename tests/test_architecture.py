@@ -114,6 +114,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "hypothesis": ("testing", "cli"),
     "pytest": ("testing.plugin",),
     "scipy": (
+        "gradients.fits",
         "gradients.perception",
         "gradients.transport",
         "oracle.hypotheses",

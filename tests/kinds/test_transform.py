@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import refgrad
+from refgrad import gradients as gr
 from refgrad import optimizers as o
 from refgrad.arithmetic.array_error import product, solution
 from refgrad.arithmetic.explorer import Explorer
@@ -85,6 +86,30 @@ MUTANTS: list[tuple[Any, ...]] = [
     (o.GaussNewtonDiagonal(batch=8), "self.batch * g * g", "g * g"),
     (o.HutchinsonDiagonal(average=True), "axis=axes", "axis=axes[:1]"),
     (o.PrivateAggregate(l2_norm_clip=0.5), "np.maximum(1.0, norms", "np.maximum(0.5, norms"),
+    (gr.MagnitudeInvariantEncoding(), "np.cos(turn), np.sin(turn)", "np.sin(turn), np.cos(turn)"),
+    (gr.PriorBias(), "-np.log(", "np.log("),
+    (gr.GuidedLossScaling(), "scale = of_boxes / of_classes", "scale = of_classes / of_boxes"),
+    (gr.LossMagnitudeBalance(), "losses[:1] / losses[1:]", "losses[1:] / losses[:1]"),
+    (gr.ScoreGatedSharing(), "shared - specific", "specific - shared"),
+    (gr.GradNorm(), "ratio / np.mean(ratio)", "ratio / np.sum(ratio)", "relative_rates"),
+    (gr.ImpartialGradient(), "found / np.sum(found)", "found"),
+    (gr.BranchCalibration(), "np.mean(sizes)", "np.max(sizes)", "reference_norm"),
+    (gr.TaskGradientNormalization(), "np.mean(norms(gradients))", "np.max(norms(gradients))"),
+    (gr.GradCAM(), "np.mean(gradients, axis=(1, 2))", "np.sum(gradients, axis=(1, 2))"),
+    (gr.GradCAMPlusPlus(), "2.0 * squares", "squares", "_shares"),
+    (gr.SmoothGrad(), "np.mean(gradients, axis=0)", "np.sum(gradients, axis=0)"),
+    (gr.SmoothGradInputs(), "np.max(x) - np.min(x)", "np.max(x)"),
+    (gr.SmoothGradCAMPlusPlus(), "2.0 * second", "second"),
+    (gr.MinMaxMap(), "np.max(above, axis=1, keepdims=True)", "np.max(maps, axis=1, keepdims=True)"),
+    (gr.NormGrad(), "np.sum(kept * kept, axis=0)", "np.mean(kept * kept, axis=0)"),
+    (gr.SaliencyProduct(), "found * scaled[layer]", "found + scaled[layer]"),
+    (gr.RankedMask(), 'self.keep == "top"', 'self.keep == "bottom"'),
+    (gr.DiffROAR(), "reshape(top.shape[0], 1, -1) - bottom", "reshape(top.shape[0], 1, -1) + bottom"),
+    (gr.MapGradientLoss(), "1.0 - cosine", "1.0 + cosine"),
+    (gr.WeightedLine(), "sigma * sigma", "sigma"),
+    (gr.TremaineWeinberg(), "np.sum(flux * velocity, axis=1) / light", "np.mean(velocity, axis=1)"),
+    (gr.HertzContact(), "depth * np.sqrt(depth)", "depth * depth"),
+    (gr.NashSutcliffe(), "np.mean(observed)", "np.mean(predicted)"),
 ]
 LEGAL: list[tuple[Any, ...]] = [
     (o.WinsorizedMean(), "np.mean(", "1.0 * np.mean("),

@@ -243,7 +243,7 @@ class DistillationWeights(Transform):
     def apply(self, logits: Any, bins: Any, averages: Any) -> Any:
         ratio = np.exp(np.clip(np.mean(logits, axis=1), -10.0, 10.0))
         ratio = np.clip(ratio, self.lowest, self.highest)
-        member = (bins == np.arange(len(averages))[:, None]).astype(np.float32)
+        member = (bins == np.arange(len(averages))[:, None]).astype(logits.dtype)
         count = np.sum(member, axis=1)
         means = np.sum(member * ratio, axis=1) / (count + self.eps)
         averages = np.where(count > 0, self.decay * averages + (1 - self.decay) * means, averages)

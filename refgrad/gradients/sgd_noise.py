@@ -104,16 +104,16 @@ class LazyHingeLoss(Transform):
         check_same(labels, "labels", outputs.shape, "one label an example")
 
     def apply(self, outputs: Any, initial: Any, labels: Any) -> Any:
-        sign = _signs(labels)
+        sign = _signs(labels, outputs)
         left = 1.0 - sign * (self.alpha * (outputs - initial))
         divisor = self.alpha if self.divisor == "alpha" else self.alpha**2
         slope = np.where(left > 0, -sign * (self.alpha / (divisor * len(outputs))), 0.0)
         return {"loss": np.mean(np.maximum(left, 0.0)) / divisor, "slope": slope}
 
 
-def _signs(labels: Any) -> Any:
-    """Minus one of zero, one of one."""
-    return (2 * labels - 1).astype(np.float32)
+def _signs(labels: Any, like: Any) -> Any:
+    """Minus one of zero, one of one, in the dtype of another array."""
+    return (2 * labels - 1).astype(like.dtype)
 
 
 class PerceptronNoise(Transform):
@@ -148,7 +148,7 @@ class PerceptronNoise(Transform):
         check_same(weight, "weight", inputs.shape[1:], "one number a feature")
 
     def apply(self, inputs: Any, labels: Any, weight: Any) -> Any:
-        sign = _signs(labels)
+        sign = _signs(labels, inputs)
         active = np.where(sign * (inputs @ weight) < 1.0, 1.0, 0.0).astype(inputs.dtype)
         gradients = -active[:, None] * sign[:, None] * inputs
         if self.examples == "all":

@@ -102,7 +102,8 @@ def test_dimension(d: int, flat: int) -> None:
         found, values = g.score_dimension(used)
         if flat:
             assert found == flat
-        assert np.all(np.diff(values) <= 0) and values.shape == (d,)
+        assert np.all(np.diff(values) <= 0)
+        assert values.shape == (d,)
     moved = scores + 1e3 * np.eye(d)[0]  # a common part, which the authors' code takes away
     if flat:
         assert g.score_dimension(moved)[0] == flat
@@ -117,7 +118,8 @@ def summed(x: np.ndarray, noise: np.ndarray, center: np.ndarray) -> np.ndarray:
 
 def test_verdicts() -> None:
     assert not verdict(summed, g.GaussianPerturbationScore()).conforms
-    halved = lambda j: np.where(
-        (j * j).sum() == 0, 0, np.linalg.norm(j - j.T) / np.maximum(np.linalg.norm(j), 1e-30) / 2
-    )
+
+    def halved(j: np.ndarray) -> np.ndarray:
+        return np.where((j * j).sum() == 0, 0, np.linalg.norm(j - j.T) / np.maximum(np.linalg.norm(j), 1e-30) / 2)
+
     assert not verdict(halved, g.JacobianAsymmetry()).conforms

@@ -74,7 +74,8 @@ def test_lazy_hinge(divisor: str) -> None:
     loss = torch.relu(1 - torch.tensor(2.0 * labels - 1) * 3 * (f - torch.tensor(initial))).mean() / over
     np.testing.assert_allclose(found["slope"], torch.autograd.grad(loss, f)[0].numpy(), rtol=1e-14)
     fitted = rule(initial + (2 * labels - 1.0), initial, labels)
-    assert fitted["loss"] == 0.0 and not fitted["slope"].any()
+    assert fitted["loss"] == 0.0
+    assert not fitted["slope"].any()
 
 
 @pytest.mark.parametrize("examples", ["all", "unfitted"])

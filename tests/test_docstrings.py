@@ -63,6 +63,9 @@ DOCUMENTED = [
     "refgrad.audits.audit",
     "refgrad.audits.recorder",
     "refgrad.surveys.run",
+    "refgrad.gradients.curvature",
+    "refgrad.gradients.stability",
+    "refgrad.gradients.scores",
     "refgrad.testing.check",
     "refgrad.testing.reports",
 ]

@@ -55,7 +55,7 @@ class CorrelationAlignment(_TwoSamples):
         "Deep CORAL: Correlation Alignment for Deep Domain Adaptation",
         "ECCV workshops, arXiv:1607.01719, equation 1",
         read="package",
-        source=f"{_DOMAINBED}; the publication's equation by a study",
+        source=_DOMAINBED,
     )
     least = 2
     unspecified = "a sample of one, whose covariance is 0/0: refused here"

@@ -92,7 +92,8 @@ class AdaptiveProjectedGuidance(Transform):
         "Eliminating Oversaturation and Artifacts of High Guidance Scales in Diffusion Models",
         "ICLR, arXiv:2410.02416, Algorithm 1",
         read="package",
-        source=f"{_DIFFUSERS}/adaptive_projected_guidance.py; ports in ComfyUI and ACE-Step by a study",
+        source=f"{_DIFFUSERS}/adaptive_projected_guidance.py",
+        unreachable="the ports in ComfyUI and ACE-Step, which a study read",
     )
     shapes: ClassVar[Mapping[str, str]] = {
         "conditional": "batch channel position",

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
-from refgrad.rule import Citation, NonNegative, Positive
+from refgrad.rule import Citation, NonNegative, Positive, Whole
 
 _GAUGE = Citation(
     "Horvat & Pfister 2024",
@@ -23,7 +23,7 @@ _PERTURBED = Citation(
     "Detecting Adversarial Data by Probing Multiple Perturbations Using Expected Perturbation Score",
     "ICML, arXiv:2305.16035",
     read="authors' code",
-    source="ZSHsh98/EPS-AD cceb45d, eval_epsad.py; score_sde/sde_lib.py VPSDE",
+    source="ZSHsh98/EPS-AD cceb45d, eval_epsad.py, score_sde/sde_lib.py VPSDE",
 )
 
 
@@ -212,20 +212,22 @@ class GaussianPerturbationScore(_Perturbed):
         return np.mean((alpha * center - self.perturbed(x, noise)) / whole, axis=0)
 
 
-def score_dimension(scores: np.ndarray, *, centred: bool = True) -> tuple[int, np.ndarray]:
+def score_dimension(scores: np.ndarray, *, centred: bool = True, skipped: int = 0) -> tuple[int, np.ndarray]:
     """The dimension of data at a point by scores of its noisy copies, which span what is normal to it.
 
     Args:
         scores: [copies, d], at the smallest time; more copies than ``d``, four times as many in the authors' code.
         centred: whether their mean is taken away first: so in the authors' code; not so in the paper as reported.
+        skipped: how many drops, from that after the largest singular value, are passed over: one in the authors' plots,
+            which so never find ``d`` - 1.
 
     Returns:
         ``d`` less the place of the largest drop between singular values that follow one another, and these, falling: [d].
 
     Raises:
-        ArgumentError: another number of axes, fewer copies than numbers of a score, or fewer than two of these.
+        ArgumentError: another number of axes, fewer copies than numbers of a score, fewer than two of these, or too many skipped.
 
-    Source: Stanczuk et al. 2024, arXiv:2212.12611. Read: GBATZOLIS/ID-diff.
+    Source: Stanczuk et al. 2024, arXiv:2212.12611. Read: GBATZOLIS/ID-diff b9a39d8, dim_reduction.py, plot_utils.py.
 
     >>> flat = np.random.default_rng(0).standard_normal((20, 3)) * [1.0, 1.0, 1e-3]
     >>> score_dimension(flat)[0]
@@ -235,6 +237,8 @@ def score_dimension(scores: np.ndarray, *, centred: bool = True) -> tuple[int, n
     check_axes(scores, "scores", 2, "[copies, d]")
     check_count(scores.T, "scores.T", 2, "numbers of a score")
     check_count(scores, "scores", scores.shape[1], "as many copies as a score has numbers")
+    Whole(0, scores.shape[1] - 2).check("skipped", skipped)
     used = scores - np.mean(scores, axis=0) if centred else scores
     values = np.linalg.svd(used, compute_uv=False)
-    return int(len(values) - 1 - np.argmax(values[:-1] - values[1:])), values
+    drops = values[skipped:-1] - values[skipped + 1 :]
+    return int(len(drops) - np.argmax(drops)), values

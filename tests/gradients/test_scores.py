@@ -108,6 +108,8 @@ def test_dimension(d: int, flat: int) -> None:
     if flat:
         assert g.score_dimension(moved)[0] == flat
         assert g.score_dimension(moved, centred=False)[0] == d - 1
+        if 1 < flat < d - 1:  # the common part stands in for one of the normal directions
+            assert g.score_dimension(moved, centred=False, skipped=1)[0] == flat - 1
     with pytest.raises(ArgumentError, match="as many copies"):
         g.score_dimension(scores[: d - 1])
 

@@ -193,7 +193,10 @@ class DampedDirection(Transform):
     )
     shapes: ClassVar[Mapping[str, str]] = {"factors": "n d", "g": "d"}
     lengths: ClassVar[Mapping[str, int]] = {"n": 5, "d": 3}
-    unspecified = "how damping changes from step to step: the caller's to do"
+    unspecified = (
+        "how damping changes from step to step: the caller's to do; a parameter whose column is zero: one stands on the "
+        "diagonal, as in MINPACK, where it would be singular"
+    )
 
     def check(self, *arrays: np.ndarray) -> None:
         factors, g = arrays
@@ -204,8 +207,11 @@ class DampedDirection(Transform):
     def apply(self, factors: Any, g: Any) -> Any:
         identity = np.eye(factors.shape[1], dtype=factors.dtype)
         matrix = factors.T @ factors / len(factors)
-        damped = identity if self.scale == "identity" else matrix * identity
-        return np.linalg.solve(matrix + self.damping * damped, g[:, None])[:, 0]
+        damped: Any = 1.0
+        if self.scale == "diagonal":
+            squares = np.mean(factors * factors, axis=0)
+            damped = np.where(squares == 0, 1.0, squares)
+        return np.linalg.solve(matrix + self.damping * damped * identity, g[:, None])[:, 0]
 
 
 class QuadraticRates(Transform):

@@ -215,7 +215,7 @@ class DistillationWeights(Transform):
     arXiv:2502.15681.
     """
 
-    divergence: Divergence = "forward_kl"
+    divergence: Divergence = "jensen_shannon"
     lowest: Positive = 0.1
     highest: Positive = 20.0
     decay: Decay = 0.0

@@ -124,6 +124,8 @@ def test_damping(shape: tuple[int, int], scale: str) -> None:
     want = mpmath.lu_solve(matrix, mpmath.matrix(gradient.tolist()))
     found = g.DampedDirection(damping=0.5, scale=scale)(factors, gradient)
     np.testing.assert_allclose(found, np.array(want.tolist(), float).ravel(), rtol=1e-12)
+    still = g.DampedDirection(damping=0.5, scale=scale)(0 * factors, gradient)
+    np.testing.assert_array_equal(still, 2 * gradient)
     if scale == "diagonal":  # whatever units parameters have
         units = 2.0 ** np.arange(shape[1])
         again = g.DampedDirection(damping=0.5, scale=scale)(factors * units, gradient * units)

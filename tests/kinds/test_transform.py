@@ -23,6 +23,7 @@ from refgrad.oracle.acceptance.judge import model_for
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.transforms import generate
 from refgrad.rule import rules
+from tests.gradients import invariance_mutants
 
 RULES = [cls() for cls in rules(Transform).values() if cls.kind == "transform"]
 EVERY = [r for rule in RULES for r in (rule, *(variant for _, variant in rule.variants()))]
@@ -85,6 +86,7 @@ MUTANTS: list[tuple[Any, ...]] = [
     (o.GaussNewtonDiagonal(batch=8), "self.batch * g * g", "g * g"),
     (o.HutchinsonDiagonal(average=True), "axis=axes", "axis=axes[:1]"),
     (o.PrivateAggregate(l2_norm_clip=0.5), "np.maximum(1.0, norms", "np.maximum(0.5, norms"),
+    *invariance_mutants.MUTANTS,
 ]
 LEGAL: list[tuple[Any, ...]] = [
     (o.WinsorizedMean(), "np.mean(", "1.0 * np.mean("),

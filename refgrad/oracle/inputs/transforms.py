@@ -206,7 +206,7 @@ def _work(rule: Transform, lengths: Mapping[str, int]) -> Work | None:
     try:
         with np.errstate(all="ignore"):
             work(*arrays.values())
-    except (ArgumentError, TypeError, ValueError):
+    except (ArgumentError, ArithmeticError, TypeError, ValueError):
         return None
     return work
 

@@ -63,9 +63,6 @@ DOCUMENTED = [
     "refgrad.audits.audit",
     "refgrad.audits.recorder",
     "refgrad.surveys.run",
-    "refgrad.gradients.curvature",
-    "refgrad.gradients.stability",
-    "refgrad.gradients.scores",
     "refgrad.testing.check",
     "refgrad.testing.reports",
 ]

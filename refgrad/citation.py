@@ -26,6 +26,11 @@ READ: Mapping[Read, str] = {
 
 #: the versions (or commits) of the packages that labels name, as they were read
 VERSIONS: Mapping[str, str] = {
+    "diffusers": "0.42.1",
+    "PyHessian": "de8cf23",
+    "DomainBed": "b93c22a",
+    "ComfyUI": "as a study read it",
+    "ACE-Step": "as a study read it",
     "ACDC": "ac53210",
     "AutoGPTQ": "auto-gptq 0.7.1",
     "Bi-Real-net": "f58aa4d",

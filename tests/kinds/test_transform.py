@@ -24,6 +24,7 @@ from refgrad.oracle.acceptance.judge import model_for
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.transforms import generate
 from refgrad.rule import rules
+from tests.gradients import invariance_mutants
 
 RULES = [cls() for cls in rules(Transform).values() if cls.kind == "transform"]
 EVERY = [r for rule in RULES for r in (rule, *(variant for _, variant in rule.variants()))]
@@ -110,6 +111,7 @@ MUTANTS: list[tuple[Any, ...]] = [
     (gr.TremaineWeinberg(), "np.sum(flux * velocity, axis=1) / light", "np.mean(velocity, axis=1)"),
     (gr.HertzContact(), "depth * np.sqrt(depth)", "depth * depth"),
     (gr.NashSutcliffe(), "np.mean(observed)", "np.mean(predicted)"),
+    *invariance_mutants.MUTANTS,
 ]
 LEGAL: list[tuple[Any, ...]] = [
     (o.WinsorizedMean(), "np.mean(", "1.0 * np.mean("),
@@ -146,9 +148,9 @@ def nans(rule: Transform) -> Any:
 
 
 def test_every_transform_has_a_mutant() -> None:
-    """Those of the room of gradients have theirs in `tests/gradients/test_every_rule.py`."""
+    """Those of the room of gradients have theirs in `tests/gradients/test_every_rule.py`, and some here."""
     own = {type(rule).__name__ for rule in RULES if type(rule).__module__.startswith("refgrad.optimizers")}
-    assert {type(case[0]).__name__ for case in MUTANTS} == own
+    assert {type(case[0]).__name__ for case in MUTANTS} >= own
 
 
 @pytest.mark.sample(quick=2)

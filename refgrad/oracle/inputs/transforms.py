@@ -219,7 +219,7 @@ def _worked(rule: Transform, lengths: tuple[tuple[str, int], ...]) -> Work | Non
         rule.check(*arrays.values())
         with np.errstate(all="ignore"):
             work(*arrays.values())
-    except (ArgumentError, TypeError, ValueError):
+    except (ArgumentError, ArithmeticError, TypeError, ValueError):
         return None
     return work
 

@@ -47,8 +47,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sparsity.base",),  # what a mask is: estimators choose by masks, and sparse training estimates
     ("optimizers", "estimators"),
     ("quantizers", "sparsity", "gradients"),
-    ("formula_gradients", "formula_forms"),
+    ("formula_gradients", "formula_forms", "formula_signature"),
     ("formulas",),
+    ("opaque_functions",),
     ("candidates",),
     ("oracle.acceptance", "oracle.inputs"),
     ("kinds.record",),

@@ -40,6 +40,8 @@ class Transform(Rule):
     computing: ClassVar[frozenset[str]] = frozenset({"__call__"})
     #: how long the axes are with which the rule is tried
     lengths: ClassVar[Mapping[str, int]] = {"n": 6, "d": 5}
+    #: the way in which it is judged, where that is not the one of its kind (`refgrad.kinds.table.VARIANTS`)
+    variant: ClassVar[str] = ""
     #: whether the rule is about NaN and infinities, so that it is tried with some
     about_nan: ClassVar[bool] = False
 
@@ -116,9 +118,13 @@ class Transform(Rule):
         self.check(*given)
         with np.errstate(all="ignore"):
             # in the order of C, whatever order they came in: NumPy adds in the order in which numbers lie in memory
-            computed = [np.int64 if labels else working(dtype) for labels in whole]
+            computed = [np.int64 if labels else self.computed_in(dtype) for labels in whole]
             wide = (np.array(a, each, order="C", copy=True) for a, each in zip(given, computed, strict=True))
             return _narrowed(self.apply(*wide), dtype)
+
+    def computed_in(self, dtype: np.dtype) -> np.dtype:
+        """The dtype in which it computes of arrays of a dtype."""
+        return working(dtype)
 
     def drawn(self, lengths: Mapping[str, int], random: np.random.Generator) -> dict[str, np.ndarray]:
         """Arrays that the rule takes.

@@ -19,8 +19,10 @@ from click.testing import CliRunner
 import refgrad
 from refgrad.cli import main
 from refgrad.errors import ArgumentError
+from refgrad.kinds.opaque import MOST
 from refgrad.kinds.table import kind_of
 from refgrad.opaque_functions import Opaque
+from refgrad.oracle.acceptance.spreads import FEWEST, spreads
 
 pytest_plugins = ["pytester"]
 
@@ -193,6 +195,17 @@ def test_several_results_and_python_numbers() -> None:
     assert refgrad.verify(right, parts()).conforms
     wrong = lambda x: {"turns": np.sum(x[:-1] >= x[1:]).astype(x.dtype), "most": np.maximum.accumulate(x)}  # noqa: E731
     assert refgrad.verify(wrong, parts(), explain=False).outcome == "does not conform"
+
+
+def test_what_is_allowed_grows_with_what_errors_become() -> None:
+    x = np.float32([[1.0, 1.0 - 2.0**-12]])
+    (near, mixed) = spreads(refgrad.opaque(x="batch pair")(lambda x: x[:, 0] - x[:, 1])(), {"x": x})["result"]
+    assert near.value.tolist() == [2.0**-12]
+    assert 2.0**-24 < near.bound()[0] < 100 * 2.0**-24
+    assert not mixed.any()
+    assert FEWEST >= 8
+    sizes = kind_of(expm()).sizes(expm(), np.dtype(np.float32), 0)
+    assert max(a["A"].size for a in sizes.arrays) <= MOST
 
 
 def test_it_computes_in_float64_and_rounds_once() -> None:

@@ -65,7 +65,7 @@ ELEMENTARY = frozenset(
 )
 #: modules of NumPy whose functions leave its array classes, and single functions that do
 FAR = ("numpy.linalg", "numpy.fft")
-PRODUCTS = frozenset({"dot", "vdot", "inner", "einsum", "convolve", "correlate", "interp"})
+PRODUCTS = frozenset({"dot", "vdot", "inner", "einsum", "convolve", "correlate", "interp", "tensordot"})
 
 
 #: operations of a run at most, where nothing else is said

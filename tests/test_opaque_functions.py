@@ -258,6 +258,7 @@ def test_the_command_line_and_the_plugin_take_it(
     run = CliRunner().invoke(main, ["show", "mine.py:expm"])
     assert run.exit_code == 0, run.output
     assert "row row" in run.output
+    monkeypatch.chdir(pytester.path)
     pytester.makepyfile(
         "import pytest\nimport refgrad\nfrom tests.test_opaque_functions import *\n\n"
         "@pytest.mark.refgrad(smoothed())\ndef test_it():\n    return scanned\n"

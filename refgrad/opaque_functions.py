@@ -39,7 +39,7 @@ class Opaque(Formula):
 
     on_host = "it is a function that cannot be traced"
     variant = "opaque"
-    derived_names = ()
+    derived_names: ClassVar[tuple[str, ...]] = ()
 
     #: what errors are relative to
     errors_of: ClassVar[str] = "element"
@@ -153,7 +153,7 @@ def _of_library(
 
     _check_taken(function, name, list(axes))
     functools.update_wrapper(called, function)
-    body = {"__module__": module, "__qualname__": name, "__annotations__": {}}
+    body: dict[str, Any] = {"__module__": module, "__qualname__": name, "__annotations__": {}}
     return _made(function, called, list(axes), axes, lengths, judged, citation, body)
 
 

@@ -123,7 +123,14 @@ class Transform(Rule):
             return _narrowed(self.apply(*wide), dtype)
 
     def computed_in(self, dtype: np.dtype) -> np.dtype:
-        """The dtype in which it computes of arrays of a dtype."""
+        """The dtype in which it computes.
+
+        Args:
+            dtype: that of the arrays which are handed in.
+
+        Returns:
+            Float64 of float64, else float32.
+        """
         return working(dtype)
 
     def drawn(self, lengths: Mapping[str, int], random: np.random.Generator) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from refgrad.audits.recorder import record
     from refgrad.formulas import formula, logsumexp, one_hot, softmax, stop_gradient, stored, take, top_k
     from refgrad.legal import Choice, Flag, Fraction, NonNegative, Positive, Range, Real, Whole
+    from refgrad.opaque_functions import opaque
     from refgrad.oracle.acceptance.policy import Policy
     from refgrad.oracle.compare import compare
     from refgrad.oracle.comparison import Comparison
@@ -60,6 +61,7 @@ __all__ = [
     "identify",
     "logsumexp",
     "one_hot",
+    "opaque",
     "optimizers",
     "quantizers",
     "record",
@@ -84,6 +86,7 @@ _LATER = {
     **dict.fromkeys(
         ("formula", "logsumexp", "one_hot", "softmax", "stop_gradient", "stored", "take", "top_k"), "refgrad.formulas"
     ),
+    "opaque": "refgrad.opaque_functions",
     "compare": "refgrad.oracle.compare",
     "Comparison": "refgrad.oracle.comparison",
     "identify": "refgrad.oracle.identify",

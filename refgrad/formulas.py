@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -17,31 +16,18 @@ from refgrad.arithmetic.stored_places import stored as stored
 from refgrad.arithmetic.subgradients import stop_gradient as stop_gradient
 from refgrad.arithmetic.subgradients import top_k as top_k
 from refgrad.citation import Citation
-from refgrad.errors import ArgumentError, RefgradError, TraceError, bad_argument, nearest, shown, with_article
+from refgrad.errors import ArgumentError, RefgradError, TraceError, bad_argument, shown, with_article
 from refgrad.float_environment import in_standard
 from refgrad.formula_gradients import Derived, gradient, gradient_lines
-from refgrad.legal import Whole
-from refgrad.optimizers.transform import BELOW, Transform, axes_named, below, length_of
-
-#: how long axes are with which a formula is tried, in the order in which they are named first, where nothing is said
-LENGTHS = (6, 37, 5, 11)
-#: what a type of a hyperparameter may be, for errors
-TYPES = (
-    "a type with its legal values, such as refgrad.Positive, Annotated[float, refgrad.Range(0, 1)], "
-    "Annotated[int, refgrad.Whole(1)], Annotated[bool, refgrad.Flag('what true means')] or "
-    "Annotated[str, refgrad.Choice(a='what a means', b='what b means')]"
-)
-#: names that rules have besides their attributes
-_OWN = ("self", "cls", "function")
-#: where a parameter of a function stands that is an array
-_ARRAYS = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+from refgrad.formula_signature import axes_of, differentiable, lengths_of, parameters, taken, types_of
+from refgrad.optimizers.transform import Transform, axes_named, below, length_of
 
 
 class Formula(Transform):
     """Base of the rules that `formula` makes of functions; such a rule is a class, whose instances have hyperparameters."""
 
     on_host = "its arrays have axes that it names itself"
-    derived_names = ("backward", "with_backward")
+    derived_names: ClassVar[tuple[str, ...]] = ("backward", "with_backward")
 
     #: the function that was decorated
     function: ClassVar[Callable[..., Any]]
@@ -256,7 +242,7 @@ def formula(
         raise ArgumentError(f"refgrad.formula was called with {shown(function)}; legal: {legal}")
     for word, given in (("lengths", lengths), ("citation", citation)):
         if isinstance(given, str):
-            raise ArgumentError(_taken(f"an array of the name {word!r}", "refgrad.formula itself"))
+            raise ArgumentError(taken(f"an array of the name {word!r}", "refgrad.formula itself"))
 
     def decorate(function: Callable[..., Any]) -> type[Formula]:
         return _made(function, axes, dict(lengths or {}), wrt, citation)
@@ -274,128 +260,24 @@ def _made(
     if not inspect.isfunction(function):
         raise bad_argument("what is decorated", function, "a function, defined by `def`")
     name = function.__name__
-    arrays, numbers = _parameters(function)
-    shapes = _shapes(name, arrays, axes)
+    arrays, numbers = parameters(function, Formula)
+    shapes = axes_of(name, arrays, axes)
     body: dict[str, Any] = {
         "__module__": function.__module__ or "__main__",  # of a text that is run without a module's name
         "__qualname__": function.__qualname__,
         "__doc__": function.__doc__ or f"The formula {name}.",
-        "__annotations__": _types(function, numbers),
+        "__annotations__": types_of(function, numbers),
         **{number: parameter.default for number, parameter in numbers.items()},
         "function": staticmethod(function),
         "shapes": shapes,
-        "lengths": _lengths(name, shapes, lengths),
-        "wrt": _wrt(name, shapes, wrt),
+        "lengths": lengths_of(name, shapes, lengths),
+        "wrt": differentiable(name, shapes, wrt),
     }
     if citation is not None:
         body["citation"] = citation
     made = type(name, (Formula,), body)
     made()  # a default that is illegal is said here
     return made
-
-
-def _taken(what: str, by: str) -> str:
-    return f"{what}: this name is taken by {by}; legal: another name"
-
-
-def _parameters(
-    function: Callable[..., Any],
-) -> tuple[list[str], dict[str, inspect.Parameter]]:
-    """The arrays that a function takes, and its hyperparameters."""
-    name, arrays, numbers = function.__name__, list[str](), dict[str, inspect.Parameter]()
-    for word, parameter in inspect.signature(function).parameters.items():
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and (hasattr(Formula, word) or word in _OWN):
-            raise ArgumentError(_taken(f"{name}'s {word}", "every rule"))
-        if word in ("lengths", "citation", "wrt"):
-            raise ArgumentError(_taken(f"{name}'s {word}", "refgrad.formula itself"))
-        if parameter.kind in _ARRAYS:
-            if parameter.default is not inspect.Parameter.empty:
-                legal = "arrays without defaults; hyperparameters after a star, as in def f(x, *, eps: refgrad.Positive = 1e-6)"
-                raise bad_argument(f"the default of {name}'s {word}", parameter.default, legal)
-            arrays.append(word)
-        elif parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-            if parameter.default is inspect.Parameter.empty:
-                raise ArgumentError(
-                    f"{name}'s {word} has no default; legal: one of its legal values, {word}: ... = 1.0"
-                )
-            numbers[word] = parameter
-        else:
-            raise ArgumentError(
-                f"{name} takes {parameter}; legal: arrays by name, and hyperparameters by name after a star"
-            )
-    if not arrays:
-        raise ArgumentError(f"{name} takes no array; legal: one at least, before a star")
-    return arrays, numbers
-
-
-def _shapes(name: str, arrays: list[str], axes: Mapping[str, str]) -> dict[str, str]:
-    """The axes of each array, in the function's order."""
-    for word in axes:
-        if word not in arrays:
-            raise ArgumentError(f"{name} takes no array {word!r}{nearest(word, arrays)}; legal: {', '.join(arrays)}")
-    for word in arrays:
-        text = axes.get(word)
-        if not isinstance(text, str):
-            legal = f'the names of its axes, as in @refgrad.formula({word}="batch feature")'
-            raise bad_argument(f"what is said of {name}'s {word}", text, legal)
-        found = axes_named(text)
-        names = [axis for axis in found if not (axis.isdigit() and int(axis))]
-        _check_below(name, word, text, axes)
-        if not all(axis.isidentifier() for axis in names) or len(set(names)) < len(names) or "+" in text[:-1]:
-            legal = "different names or lengths with spaces between, such as 'batch feature' or 'token 2'"
-            raise bad_argument(f"what is said of {name}'s {word}", text, legal)
-    if all(below(axes[word]) for word in arrays):
-        raise ArgumentError(f"{name} takes whole numbers alone; legal: one array of floats at least")
-    return {word: axes[word] for word in arrays}
-
-
-def _check_below(name: str, word: str, text: str, axes: Mapping[str, str]) -> None:
-    """What whole numbers are below is an axis that some array has, or a number."""
-    wholes = [part for part in text.split() if part.startswith(BELOW)]
-    known = {axis for other in axes.values() if isinstance(other, str) for axis in axes_named(other)}
-    most = below(text)
-    if not wholes or (len(wholes) == 1 and "+" not in text and (most in known or (most.isdigit() and int(most)))):
-        return
-    legal = (
-        f"one {BELOW} and an axis of an array or a number, such as 'batch {BELOW}class' where another has 'batch class'"
-    )
-    raise bad_argument(f"what is said of {name}'s {word}", text, legal)
-
-
-def _lengths(name: str, shapes: Mapping[str, str], given: Mapping[str, int]) -> dict[str, int]:
-    """How long each axis is with which the formula is tried."""
-    axes = dict.fromkeys(axis for text in shapes.values() for axis in axes_named(text))
-    known = [axis for axis in axes if not axis.isdigit()]
-    for axis, length in given.items():
-        if axis not in known:
-            raise ArgumentError(f"{name} has no axis {axis!r}{nearest(axis, known)}; legal: {', '.join(known)}")
-        Whole(1).check(f"lengths of {name}: {axis}", length)
-    fixed = {axis: int(axis) for axis in axes if axis.isdigit()}
-    return fixed | {axis: given.get(axis, LENGTHS[i % len(LENGTHS)]) for i, axis in enumerate(known)}
-
-
-def _wrt(name: str, shapes: Mapping[str, str], text: Any) -> tuple[str, ...]:
-    """The arrays with respect to which a formula has a gradient, in the order in which that gives it."""
-    found = text.split() if isinstance(text, str) else list(text) if isinstance(text, list | tuple) else [text]
-    floats = [array for array, axes in shapes.items() if not below(axes)]
-    for word in found:
-        if not isinstance(word, str) or word not in floats or found.count(word) > 1:
-            close = nearest(word, floats) if isinstance(word, str) and word not in shapes else ""
-            raise ArgumentError(f"wrt of {name} is {shown(text)}{close}; legal: some of {' '.join(floats)}, each once")
-    return tuple(found)
-
-
-def _types(function: Callable[..., Any], numbers: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
-    """The types of hyperparameters, each with its legal values."""
-    try:
-        hints = typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):  # a name that is nowhere, or what is no type, such as a Choice by itself
-        hints = dict(inspect.get_annotations(function))
-    for number in numbers:
-        if typing.get_origin(hints.get(number)) is not Annotated:
-            given = hints.get(number, "not said")
-            raise bad_argument(f"the type of {function.__name__}.{number}", given, TYPES)
-    return {number: hints[number] for number in numbers}
 
 
 @in_standard

@@ -10,6 +10,8 @@ import sys
 from typing import Any
 
 from refgrad.errors import ArgumentError, bad_argument, meant_by, nearest
+from refgrad.installed_rules import installed
+from refgrad.installed_rules import names as installed_names
 from refgrad.rooms import load
 
 #: every rule that was defined so far, refgrad's own and those of others, by `qualified_name`
@@ -72,12 +74,16 @@ def named(name: str, base: Any) -> Any:
     for room in ROOMS:
         if _has(f"refgrad.{room}", name) and f"refgrad.{room}:{name}" in REGISTRY:
             return REGISTRY[f"refgrad.{room}:{name}"]
+    of_package = installed(name, base)
+    if of_package is not None:
+        return of_package
     others = [qualified for qualified, cls in REGISTRY.items() if cls.__name__ == name]
     if len(others) == 1:
         return REGISTRY[others[0]]
     if others:
         raise ArgumentError(f"{len(others)} rules are called {name!r}; legal: {', '.join(sorted(others))}")
-    raise ArgumentError(f"no rule is called {name!r}{nearest(name, own_rules())}; `refgrad list` shows all")
+    known = [*own_rules(), *installed_names()]
+    raise ArgumentError(f"no rule is called {name!r}{nearest(name, known)}; `refgrad list` shows all")
 
 
 def _has(room: str, name: str) -> bool:

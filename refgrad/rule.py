@@ -326,8 +326,9 @@ def find(name: str) -> type[Rule]:
 
     Args:
         name: the plain name of one of refgrad's own rules, such as ``"AdamW"``, which no other rule can take; a qualified
-            name, such as ``"refgrad.optimizers:AdamW"`` or ``"package.module:MyRule"``, whose module is imported; or the
-            plain name of another rule that was defined in this process, if there is one alone.
+            name, such as ``"refgrad.optimizers:AdamW"`` or ``"package.module:MyRule"``, whose module is imported; the name
+            of an entry point of the group ``refgrad.rules`` of an installed package; or the plain name of another rule that
+            was defined in this process, if there is one alone.
 
     Returns:
         The rule's class.

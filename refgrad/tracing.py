@@ -187,6 +187,9 @@ def trace(rule: Rule, ndim: int, free: Mapping[str, float], wanted: tuple[str, .
     results = with_scalars(rule, scope).body(given)
     if wanted is not None:
         results = {n: results[n] for n in wanted}
+    if any(v is None for v in results.values()):
+        missing = " and ".join(n for n, v in results.items() if v is None)
+        raise TraceError(f"{type(rule).__name__}'s body returns None for {missing}; legal: `return` what it is")
     outputs = {n: builder.lift(v) for n, v in results.items() if isinstance(v, Tracer)}
     small = {n: axes for n, axes in rule.gives().items() if n in outputs}
     numbers = {

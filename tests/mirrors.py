@@ -311,7 +311,16 @@ TOPICS: tuple[Topic, ...] = (
     Topic("optimizers/test_extra_inputs.py", "slots and inputs of a rule that has all kinds of them", ("state",)),
     Topic("arithmetic/test_array_error.py", "operations that join elements, on bounds", ("arithmetic.ranged",), False),
     Topic("arithmetic/test_reverse.py", "gradients by reverse mode", ("arithmetic.adjoints",)),
-    Topic("test_formulas.py", "formulas of one's own, and those of the gallery", ("examples.formulas",)),
+    Topic(
+        "test_formulas.py",
+        "formulas of one's own, and those of the gallery",
+        ("examples.formulas", "formula_signature"),
+    ),
+    Topic(
+        "test_opaque_functions.py",
+        "functions that cannot be traced, judged by perturbed runs",
+        ("kinds.opaque", "oracle.acceptance.spreads"),
+    ),
     Topic(
         "strength/test_body_programs.py",
         "bodies of rules run another way: programs that are right and programs with a fault",

@@ -32,5 +32,7 @@ def complete_rule(ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]
     """Rules whose names begin as the word does, whatever its capitals."""
     from click.shell_completion import CompletionItem
 
+    from refgrad.installed_rules import names
+
     begun = incomplete.casefold()
-    return [CompletionItem(name) for name in rule_names() if name.casefold().startswith(begun)]
+    return [CompletionItem(name) for name in [*rule_names(), *names()] if name.casefold().startswith(begun)]

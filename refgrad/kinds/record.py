@@ -16,6 +16,8 @@ from refgrad.tracing import Plan, Plans, free_values, plan_for
 
 #: how reports call a run whose state is read wholly, one whose state is not, and answers that stand alone
 LOCKED, FREE, CASES = "step-locked", "free-running", "case by case"
+#: and one of a rule that is known by its numbers alone, so that what is allowed is an estimate
+STATISTICAL = "statistical"
 
 Results = Mapping[str, np.ndarray]
 

@@ -22,6 +22,9 @@ MODULES: Mapping[str, str] = {
     "mask-update": "refgrad.kinds.mask_update",
 }
 
+#: `Transform.variant` -> the module whose ``KIND`` is the kind of such a rule
+VARIANTS: Mapping[str, str] = {"opaque": "refgrad.kinds.opaque"}
+
 LEGAL = "a rule such as refgrad.optimizers.AdamW(lr=1e-3), or its class"
 
 
@@ -34,7 +37,7 @@ def kind_of(rule: Rule | str) -> Kind:
     name = rule if isinstance(rule, str) else rule.kind
     if name not in MODULES:
         raise ArgumentError(f"kind is {name!r}{nearest(name, MODULES)}; legal: {', '.join(MODULES)}")
-    found: Kind = importlib.import_module(MODULES[name]).KIND
+    found: Kind = importlib.import_module(VARIANTS.get(getattr(rule, "variant", ""), MODULES[name])).KIND
     return found
 
 

@@ -108,6 +108,12 @@ class TransformKind(Stateless):
                 yield Situation(name, replace(each, nan_open=True), rule)
 
     def checked(self, rule: Transform, cases: Cases) -> Cases:
+        """Cases with exactly the rule's arrays, in shapes that fit; a formula's body was tried on the first."""
+        found = self.fitting(rule, cases)
+        tried(rule, found.arrays[0])
+        return found
+
+    def fitting(self, rule: Transform, cases: Cases) -> Cases:
         """Cases with exactly the rule's arrays, in shapes that fit."""
         for arrays in cases.arrays:
             if list(arrays) != list(rule.shapes):
@@ -116,7 +122,6 @@ class TransformKind(Stateless):
         cases = replace(cases, arrays=[_with_labels(rule, arrays) for arrays in cases.arrays])
         for arrays in cases.arrays:
             rule.check(*arrays.values())
-        tried(rule, cases.arrays[0])
         return cases
 
     def start(self, subject: Any, rule: Transform, call: Call) -> Callable[[Arrays], Any]:
@@ -155,7 +160,7 @@ class TransformKind(Stateless):
         if isinstance(rule, Solved):
             return {n: (judged, seen[n]) for n, judged in judge_condition(rule, arrays, seen).items()}
         judged = judge_body(rule, arrays, seen, policy)
-        return {n: (_unknown(a) if judged is None else judged[n], a) for n, a in seen.items()}
+        return {n: (unknown(a) if judged is None else judged[n], a) for n, a in seen.items()}
 
     def no_numbers(self, rule: Transform, arrays: Arrays, seen: Results) -> Mapping[str, np.ndarray]:
         """By the body itself; of a derived gradient where NaN was handed in alone."""
@@ -239,8 +244,8 @@ class TransformKind(Stateless):
         if isinstance(rule, Solved):
             return
         arrays = self.generate(rule, 1, np.dtype(np.float64), 0).arrays[0]
-        for fault in faults_of(rule, arrays) if "function" in vars(type(rule)) else ():
-            yield fault.words, fault.words, {SCALED: fault}
+        if "function" in vars(type(rule)):
+            yield from results_changed(rule, arrays)
         written: Any = _differentiated(rule)
         for mutation in _met(written, {n: a for n, a in arrays.items() if n in written.shapes}):
             yield mutation.words, mutation.sentence, {REPLACED: mutation}
@@ -252,10 +257,7 @@ class TransformKind(Stateless):
             if mutation.place.derived_from and mutation.by in IN_DERIVATIVES:
                 yield mutation.words, mutation.sentence, {REPLACED: mutation}
         if "function" in vars(type(rule)):
-            for first, second in combinations(rule.shapes, 2):
-                if rule.shapes[first].split() == rule.shapes[second].split():
-                    words = f"{first} and {second} are exchanged"
-                    yield words, words, {EXCHANGED: (first, second)}
+            yield from arrays_exchanged(rule)
 
     def departed(self, rule: Transform, how: Mapping[str, Any]) -> Any:
         """The rule with that operation replaced."""
@@ -306,6 +308,39 @@ class _Exchanged(_Replaced):
         taken = [{first: second, second: first}.get(name, name) for name in rule.shapes]
         places = [list(rule.shapes).index(name) for name in taken]
         self.apply: Any = lambda *arrays: rule.apply(*(arrays[place] for place in places))
+
+
+def results_changed(rule: Transform, arrays: Arrays) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Faults of the results of a formula, and of its labels: as `refgrad.kinds.kind.Kind.departures`.
+
+    Args:
+        rule: the formula.
+        arrays: what it takes.
+    """
+    for fault in faults_of(rule, arrays):
+        yield fault.words, fault.words, {SCALED: fault}
+
+
+def arrays_exchanged(rule: Transform) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Two arrays of the same axes taken for one another: as `refgrad.kinds.kind.Kind.departures`.
+
+    Args:
+        rule: the formula.
+    """
+    for first, second in combinations(rule.shapes, 2):
+        if rule.shapes[first].split() == rule.shapes[second].split():
+            words = f"{first} and {second} are exchanged"
+            yield words, words, {EXCHANGED: (first, second)}
+
+
+def unknown(values: np.ndarray) -> Judged:
+    """All elements undecided.
+
+    Args:
+        values: what was seen.
+    """
+    free = np.full(values.shape, np.inf)
+    return Judged(np.full(values.shape, UNDECIDED), np.full(values.shape, np.nan), -free, free)
 
 
 def _is_gradient(rule: Any) -> bool:
@@ -374,12 +409,6 @@ def _with_labels(rule: Transform, arrays: Arrays) -> Arrays:
                 raise bad_argument(f"inputs' {name}", float(wrong[0]), "whole numbers")
             found[name] = arrays[name].astype(np.int64)
     return found
-
-
-def _unknown(values: np.ndarray) -> Judged:
-    """All elements undecided."""
-    free = np.full(values.shape, np.inf)
-    return Judged(np.full(values.shape, UNDECIDED), np.full(values.shape, np.nan), -free, free)
 
 
 KIND = TransformKind()

@@ -50,8 +50,14 @@ class Optimizer(Rule):
 
         Returns:
             The next parameter and the next value of each slot, in that order.
+
+        Raises:
+            ArgumentError: the subclass does not write it.
         """
-        raise NotImplementedError
+        name, taken = type(self).__name__, ", ".join(["p", "g", *self.slots(), "t"])
+        raise ArgumentError(
+            f"{name} has no update; write `def update(self, {taken})`, which returns a tuple: p, then the state"
+        )
 
     kind = "optimizer"
     #: whether all parameters of a step are updated together, as one vector

@@ -42,6 +42,8 @@ class Transform(Rule):
     lengths: ClassVar[Mapping[str, int]] = {"n": 6, "d": 5}
     #: how long axes are at most with which it is tried, of those with whose square or more what is computed grows
     longest: ClassVar[Mapping[str, int]] = {}
+    #: the way in which it is judged, where that is not the one of its kind (`refgrad.kinds.table.VARIANTS`)
+    variant: ClassVar[str] = ""
     #: whether the rule is about NaN and infinities, so that it is tried with some
     about_nan: ClassVar[bool] = False
 
@@ -118,9 +120,20 @@ class Transform(Rule):
         self.check(*given)
         with np.errstate(all="ignore"):
             # in the order of C, whatever order they came in: NumPy adds in the order in which numbers lie in memory
-            computed = [np.int64 if labels else working(dtype) for labels in whole]
+            computed = [np.int64 if labels else self.computed_in(dtype) for labels in whole]
             wide = (np.array(a, each, order="C", copy=True) for a, each in zip(given, computed, strict=True))
             return _narrowed(self.apply(*wide), dtype)
+
+    def computed_in(self, dtype: np.dtype) -> np.dtype:
+        """The dtype in which it computes.
+
+        Args:
+            dtype: that of the arrays which are handed in.
+
+        Returns:
+            Float64 of float64, else float32.
+        """
+        return working(dtype)
 
     def drawn(self, lengths: Mapping[str, int], random: np.random.Generator) -> dict[str, np.ndarray]:
         """Arrays that the rule takes.

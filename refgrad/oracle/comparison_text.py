@@ -9,7 +9,7 @@ from typing import Any
 from refgrad.layout import BAD, GOOD, UNSURE, Section, Table
 from refgrad.oracle.difference import AS_GOOD, BETTER, MIXED, SAME, WORSE, Element
 from refgrad.oracle.engine.outcomes import CONFORMS, UNEXPLAINED
-from refgrad.oracle.engine.verdict_text import explanation, headline, number, reason, turn
+from refgrad.oracle.engine.verdict_text import explanation, headline, number, reason, statistical, turn
 
 #: what a first line says of the verdicts where its first words do not
 BOTH, NEITHER = "and conforms", "and neither conforms"
@@ -17,7 +17,7 @@ BOTH, NEITHER = "and conforms", "and neither conforms"
 
 def sections(found: Any) -> list[Section]:
     """Everything that a person reads, most telling first; a section with nothing to say is left out."""
-    makers = (_headline, _uncompared, _verdicts, _outputs, _elements, _reproduce, _notes)
+    makers = (_headline, _estimated, _uncompared, _verdicts, _outputs, _elements, _reproduce, _notes)
     return [section for maker in makers for section in maker(found)]
 
 
@@ -32,6 +32,10 @@ def _headline(found: Any) -> Iterator[Section]:
     line = f"{found.outcome.upper()}{verdicts}: {found.new.candidate} against {found.old.candidate}, as {found.rule}"
     share = f"{found.changed} of {found.compared} elements differ"
     yield Section("", (line, share, *found.change), tone=tone)
+
+
+def _estimated(found: Any) -> Iterator[Section]:
+    yield from statistical(found.new)
 
 
 def _uncompared(found: Any) -> Iterator[Section]:

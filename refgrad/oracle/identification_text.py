@@ -7,7 +7,7 @@ from typing import Any
 
 from refgrad.layout import BAD, GOOD, PLAIN, UNSURE, Section, Table
 from refgrad.oracle.engine.outcomes import FACT
-from refgrad.oracle.engine.verdict_text import faults, turn
+from refgrad.oracle.engine.verdict_text import faults, statistical, turn
 from refgrad.oracle.explanation import AMBIGUOUS, IDENTIFIED, MISBEHAVES, SITUATION, UNKNOWN, Explanation
 from refgrad.oracle.hypotheses.recovered import ALL, Recovered
 
@@ -17,7 +17,7 @@ ALIASES = 4
 
 def sections(found: Any) -> list[Section]:
     """Everything that a person reads, most telling first; a section with nothing to say is left out."""
-    makers = (_headline, faults, _why, _formula, _values, _others, _nearest, _tried)
+    makers = (_headline, statistical, faults, _why, _formula, _values, _others, _nearest, _tried)
     return [section for maker in makers for section in maker(found)]
 
 

@@ -14,7 +14,7 @@ from refgrad.arithmetic.arrays import as_array, as_it_is
 from refgrad.arithmetic.dtypes import as_dtype, working
 from refgrad.arithmetic.rounding import all_within
 from refgrad.axes import ELEMENT, Axes
-from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.errors import ArgumentError, bad_argument, nearest, with_article
 from refgrad.quantizers.parts import Part, fitted, is_kept, kept_array, shape_of, short_way
 from refgrad.rule import Rule
 
@@ -116,16 +116,16 @@ class Quantizer(Rule):
             The method, which refuses what is no such array by its name.
         """
         names = tuple(inspect.signature(function).parameters)[2:]
-        if function.__name__ != "quantize" or not names:
+        if function.__name__ != "quantize" or function.__qualname__ == "Quantizer.quantize":
             return function
 
         @functools.wraps(function)
         def quantize(self: Quantizer, x: np.ndarray, *args: Any, **keywords: Any) -> Quantized:
             if not args and not keywords:
-                return function(self, x)  # type: ignore[no-any-return]
+                return _quantized(self, function(self, x))
             given = {**dict(zip(names, args, strict=False)), **keywords}
             checked = {n: as_array(v, n) if n in names and v is not None else v for n, v in given.items()}
-            return function(self, x, *args[len(names) :], **checked)  # type: ignore[no-any-return]
+            return _quantized(self, function(self, x, *args[len(names) :], **checked))
 
         return quantize
 
@@ -213,9 +213,10 @@ class Quantizer(Rule):
             Each of `parts` by name.
 
         Raises:
-            NotImplementedError: the subclass does not write it.
+            ArgumentError: the subclass does not write it.
         """
-        raise NotImplementedError
+        legal = "`def encode(self, x): return {'codes': codes, 'scale': scale}`"
+        raise ArgumentError(f"{type(self).__name__} has no encode; write {legal}")
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The array that parts stand for; a subclass writes it as the paper does.
@@ -228,9 +229,9 @@ class Quantizer(Rule):
             An array of that many elements, float32 or float64.
 
         Raises:
-            NotImplementedError: the subclass does not write it.
+            ArgumentError: the subclass does not write it.
         """
-        raise NotImplementedError
+        raise ArgumentError(f"{type(self).__name__} has no decode; write `def decode(self, arrays, shape): return x`")
 
     @np.errstate(all="ignore")  # as a decorator: a short call takes less time so than by a block
     def quantize(self, x: np.ndarray) -> Quantized:
@@ -356,3 +357,18 @@ class Quantizer(Rule):
             ArgumentError: what `quantize` says.
         """
         return self.dequantize(self.quantize(x))
+
+
+def _quantized(rule: Quantizer, found: Any) -> Quantized:
+    """What a subclass's own `quantize` gave.
+
+    Raises:
+        ArgumentError: it is something else.
+    """
+    if type(found) is Quantized:
+        return found
+    name = type(rule).__name__
+    given = "None" if found is None else with_article(type(found).__name__)
+    raise ArgumentError(
+        f"{name}.quantize returned {given}; write `encode` and `decode` in its place, or return a Quantized"
+    )

@@ -89,9 +89,10 @@ class Mask(Rule):
             Booleans like the scores.
 
         Raises:
-            NotImplementedError: the subclass does not write it.
+            ArgumentError: the subclass does not write it.
         """
-        raise NotImplementedError
+        legal = "`def select(self, scores, prefer=None)`, or a subclass of a pattern such as Unstructured"
+        raise ArgumentError(f"{type(self).__name__} has no select; write {legal}")
 
     def units(self, x: np.ndarray) -> np.ndarray:
         """An array as `scores` sees it: the first axis runs over the units where whole units are kept or pruned.

@@ -154,7 +154,7 @@ def judge_body(rule: Transform, arrays: Arrays, seen: Results, policy: Policy) -
     if explored is None:
         return None
     dtype = arrays[rule.primary].dtype
-    judged = [{n: _compared(sets[n], seen[n], dtype, policy) for n in seen} for sets in explored]
+    judged = [{n: compared(sets[n], seen[n], dtype, policy) for n in seen} for sets in explored]
     best = min(judged, key=lambda way: outside(way.values()))
     return _as_written(rule, arrays, seen, _derivable(rule, arrays, seen, best))
 
@@ -207,7 +207,15 @@ def _as_written(rule: Transform, arrays: Arrays, seen: Results, judged: dict[str
     return found
 
 
-def _compared(acceptable: Bounded, seen: np.ndarray, dtype: np.dtype, policy: Policy) -> Judged:
+def compared(acceptable: Bounded, seen: np.ndarray, dtype: np.dtype, policy: Policy) -> Judged:
+    """One result against its set.
+
+    Args:
+        acceptable: the set.
+        seen: what the candidate gave, of as many elements or of one that stands for all.
+        dtype: that of the arrays.
+        policy: what counts as correct.
+    """
     one, shape = np.size(acceptable.value) == 1, seen.shape  # of one number axes may be more or fewer
     value = np.reshape(acceptable.value, shape) if one else np.broadcast_to(acceptable.value, shape)
     error = np.broadcast_to(acceptable.bound(), np.shape(acceptable.value)).reshape(np.shape(value))

@@ -24,6 +24,7 @@ from refgrad.oracle.acceptance.findings import Fault, Output
 from refgrad.oracle.acceptance.kept import keeping
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine import reproduce
+from refgrad.oracle.engine.body_trial import check_body
 from refgrad.oracle.engine.drive import drive
 from refgrad.oracle.engine.environment import environment
 from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNEXPLAINED, UNJUDGED, Departure, why_unjudged
@@ -106,11 +107,16 @@ class Claim:
         return self.kind.named(self.subject, self.rule, self.request.candidate, self.request.options)
 
     def cases(self) -> Cases:
-        """The caller's own cases, or generated ones."""
-        given, request = self.kind.own(self.rule, self.request.inputs), self.request
-        if given is not None:
-            return given
-        return self.kind.generate(self.rule, request.steps, request.dtype, request.seed, self.subject)
+        """The caller's own cases, or generated ones, on which a user's rule was tried.
+
+        Raises:
+            ArgumentError: the rule's body raises, or gives other numbers when it is run again.
+        """
+        found, request = self.kind.own(self.rule, self.request.inputs), self.request
+        if found is None:
+            found = self.kind.generate(self.rule, request.steps, request.dtype, request.seed, self.subject)
+        check_body(self.kind, self.rule, found)
+        return found
 
     def drive(self, cases: Cases) -> Record:
         """The candidate driven through cases."""

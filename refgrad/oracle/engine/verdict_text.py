@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from refgrad.arithmetic.dtypes import shortest
-from refgrad.kinds.record import CASES, FREE, LOCKED
+from refgrad.kinds.record import CASES, FREE, LOCKED, STATISTICAL
 from refgrad.layout import BAD, GOOD, UNSURE, Section, Table
 from refgrad.optimizers import elsewhere
 from refgrad.oracle.acceptance.findings import Finding
@@ -16,6 +16,10 @@ from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNEXPLAINED, Depar
 #: how the modes of rules with state begin
 STEPPED = (LOCKED, FREE)
 
+#: what is said of a verdict that rests on statistics
+ESTIMATED = (
+    "what is allowed of a function that cannot be traced is estimated from runs with random errors, and is no bound"
+)
 #: how the sentence of a departure begins that is another rule
 IT_IS = "it is "
 
@@ -24,6 +28,7 @@ def sections(verdict: Any) -> list[Section]:
     """Everything that a person reads, most telling first; a section with nothing to say is left out."""
     makers = (
         _headline,
+        statistical,
         _explanation,
         _isolation,
         _as_known,
@@ -99,6 +104,12 @@ def _departed(verdict: Any, departure: Departure) -> str:
 def _headline(verdict: Any) -> Iterator[Section]:
     tone = {CONFORMS: GOOD, DIFFERS: BAD}.get(verdict.outcome, UNSURE)
     yield Section("", (headline(verdict),), tone=tone)
+
+
+def statistical(found: Any) -> Iterator[Section]:
+    """What a verdict, or an identification, is worth that rests on statistics."""
+    if found.mode == STATISTICAL:
+        yield Section("", (f"{STATISTICAL}: {ESTIMATED}",), tone=UNSURE)
 
 
 def _isolation(verdict: Any) -> Iterator[Section]:
@@ -268,6 +279,7 @@ def _judged(verdict: Any) -> Iterator[Section]:
         LOCKED: "from the candidate's own state at each step",
         FREE: "the state cannot be read: bounds are carried along from the start",
         CASES: "every output from the inputs that the candidate was given",
+        STATISTICAL: "every output from the inputs, against the spread of perturbed runs in float64",
     }
     mode = f"{verdict.mode} ({meaning[verdict.mode]})" if verdict.mode in meaning else verdict.mode
     pairs = [

@@ -33,7 +33,14 @@ from refgrad.oracle.acceptance.quantized_parts import (
     truth_of,
 )
 from refgrad.oracle.inputs.cases import Arrays, Cases
-from refgrad.oracle.inputs.codes import every_code, given_parts, is_of_codes, of_own_parts, parts_of_nan, under_given_parts
+from refgrad.oracle.inputs.codes import (
+    every_code,
+    given_parts,
+    is_of_codes,
+    of_own_parts,
+    parts_of_nan,
+    under_given_parts,
+)
 from refgrad.oracle.inputs.quantizers import generate, sizes
 from refgrad.oracle.inputs.simpler import halves
 from refgrad.oracle.inputs.undefined import chosen_by_infinities, followed, not_finite

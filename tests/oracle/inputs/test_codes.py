@@ -86,9 +86,11 @@ def test_a_decoder_shows_the_lowest_scale_and_the_one_that_is_nan(lowest: float,
         ones = {"scale": np.where(ordinary, scale, np.uint8(127)), "codes": parts["codes"]}
         y = np.asarray(rule.dequantize(Quantized(ones, x.shape, x.dtype)))
         powers = np.where(ordinary, 1.0, np.where(scale == 0, lowest, highest)).astype(np.float32)
-        last = x.shape[-1] if x.ndim else 1
+        if not x.size:
+            return y
+        blocks = np.repeat(powers.reshape(x.size // x.shape[-1] if x.ndim else 1, -1), 32, axis=-1)
         with np.errstate(all="ignore"):
-            return (y * np.repeat(powers, 32, axis=-1)[..., :last].reshape(x.shape)).astype(x.dtype)
+            return (y * blocks[:, : x.shape[-1] if x.ndim else 1].reshape(x.shape)).astype(x.dtype)
 
     candidate = dataclasses.replace(resolve((None, lambda codes: codes), {}), dequantize=dequantize)
     verdict = refgrad.verify(candidate, MX(), shrink=False, explain=False)

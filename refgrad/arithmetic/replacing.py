@@ -222,7 +222,7 @@ class Standing(Carrier):
 
     def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
         if attributes or op not in _DO:  # one of refgrad's own primitives
-            return standing(self.inner._apply(op, *map(plain, args), **attributes), self.run)
+            return standing(OPERATIONS[op](*map(plain, args), **attributes), self.run)
         return self.run.do(op, _DO[op], args, {})
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:

@@ -106,14 +106,16 @@ def named_by(thing: Any, rule: Rule, options: Mapping[str, Any]) -> frozenset[st
     """The rule's hyperparameters that a function takes by their own names; a rule has its own.
 
     Args:
-        thing: a function, a pair of which the first counts, a class, or an object with a method ``forward`` or ``quantize``.
+        thing: a function, a pair of which the first that is there counts, a class, or an object with a method ``forward``,
+            ``quantize`` or, alone, ``dequantize``.
         rule: the rule that it claims to be.
         options: what the user sets, which the rule does not.
     """
     if isinstance(thing, Rule) or (isinstance(thing, type) and issubclass(thing, Rule)):
         return frozenset()
-    thing = thing[0] if isinstance(thing, tuple) and thing else thing
-    inner = next((getattr(thing, n) for n in ("forward", "quantize") if callable(getattr(thing, n, None))), thing)
+    thing = next((way for way in thing if way is not None), None) if isinstance(thing, tuple) else thing
+    ways = ("forward", "quantize", "dequantize")
+    inner = next((getattr(thing, n) for n in ways if callable(getattr(thing, n, None))), thing)
     if not callable(inner):
         return frozenset()
     named = {n for n, p in parameters_of(inner).items() if p.kind in _NAMED}

@@ -74,6 +74,8 @@ class NumpyFunction:
         words = rule.told().hyperparameters()
         given = binding.constants
         named = {word: known_as(word, HYPERPARAMETERS, given) or packed_in(word, given) for word in words}
+        inside = {word: argument for word, argument in _inside(rule.told()).items() if argument in given}
+        named |= {word: argument for word, argument in inside.items() if argument not in named.values()}
         return frozenset(
             word for word, argument in named.items() if argument is not None and argument not in self.options
         )
@@ -124,7 +126,8 @@ def bind(
     told = _by_word(rule.told())
     packs = {pack: tuple(told[f] for f in fields if f in told) for pack, fields in PACKED.items() if pack in free}
     constants: dict[str, Any] = {**options, **{pack: values for pack, values in packs.items() if values}}
-    for word, value in told.items():
+    # an argument that is a hyperparameter's own name stands for no other: alpha of a wrapper is not the decay of a rule inside
+    for word, value in sorted(told.items(), key=lambda item: item[0] not in free):
         argument = known_as(word, HYPERPARAMETERS, free)
         if argument is not None and argument not in slots and argument not in constants:
             constants[argument] = value
@@ -133,6 +136,11 @@ def bind(
     scalar_values = frozenset(s for s, kind in rule.slots().items() if kind.scalar)
     hidden = tuple(slot for slot in rule.slots() if slot not in slots.values())
     return Binding(p, g, t, slots, constants, positional, scalar_values, extras, hidden)
+
+
+def _inside(rule: Worded) -> dict[str, str]:
+    """The numbers of rules inside, ``inner_lr`` and so on, each with the argument that stands for it: of that name."""
+    return {word: word for word in rule.numbers() if word not in rule.hyperparameters()}
 
 
 def _by_word(rule: Worded) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def handed_parts(candidate: QuantizerCandidate, rule: Quantizer) -> QuantizerCan
 
 def resolve(thing: Any, options: Mapping[str, Any]) -> QuantizerCandidate:
     """The candidate that a thing is; `CandidateError` if it is nothing that can be checked as a quantizer."""
-    named = thing[0] if isinstance(thing, tuple) and len(thing) == 2 else thing
+    named = (thing[0] or thing[1]) if isinstance(thing, tuple) and len(thing) == 2 else thing
     name = thing if isinstance(thing, str) else describe(named)
     thing = load(thing) if isinstance(thing, str) else thing
     if isinstance(thing, QuantizerCandidate):

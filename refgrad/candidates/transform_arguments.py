@@ -43,3 +43,21 @@ def told(rule: Rule, parameters: Mapping[str, inspect.Parameter]) -> dict[str, A
         if known is not None and not isinstance(value, str | Rule):
             found[known] = value
     return found
+
+
+def told_names(rule: Rule, parameters: Mapping[str, inspect.Parameter]) -> frozenset[str]:
+    """The numbers of a rule, and of those in it, that a function is told by name, each by the name that the rule has for it.
+
+    Args:
+        rule: what the function claims to be.
+        parameters: those of the function.
+    """
+    own = {
+        word
+        for word in rule.numbers()
+        if word in rule.hyperparameters() and any(n in parameters for n in (word, *NAMES.get(word, ())))
+    }
+    within = {
+        f"{field}_{word}" for field, inner in rule.inner_rules().items() for word in told_names(inner, parameters)
+    }
+    return frozenset(own | within)

@@ -33,7 +33,14 @@ from refgrad.oracle.acceptance.quantized_parts import (
     truth_of,
 )
 from refgrad.oracle.inputs.cases import Arrays, Cases
-from refgrad.oracle.inputs.codes import every_code, given_parts, is_of_codes, under_given_parts
+from refgrad.oracle.inputs.codes import (
+    every_code,
+    given_parts,
+    is_of_codes,
+    of_own_parts,
+    parts_of_nan,
+    under_given_parts,
+)
 from refgrad.oracle.inputs.quantizers import generate, sizes
 from refgrad.oracle.inputs.simpler import halves
 from refgrad.oracle.inputs.undefined import chosen_by_infinities, followed, not_finite
@@ -77,19 +84,17 @@ class QuantizerKind(Stateless):
         return list(found.values())[1:]
 
     def generate(self, rule: Quantizer, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
-        """One case a family; of a decoder alone every code."""
+        """One case a family; of a decoder alone every code, and the rule's parts of these cases."""
         if subject is not None and subject.given:
             if not has_graph(rule):
                 raise ArgumentError(f"{rule} does not say what codes are under given {', '.join(subject.given)}")
             return under_given_parts(rule, generate(rule, dtype, seed), subject.given)
         if subject is None or subject.quantize is not None:
             return generate(rule, dtype, seed)
-        cases = every_code(rule, dtype, seed)
-        if cases is None:
-            raise ArgumentError(
-                f"{rule} has no codes of up to 8 bits; legal for a decoder alone: inputs with x and the parts"
-            )
-        return cases
+        cases, own = every_code(rule, dtype, seed), of_own_parts(rule, generate(rule, dtype, seed))
+        if cases is None and own is None:
+            raise ArgumentError(f"{rule} gives no parts of generated arrays; legal: inputs with x and the parts")
+        return cases.with_more(own) if cases is not None else own
 
     def promised(self, subject: Any) -> tuple[str, ...]:
         """NaN and infinities, of who quantizes."""
@@ -97,6 +102,8 @@ class QuantizerKind(Stateless):
 
     def situations(self, rule: Quantizer, asked: Driven) -> Iterator[Situation]:
         """Every code that can be handed to a decoder, then those of every kind, and NaN and infinities.
+
+        A decoder alone is handed the rule's parts of the arrays that an encoder is driven with.
 
         Of a group with NaN or an infinity a scale is judged that is a sum or a maximum of what is in it. What becomes of codes,
         and of scales that are powers of two or chosen among candidates, programs settle in several ways.
@@ -118,6 +125,22 @@ class QuantizerKind(Stateless):
         if asked.subject is None or asked.subject.quantize is not None:
             yield from super().situations(rule, asked)
             yield from self._not_finite(rule, asked)
+        elif asked.subject is not None:
+            for each in super().situations(rule, asked):
+                # another setting has its cases of the candidate already
+                cases = each.cases if each.name == SETTING else of_own_parts(each.rule, each.cases)
+                if cases is not None:
+                    yield dataclasses.replace(each, cases=cases)
+        if asked.subject is not None and asked.subject.dequantize is not None:
+            yield from self._parts_of_nan(rule, asked)
+
+    def _parts_of_nan(self, rule: Quantizer, asked: Driven) -> Iterator[Situation]:
+        """For a way back: the parts of groups with NaN, where each element of such a group stands for NaN."""
+        cases = self.sizes(rule, asked.dtype, asked.seed)
+        made = {} if cases is None else not_finite(cases, rule.primary, functools.partial(self._takes, rule))
+        parts = parts_of_nan(rule, made["NaN"]) if "NaN" in made else None
+        if parts is not None:
+            yield Situation("NaN", parts, rule)
 
     def _not_finite(self, rule: Quantizer, asked: Driven) -> Iterator[Situation]:
         cases = self.sizes(rule, asked.dtype, asked.seed)

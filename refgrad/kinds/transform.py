@@ -14,8 +14,11 @@ from refgrad.arithmetic import exact
 from refgrad.arithmetic.body_mutations import BodyMutation
 from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.arithmetic.replacing import Replacing
+from refgrad.candidates.arguments import parameters_of
 from refgrad.candidates.protocol import CandidateFault
+from refgrad.candidates.resolve import load
 from refgrad.candidates.transform import resolve
+from refgrad.candidates.transform_arguments import told_names
 from refgrad.errors import ArgumentError, RefgradError, bad_argument, shown
 from refgrad.kinds.kind import NOT_FINITE, SHAPES
 from refgrad.kinds.record import Call, Driven, Record, Results, Situation
@@ -44,6 +47,7 @@ from refgrad.oracle.inputs.extremes import MOST
 from refgrad.oracle.inputs.simpler import halves, ranked
 from refgrad.oracle.inputs.transforms import families, generate, sizes
 from refgrad.oracle.inputs.undefined import VALUES, not_finite
+from refgrad.rule import Rule
 from refgrad.tracing import Plans, plan_for
 
 #: the keyword of `refgrad.kinds.record.Wanted.how` for an operation that is replaced
@@ -70,6 +74,14 @@ class TransformKind(Stateless):
     def find(self, candidate: Any, options: Mapping[str, Any]) -> Any:
         """The candidate that a thing is."""
         return resolve(candidate, options)
+
+    def named(self, subject: Any, rule: Any, thing: Any, options: Mapping[str, Any]) -> frozenset[str]:
+        """The numbers that a candidate is told by name, those of a rule within among them."""
+        found = super().named(subject, rule, thing, options)
+        function = load(thing) if isinstance(thing, str) else thing
+        if isinstance(function, Rule) or not callable(function):
+            return found
+        return found | (told_names(rule, parameters_of(function)) - set(options))
 
     def generate(self, rule: Transform, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:
         """As many cases as there are steps, of the shapes that the rule says."""

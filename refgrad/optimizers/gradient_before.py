@@ -26,6 +26,8 @@ class GradientBefore(Transform):
     citation = ClipByGlobalNorm.citation
     unspecified = "nothing: the rule around another says what it hands on"
     shapes: ClassVar[Mapping[str, str]] = {"p": "n d", "g": "n d"}
+    #: what is clipped is the gradient: it is the one that is large, zero or no number
+    primary = "g"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -49,7 +49,8 @@ class Transform(Rule):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.primary = next((name for name, text in cls.shapes.items() if not below(text)), Rule.primary)
+        if "primary" not in vars(cls):
+            cls.primary = next((name for name, text in cls.shapes.items() if not below(text)), Rule.primary)
 
     @classmethod
     def legal(cls) -> dict[str, Any]:

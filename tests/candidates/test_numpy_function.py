@@ -10,7 +10,7 @@ from refgrad import CandidateError
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import resolve
 from refgrad.examples.numpy_adamw import adamw
-from refgrad.optimizers import SGD, Adam, AdamW, ClipByValue, Lion, RMSprop
+from refgrad.optimizers import SGD, Adam, AdamW, ClipByValue, Lion, Lookahead, RMSprop
 
 ONE = [np.ones(3, np.float32)]
 GRAD = [np.full(3, 0.5, np.float32)]
@@ -176,3 +176,23 @@ def test_of_state_that_no_argument_stands_for_the_name_is_said() -> None:
     run = resolve(lambda p, g, momentum: (p, momentum)).start(SGD(momentum=0.9), ONE)
     with pytest.raises(CandidateFault, match=r"legal: p or None; the rule's buffer would be an argument of that name"):
         run.step(ONE)
+
+
+@pytest.mark.parametrize(("built_in", "outcome"), [(None, "conforms"), (0.1, "does not conform")])
+def test_an_argument_of_a_hyperparameters_own_name_stands_for_it_alone(built_in: float | None, outcome: str) -> None:
+    """Alpha of a wrapper is not the decay of the rule inside, which frameworks call so; and the inner rate is driven too."""
+    alphas = set()
+
+    def step(p, g, slow, buffer, t, k, alpha, inner_lr, inner_momentum):  # type: ignore[no-untyped-def]
+        alphas.add(alpha)
+        buffer = np.float32(inner_momentum) * buffer + g
+        fast = p - np.float32(built_in or inner_lr) * buffer
+        if t % int(k):
+            return fast, slow, buffer
+        slow = slow + np.float32(alpha) * (fast - slow)
+        return slow.copy(), slow, buffer
+
+    claim = Lookahead(inner=SGD(lr=0.1, momentum=0.9), k=5)
+    assert refgrad.verify(step, claim, explain=False, shrink=False).outcome == outcome
+    assert 0.5 in alphas
+    assert all(isinstance(alpha, float) for alpha in alphas)

@@ -1,4 +1,5 @@
-"""What a decoder is judged on: every code of a quantizer, whether or not its own encoder makes it, and random bytes.
+"""What a decoder is judged on: every code of a quantizer, whether or not its own encoder makes it, random bytes, and the
+parts that the rule gives of the arrays of an encoder.
 
 A case has the rule's parts beside ``x``, which is what they stand for.
 """
@@ -55,6 +56,45 @@ def under_given_parts(rule: Quantizer, cases: Cases, names: Sequence[str]) -> Ca
         whole = getattr(rule, "granularity", "tensor") == "tensor"
         made.append({**arrays, **{n: a.reshape(()) if whole and a.size == 1 else a for n, a in parts.items()}})
     return replace(cases, arrays=made, names=[cases.name(i) for i in kept])
+
+
+def of_own_parts(rule: Quantizer, cases: Cases) -> Cases | None:
+    """The parts that a rule gives of the arrays of some cases, for a decoder; None if there are none.
+
+    Args:
+        rule: the quantizer.
+        cases: those of a quantizer: of many shapes, of small and large scales, of groups with NaN.
+    """
+    made, names = [], []
+    for number, arrays in enumerate(cases.arrays):
+        try:
+            own = rule.quantize(**arrays)
+            made.append({**arrays, **own.arrays, "x": np.asarray(rule.dequantize(own))})
+            names.append(cases.name(number))
+        except ArgumentError:
+            continue
+    return replace(cases, arrays=made, names=names) if made else None
+
+
+def parts_of_nan(rule: Quantizer, cases: Cases) -> Cases | None:
+    """The parts that a rule gives of arrays with NaN, then with every code in place of theirs; None where none stands for NaN.
+
+    A group whose scale is NaN stands for NaN whatever its codes are, which a decoder shows on codes of numbers alone.
+
+    Args:
+        rule: the quantizer.
+        cases: those with NaN.
+    """
+    own = of_own_parts(rule, cases)
+    if own is None or not any(np.isnan(np.asarray(arrays["x"], np.float64)).any() for arrays in own.arrays):
+        return None
+    made, names = list(own.arrays), list(own.names)
+    for arrays in own.arrays:
+        kept = Quantized({n: arrays[n] for n in rule.parts}, arrays["x"].shape, arrays["x"].dtype)
+        for name, parts in _with_codes(rule, kept):
+            made.append({**arrays, **parts, "x": np.asarray(rule.dequantize(replace(kept, arrays=parts)))})
+            names.append(name)
+    return replace(own, arrays=made, names=names)
 
 
 def every_code(rule: Quantizer, dtype: np.dtype, seed: int) -> Cases | None:

@@ -18,7 +18,7 @@ from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extras import clipped
-from refgrad.oracle.inputs.sizes import ROWS_OF_BLOCKS, Shapes, normal, shapes_for, taken, with_large
+from refgrad.oracle.inputs.sizes import DECIDED, ROWS_OF_BLOCKS, Shapes, normal, shapes_for, taken, with_large
 from refgrad.oracle.inputs.steps import epsilons
 from refgrad.rule import Range, Whole
 from refgrad.tracing import Plan, free_values
@@ -52,9 +52,12 @@ def generate(rule: Estimator, steps: int, dtype: Any, seed: int) -> Cases:
 def sizes(rule: Estimator, dtype: np.dtype, seed: int, shapes: Shapes = None) -> Cases | None:
     """A case a shape that the rule takes, of some; by default of those that its graph asks for.
 
-    None of a shape of which it makes NaN of ordinary numbers: a row of one number has no deviation to be divided by.
+    None of a shape of which it makes NaN of ordinary numbers: a row of one number has no deviation to be divided by. Half of the
+    numbers reach as far as the rule's decisions, on either side of which it does something else; but for rules that look for the
+    largest, and shapes whose last numbers are the largest.
     """
     facts = dtypes.format_of(dtype)
+    largest = _seeks_the_largest(rule)
 
     def make(shape: tuple[int, ...], random: np.random.Generator) -> dict[str, np.ndarray]:
         made = {"x": normal(random, shape, dtype), "cotangent": normal(random, shape, dtype)}
@@ -62,6 +65,10 @@ def sizes(rule: Estimator, dtype: np.dtype, seed: int, shapes: Shapes = None) ->
             if name not in rule.chosen:
                 made[name] = clipped(_parameter(rule, name, axes, random, "ordinary", shape), facts)
                 made[name] = np.asarray(_legal(made[name], rule.parameters[name].legal))
+        if not largest and shape not in DECIDED:
+            parameters = {name: made[name] for name in rule.parameter_axes() if name in made}
+            wide = random.standard_normal(shape) * _span(rule, parameters)
+            made["x"] = np.asarray(clipped(np.where(random.random(shape) < 0.5, made["x"], wide), facts))
         for name in rule.tables:
             made[name] = clipped(random.standard_normal((6, *shape[1:])), facts)
         made = rule.prepared(made)
@@ -133,9 +140,12 @@ def _ordinary(
 ) -> np.ndarray:
     values = random.standard_normal(SHAPE) * np.where(random.random(SHAPE) < 0.5, 1.0, _span(rule, parameters))
     # a maximum over all that is saturated would be one
-    return (
-        values / 16 if any(n.op == "max" and n.attribute == ELEMENT for n in rule.plan((1, 1)).graph.nodes) else values
-    )
+    return values / 16 if _seeks_the_largest(rule) else values
+
+
+def _seeks_the_largest(rule: Estimator) -> bool:
+    """True if a rule takes the maximum of all elements."""
+    return any(n.op == "max" and n.attribute == ELEMENT for n in rule.plan((1, 1)).graph.nodes)
 
 
 def _scaled(

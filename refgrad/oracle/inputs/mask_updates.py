@@ -7,7 +7,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.masks import FAMILIES
-from refgrad.oracle.inputs.sizes import SHAPES, WHOLE, WHOLE_ROWS, Shapes, normal, taken
+from refgrad.oracle.inputs.sizes import SHAPES, TILED, WHOLE, WHOLE_ROWS, Shapes, normal, taken
 from refgrad.sparsity.dynamic import MaskUpdate
 
 SHAPE = (12, 16)
@@ -25,7 +25,7 @@ def sizes(rule: MaskUpdate, dtype: np.dtype, seed: int, shapes: Shapes = None) -
         rule.after(dict(made), t)
         return {**made, "mask": kept.astype(dtype), "t": np.full(1, float(t))}
 
-    return taken(make, shapes or (*SHAPES, *WHOLE, *WHOLE_ROWS), seed)
+    return taken(make, shapes or (*SHAPES, *WHOLE, *WHOLE_ROWS, *TILED), seed)
 
 
 def generate(rule: MaskUpdate, dtype: np.dtype, seed: int) -> Cases:

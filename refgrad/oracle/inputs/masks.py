@@ -15,6 +15,8 @@ from refgrad.oracle.inputs.sizes import (
     MATRICES,
     ROWS_OF_BLOCKS,
     SHAPES,
+    TILED,
+    TILED_ROWS,
     WHOLE,
     WHOLE_BLOCKS,
     WHOLE_ROWS,
@@ -68,10 +70,11 @@ def sizes(rule: Mask, dtype: np.dtype, seed: int, shapes: Shapes = None) -> Case
 
     if shapes:
         return taken(make, shapes, seed)
-    flat = (*SHAPES, *DECIDED_AT_THE_END) if _flat(rule, make) else (*MATRICES, *DECIDED_IN_ROWS)
-    own = [*flat, *ROWS_OF_BLOCKS, MANY_BLOCKS]
-    found = with_large(taken(make, own, seed), make, "w", seed)
-    return with_more(found, make, (*(WHOLE if SHAPES[0] in flat else ()), *WHOLE_ROWS, *WHOLE_BLOCKS), seed)
+    flat = _flat(rule, make)
+    many = (*SHAPES, *DECIDED_AT_THE_END) if flat else (*MATRICES, *DECIDED_IN_ROWS)
+    found = with_large(taken(make, [*many, *ROWS_OF_BLOCKS, MANY_BLOCKS], seed), make, "w", seed)
+    more = (*WHOLE, *WHOLE_ROWS, *WHOLE_BLOCKS, *TILED) if flat else (*WHOLE_ROWS, *WHOLE_BLOCKS, *TILED_ROWS)
+    return with_more(found, make, more, seed)
 
 
 def _flat(rule: Mask, make: Make) -> bool:

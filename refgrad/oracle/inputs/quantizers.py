@@ -16,6 +16,7 @@ from refgrad.oracle.inputs.sizes import (
     MODERATE,
     SHAPES,
     SMALL,
+    TILED,
     WHOLE,
     WHOLE_BLOCKS,
     WHOLE_ROWS,
@@ -85,7 +86,7 @@ def sizes(rule: Quantizer, dtype: np.dtype, seed: int, large: bool, shapes: Shap
         return taken(make, shapes, seed)
     found = taken(make, [*own, *BLOCKS], seed)
     found = with_large(found, make, "x", seed) if large else found
-    whole: Sequence[tuple[int, ...]] = (*WHOLE, *WHOLE_ROWS, *WHOLE_BLOCKS, *WHOLE_WIDE)
+    whole: Sequence[tuple[int, ...]] = (*WHOLE, *WHOLE_ROWS, *WHOLE_BLOCKS, *WHOLE_WIDE, *TILED)
     if own is SMALL:
         whole = WHOLE_SMALL
     elif not large:

@@ -57,9 +57,13 @@ def _others(rule: Rule, name: str, eps: bool) -> Iterator[float]:
 
     They hide nothing, and packages have one eps where another has two.
     """
-    legal, value = rule.legal().get(name), getattr(rule, name, None)
+    try:
+        legal, value = rule.range_of(name), rule.numbers().get(name)
+    except KeyError:
+        return
     if not isinstance(legal, Range) or not isinstance(value, float):
         return
+    name = _called_by_its_own(rule, name)
     if name.startswith("eps") and value and not eps:
         return
     tried: tuple[float, ...] = EPS if name.startswith("eps") else COUNTS if _counts(name, value, legal) else ()
@@ -67,6 +71,14 @@ def _others(rule: Rule, name: str, eps: bool) -> Iterator[float]:
     factor = RATE if name == "lr" and abs(value) < SMALL_RATE else FACTOR
     tried = tried or (((value * factor,) if not neutral(value) else ()) + NUMBERS)
     yield from (x for x in tried if x in legal and x != value)
+
+
+def _called_by_its_own(rule: Rule, name: str) -> str:
+    """What the rule that has a number calls it: ``lr`` of ``inner_lr``."""
+    for field, inner in rule.inner_rules().items():
+        if name not in rule.legal() and name.startswith(f"{field}_"):
+            return _called_by_its_own(inner, name.removeprefix(f"{field}_"))
+    return name
 
 
 def _counts(name: str, value: float, legal: Range) -> bool:

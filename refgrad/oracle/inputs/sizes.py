@@ -68,6 +68,18 @@ WHOLE_BLOCKS: Sequence[tuple[int, ...]] = tuple((n, 32) for n in (4, 16, 64, 256
 #: several blocks of 256, for rules that take these alone
 WHOLE_WIDE: Sequence[tuple[int, ...]] = ((8, 256), (16, 256))
 
+#: two axes beyond tiles of 8 to 64 and of 128, and multiples of none: a grid of tiles has a last column and a last row; these
+#: lengths alone, beside a short axis, are no case of it
+TILED_ROWS: Sequence[tuple[int, ...]] = ((67, 71), (130, 135))
+#: the same; weights of convolutions, of two axes of one length, which a transposition that is wrong takes for one another; and
+#: three to five axes of which a first or last one has length one
+TILED: Sequence[tuple[int, ...]] = (
+    *(*TILED_ROWS, (5, 5, 3), (3, 5, 5), (5, 5, 3, 3), (2, 3, 5, 5)),
+    *((1, 5, 7), (5, 7, 1), (5, 7, 1, 1), (2, 3, 1, 2, 3)),
+)
+#: the same for rules whose cost grows with the cube of a side: beyond tiles of 8, 16 and 32
+TILED_SMALL: Sequence[tuple[int, ...]] = ((35, 37),)
+
 #: shapes that are wanted in place of those that a rule is driven in
 Shapes = Sequence[tuple[int, ...]] | None
 
@@ -136,12 +148,12 @@ def shapes_for(graph: Graph, reduces: bool = False) -> Sequence[tuple[int, ...]]
         reduces: whether numbers are made of many elements outside the graph: a norm of all leaves.
     """
     if graph.matrix():
-        return (*SMALL, *WHOLE_SMALL)
+        return (*SMALL, *WHOLE_SMALL, *TILED_SMALL)
     rows = {ROW, COLUMN} & {*graph.small.values(), *(node.axes for node in graph.nodes)}
     if rows:
-        return (*MATRICES, *DECIDED_IN_ROWS, *WHOLE_ROWS)
+        return (*MATRICES, *DECIDED_IN_ROWS, *WHOLE_ROWS, *TILED_ROWS)
     decided = DECIDED_AT_THE_END if reduces or graph.couples() else ()
-    return (*SHAPES, *decided, *WHOLE, *WHOLE_ROWS)
+    return (*SHAPES, *decided, *WHOLE, *WHOLE_ROWS, *TILED)
 
 
 def called(shape: tuple[int, ...]) -> str:
@@ -152,13 +164,13 @@ def called(shape: tuple[int, ...]) -> str:
 def normal(random: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """Standard normal numbers of a dtype; of some shapes the last ones are far larger."""
     values = np.asarray(random.standard_normal(shape))
-    if shape in _DECIDED:
+    if shape in DECIDED:
         decide_at_the_end(values)
     return np.asarray(dtypes.round_to(values, dtype)).astype(dtype)
 
 
 #: shapes whose last numbers are the largest
-_DECIDED = frozenset({*DECIDED_AT_THE_END, *DECIDED_IN_ROWS, *LARGE_BLOCKS})
+DECIDED = frozenset({*DECIDED_AT_THE_END, *DECIDED_IN_ROWS, *LARGE_BLOCKS})
 
 
 def decide_at_the_end(values: np.ndarray) -> None:

@@ -12,8 +12,11 @@ import pytest
 import refgrad
 from refgrad.candidates.quantizer import resolve
 from refgrad.errors import ArgumentError, CandidateError
+from refgrad.kinds.record import Driven
+from refgrad.kinds.table import kind_of
 from refgrad.oracle.inputs.codes import every_code, is_of_codes
-from refgrad.quantizers import Q8_0, Affine, Cast, Quantizer
+from refgrad.quantizers import MX, Q8_0, Affine, Cast, Quantizer
+from refgrad.quantizers.base import Quantized
 from refgrad.rule import rules
 
 RULES = [rule for rule in (cls() for cls in rules().values()) if isinstance(rule, Quantizer)]
@@ -30,6 +33,69 @@ def test_a_rule_decodes_its_own_codes(rule: Quantizer) -> None:
         assert arrays["codes"].size >= len(np.unique(arrays["codes"]))
     candidate = dataclasses.replace(resolve(rule, {}), quantize=None)
     assert refgrad.verify(candidate, rule).conforms
+
+
+def faulty(fault: Any) -> Any:
+    """A rule's own decoder with a fault in the array that it gives."""
+
+    def of(rule: Quantizer) -> Any:
+        own = resolve(rule, {})
+        assert own.dequantize is not None
+        way_back = own.dequantize
+        return dataclasses.replace(
+            own, quantize=None, dequantize=lambda rule, parts, x: fault(np.array(way_back(rule, parts, x)))
+        )
+
+    return of
+
+
+def without_tail(y: np.ndarray) -> np.ndarray:
+    """A kernel for whole blocks of 256, or of as much as a row of an ordinary case is long."""
+    y.reshape(-1)[y.size // 256 * 256 :] = 3.25
+    return y
+
+
+def of_one_axis(y: np.ndarray) -> np.ndarray:
+    return y * y.dtype.type(1.5) if y.ndim == 3 else y
+
+
+def without_nan(y: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(y, nan=0.0, posinf=np.inf, neginf=-np.inf)
+
+
+@pytest.mark.sample(quick=6, suite=30)
+@pytest.mark.parametrize("fault", [without_tail, of_one_axis, without_nan])
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_a_decoder_alone_is_driven_where_its_encoder_would_be(rule: Quantizer, fault: Any) -> None:
+    """By the rule's own parts of arrays of many shapes, and of groups with NaN, as far as the rule takes these."""
+    kind: Any = kind_of(rule)
+    asked = Driven(faulty(fault)(rule), frozenset(), np.dtype(rule.kept_in), 0)
+    cases = [s.cases for s in kind.situations(rule, asked)] + [kind.generate(rule, 1, asked.dtype, 0, asked.subject)]
+    given = [np.asarray(arrays["x"]) for each in cases for arrays in each.arrays]
+    if all(np.array_equal(fault(x.copy()), x, equal_nan=True) for x in given):  # it takes whole blocks, or refuses NaN
+        return
+    assert not refgrad.verify(asked.subject, rule, shrink=False, explain=False).conforms
+
+
+@pytest.mark.parametrize(("lowest", "highest"), [(0.0, np.nan), (2.0**-127, np.inf)])
+def test_a_decoder_shows_the_lowest_scale_and_the_one_that_is_nan(lowest: float, highest: float) -> None:
+    """A scale that is shifted into an exponent is 0 where it should be subnormal, and infinite where it should be NaN."""
+
+    def dequantize(rule: Quantizer, parts: Any, x: np.ndarray) -> np.ndarray:
+        scale, ordinary = parts["scale"], (parts["scale"] > 0) & (parts["scale"] < 255)
+        ones = {"scale": np.where(ordinary, scale, np.uint8(127)), "codes": parts["codes"]}
+        y = np.asarray(rule.dequantize(Quantized(ones, x.shape, x.dtype)))
+        powers = np.where(ordinary, 1.0, np.where(scale == 0, lowest, highest)).astype(np.float32)
+        if not x.size:
+            return y
+        blocks = np.repeat(powers.reshape(x.size // x.shape[-1] if x.ndim else 1, -1), 32, axis=-1)
+        with np.errstate(all="ignore"):
+            return (y * blocks[:, : x.shape[-1] if x.ndim else 1].reshape(x.shape)).astype(x.dtype)
+
+    candidate = dataclasses.replace(resolve((None, lambda codes: codes), {}), dequantize=dequantize)
+    verdict = refgrad.verify(candidate, MX(), shrink=False, explain=False)
+    assert verdict.outcome == "does not conform"
+    assert verdict.counts["y"].outside
 
 
 def test_all_codes_of_a_byte_are_there() -> None:

@@ -224,8 +224,8 @@ def of_rule(cls: type[Rule], level: Level) -> tuple[dict[str, Any], dict[str, np
         arrays |= dict(_arrays(number, case))
     arrays, copies = tensors.without_copies(arrays)
     for name, other in copies.items():
-        number, _, own = name.partition("/")
-        cases[int(number)].setdefault("shared", {})[own] = other
+        place, _, own = name.partition("/")
+        cases[int(place)].setdefault("shared", {})[own] = other
     source = f"{cls.citation}"
     document = {
         "schema": records.SCHEMAS[-1],

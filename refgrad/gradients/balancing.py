@@ -15,8 +15,8 @@ OFVL_MS = Citation(
     "Xie et al. 2023",
     "OFVL-MS: Once for Visual Localization across Multiple Indoor Scenes",
     "arXiv:2308.11928",
-    read="study",
-    source="a study of the paper's abstract and of mooncake199809/UFVL-Net b0976db, which has no training step",
+    read="authors' code",
+    source="mooncake199809/UFVL-Net b0976db, by notes on it and on the abstract",
     unreachable="the training code",
 )
 _SAMPLING_FREE = Citation(
@@ -94,8 +94,8 @@ class GuidedLossScaling(Transform):
         _SAMPLING_FREE.authors,
         _SAMPLING_FREE.title,
         _SAMPLING_FREE.where,
-        read="study",
-        source="ChenJoya/sampling-free 5f133dc, guided_loss_scaling; the normalizers by a study of that code",
+        read="authors' code",
+        source="ChenJoya/sampling-free 5f133dc, guided_loss_scaling; the normalizers by notes on that code",
     )
     shapes: ClassVar[Mapping[str, str]] = {
         "classification": "anchor+",
@@ -217,8 +217,8 @@ class MagnitudeInvariantEncoding(Transform):
         "Ortiz, Guttag & Dalca 2023",
         "Magnitude Invariant Parametrizations Improve Hypernetwork Learning",
         "arXiv:2304.07645",
-        read="study",
-        source="a study of the paper and of JJGO/hyperlight a3e2108",
+        read="authors' code",
+        source="JJGO/hyperlight a3e2108, by notes on it and on the publication",
     )
     shapes: ClassVar[Mapping[str, str]] = {"gamma": "hyperparameter+"}
     lengths: ClassVar[Mapping[str, int]] = {"hyperparameter": 5}

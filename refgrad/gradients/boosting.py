@@ -16,8 +16,8 @@ _EMAMI = Citation(
     "Emami & Martinez-Munoz 2019",
     "A Gradient Boosting Approach for Training Convolutional and Deep Neural Networks",
     "arXiv:1909.12098 (sequential training of neural networks with gradient boosting)",
-    read="study",
-    source="a study of GAA-UAM/GBNN b0b4cfa",
+    read="authors' code",
+    source="GAA-UAM/GBNN b0b4cfa, by notes on it",
 )
 
 

@@ -138,6 +138,7 @@ class RankedMask(Transform):
     ] = "mean"
 
     citation = _SHAH
+    default_reasons = {"replaced_by": "the authors' experiments take the mean, and their theory zero"}
     shapes: ClassVar[Mapping[str, str]] = {"x": "example coordinate", "scores": "example coordinate+"}
     lengths: ClassVar[Mapping[str, int]] = {"example": 2, "coordinate": 7}
     unspecified = (

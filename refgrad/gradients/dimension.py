@@ -57,6 +57,9 @@ class LikelihoodDimension(Transform):
         ),
     ] = "harmonic"
 
+    default_reasons = {
+        "over_points": "the mean of inverses is the maximum of the points' joint likelihood, and less biased"
+    }
     citation = Citation(
         "Levina & Bickel 2004",
         "Maximum Likelihood Estimation of Intrinsic Dimension",
@@ -150,8 +153,8 @@ class LabelSharpness(Transform):
         "Konz & Mazurowski 2024",
         "The Effect of Intrinsic Dataset Properties on Generalization",
         "ICLR 2024",
-        read="study",
-        source="a study of mazurowski-lab/intrinsic-properties e4aec43",
+        read="authors' code",
+        source="mazurowski-lab/intrinsic-properties e4aec43, by notes on it",
     )
     shapes: ClassVar[Mapping[str, str]] = {"points": "point feature", "labels": "point below:3"}
     lengths: ClassVar[Mapping[str, int]] = {"point": 6, "feature": 4}

@@ -15,8 +15,8 @@ _KANEDA = Citation(
     "Kaneda et al. 2023",
     "A Deep Conjugate Direction Method for Iteratively Solving Linear Systems",
     "ICML, arXiv:2205.10763",
-    read="study",
-    source="a study of ayano721/2023_DCDM 8cee1c5",
+    read="authors' code",
+    source="ayano721/2023_DCDM 8cee1c5, by notes on it",
 )
 _PROJECTION = Choice(
     classical=by("all coefficients of the direction as it was suggested", "authors: one version"),

@@ -20,8 +20,8 @@ _HOLOMORPHIC = Citation(
     "Laborieux & Zenke 2024",
     "Improving Equilibrium Propagation without Weight Symmetry through Jacobian Homeostasis",
     "ICLR, arXiv:2309.02214",
-    read="study",
-    source="a study of Laborieux-Axel/generalized-holo-ep 30592f5",
+    read="authors' code",
+    source="Laborieux-Axel/generalized-holo-ep 30592f5, by notes on it",
 )
 
 
@@ -36,8 +36,8 @@ class OneSidedNudge(Transform):
         "Scellier & Bengio 2017",
         "Equilibrium Propagation",
         "Frontiers in Computational Neuroscience, arXiv:1602.05179",
-        read="study",
-        source="a study of Laborieux-Axel/generalized-holo-ep 30592f5",
+        read="authors' code",
+        source="Laborieux-Axel/generalized-holo-ep 30592f5, by notes on it",
     )
     shapes: ClassVar[Mapping[str, str]] = {"free": "neuron", "nudged": "neuron"}
     lengths: ClassVar[Mapping[str, int]] = {"neuron": 5}

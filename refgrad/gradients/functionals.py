@@ -50,12 +50,12 @@ class SobolevStep(Transform):
         check_same(arrays[1], "force", arrays[0].shape, "the shape of u")
 
     def apply(self, u: Any, force: Any) -> Any:
-        change = self.gradient_of(u, force)
+        change = self.functional_gradient(u, force)
         if self.gradient == "sobolev":
             change = np.linalg.solve(helmholtz(u.shape[0]), change)
         return u - self.eta * change
 
-    def gradient_of(self, u: Any, force: Any) -> Any:
+    def functional_gradient(self, u: Any, force: Any) -> Any:
         """DE(u) [place]: the gradient of the discrete energy, over h."""
         width = 1.0 / (u.shape[0] + 1)
         padded = np.pad(u, (1, 1))

@@ -15,7 +15,8 @@ _PAUL = Citation(
     "Paul, Ganguli & Dziugaite 2021",
     "Deep Learning on a Data Diet: Finding Important Examples Early in Training",
     "NeurIPS, arXiv:2107.07075",
-    source="independent notes on mansheej/data_diet aee462e",
+    read="authors' code",
+    source="mansheej/data_diet aee462e, by notes on it",
 )
 _ROSENFELD = Citation(
     "Rosenfeld & Risteski 2024",
@@ -27,7 +28,8 @@ _LU = Citation(
     "Lu et al. 2023",
     "PA&DA: Jointly Sampling PAth and DAta for Consistent NAS",
     "CVPR, arXiv:2302.14772",
-    source="independent notes on ShunLu91/PA-DA e65ad62",
+    read="authors' code",
+    source="ShunLu91/PA-DA e65ad62, by notes on it",
 )
 
 

@@ -16,8 +16,8 @@ _VACHER = Citation(
     "Vacher & Mamassian 2024",
     "Perceptual Scales Predicted by Fisher Information Metrics",
     "ICLR, arXiv:2310.11759",
-    read="study",
-    source="a study of JonathanVacher/perceptual_metric d686bdc",
+    read="authors' code",
+    source="JonathanVacher/perceptual_metric d686bdc, by notes on it",
 )
 
 
@@ -86,8 +86,8 @@ class ScaleDifferenceProbability(Transform):
         "Maloney & Yang 2003",
         "Maximum Likelihood Difference Scaling",
         "Journal of Vision 3(8)",
-        read="study",
-        source="a study of JonathanVacher/perceptual_metric d686bdc",
+        read="authors' code",
+        source="JonathanVacher/perceptual_metric d686bdc, by notes on it",
     )
     shapes: ClassVar[Mapping[str, str]] = {
         "scale": "stimulus",

@@ -17,8 +17,8 @@ _SUKTHANKER = Citation(
     "Sukthanker et al. 2023",
     "Weight-Entanglement Meets Gradient-Based Neural Architecture Search",
     "arXiv:2312.10440",
-    read="study",
-    source="a study of automl/TangleNAS 20aa4b1",
+    read="authors' code",
+    source="automl/TangleNAS 20aa4b1, by notes on it",
 )
 
 

@@ -16,8 +16,8 @@ _LI = Citation(
     "Li et al. 2018",
     "Measuring the Intrinsic Dimension of Objective Landscapes",
     "ICLR, arXiv:1804.08838",
-    read="study",
-    source="a study of uber-research/intrinsic-dimension 9754ebe",
+    read="authors' code",
+    source="uber-research/intrinsic-dimension 9754ebe, by notes on it",
 )
 
 
@@ -32,7 +32,6 @@ class _Basis(Transform):
         ),
     ] = "unit"
 
-    citation = _LI
     lengths: ClassVar[Mapping[str, int]] = {"subspace": 3, "parameter": 5}
     unspecified = "a basis vector that is zero, as a sparse one may be: 0 here"
 
@@ -51,6 +50,7 @@ class SubspaceParameters(_Basis):
     Source: Li et al. 2018, arXiv:1804.08838.
     """
 
+    citation = _LI
     shapes: ClassVar[Mapping[str, str]] = {"theta0": "parameter", "basis": "subspace parameter", "phi": "subspace"}
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -69,6 +69,7 @@ class SubspaceGradient(_Basis):
     ``basis`` [subspace, parameter], ``gradient`` [parameter]. Gives [subspace]. Source: Li et al. 2018, arXiv:1804.08838.
     """
 
+    citation = _LI
     shapes: ClassVar[Mapping[str, str]] = {"basis": "subspace parameter", "gradient": "parameter"}
 
     def check(self, *arrays: np.ndarray) -> None:

@@ -94,10 +94,15 @@ class _Entropic(Transform):
     def check(self, *arrays: np.ndarray) -> None:
         check_samples(*arrays)
 
+    def scale(self, cost: Any) -> Any:
+        """What epsilon is a multiple of."""
+        if self.relative == "absolute":
+            return 1.0
+        return np.std(cost) if self.relative == "deviation" else np.mean(cost)
+
     def potentials(self, cost: Any) -> tuple[Any, Any, Any]:
         """f [n] and g [m] after the iterations, from zeros, and epsilon; weights are 1 / n and 1 / m."""
-        scale = {"absolute": lambda _: 1.0, "deviation": np.std, "mean": np.mean}[self.relative](cost)
-        epsilon = self.epsilon * scale
+        epsilon = self.epsilon * self.scale(cost)
         log_a, log_b = -math.log(cost.shape[0]), -math.log(cost.shape[1])
         f, g = np.zeros_like(cost[:, 0]), np.zeros_like(cost[0])
         for _ in range(self.iterations):

@@ -20,7 +20,8 @@ _BROPHY = Citation(
     "Brophy, Hammoudeh & Lowd 2023",
     "Adapting and Evaluating Influence-Estimation Methods for Gradient-Boosted Decision Trees",
     "JMLR, arXiv:2205.00359",
-    source="independent notes on jjbrophy47/tree_influence a325794; the derivative is derived",
+    read="authors' code",
+    source="jjbrophy47/tree_influence a325794, by notes on it; the derivative is derived",
 )
 _SHARCHILEV = Citation(
     "Sharchilev, Ustinovskiy, Serdyukov & de Rijke 2018",
@@ -102,7 +103,7 @@ class LeafInfluence(_OfTrees):
         str,
         Choice(
             all="every example's prediction moves with its leaves",
-            single=by("the example's own prediction alone moves", "authors: an option"),
+            single=by("the example's own prediction alone moves", "tree_influence: an option"),
         ),
     ] = "all"
     citation = _SHARCHILEV

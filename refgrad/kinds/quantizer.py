@@ -92,9 +92,11 @@ class QuantizerKind(Stateless):
         if subject is None or subject.quantize is not None:
             return generate(rule, dtype, seed)
         cases, own = every_code(rule, dtype, seed), of_own_parts(rule, generate(rule, dtype, seed))
-        if cases is None and own is None:
-            raise ArgumentError(f"{rule} gives no parts of generated arrays; legal: inputs with x and the parts")
-        return cases.with_more(own) if cases is not None else own
+        if cases is None:
+            if own is None:
+                raise ArgumentError(f"{rule} gives no parts of generated arrays; legal: inputs with x and the parts")
+            return own
+        return cases.with_more(own)
 
     def promised(self, subject: Any) -> tuple[str, ...]:
         """NaN and infinities, of who quantizes."""

@@ -95,7 +95,7 @@ class GuidedLossScaling(Transform):
         _SAMPLING_FREE.title,
         _SAMPLING_FREE.where,
         read="authors' code",
-        source="ChenJoya/sampling-free 5f133dc, guided_loss_scaling; the normalizers by notes on that code",
+        source="ChenJoya/sampling-free 5f133dc, guided_loss_scaling, and the normalizers by notes on that code",
     )
     shapes: ClassVar[Mapping[str, str]] = {
         "classification": "anchor+",

@@ -21,7 +21,7 @@ _BROPHY = Citation(
     "Adapting and Evaluating Influence-Estimation Methods for Gradient-Boosted Decision Trees",
     "JMLR, arXiv:2205.00359",
     read="authors' code",
-    source="jjbrophy47/tree_influence a325794, by notes on it; the derivative is derived",
+    source="jjbrophy47/tree_influence a325794, by notes on it, and a derivation",
 )
 _SHARCHILEV = Citation(
     "Sharchilev, Ustinovskiy, Serdyukov & de Rijke 2018",

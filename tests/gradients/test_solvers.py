@@ -438,7 +438,7 @@ def test_the_energy_falls_to_a_stationary_point() -> None:
         u = rule(u, force)
         energies.append(rule.energy(u, force))
     assert np.all(np.diff(energies) <= 1e-14)
-    near(rule.gradient_of(u, force), np.zeros(7), 1e-9)
+    near(rule.functional_gradient(u, force), np.zeros(7), 1e-9)
     with pytest.raises(ArgumentError, match="from 1"):
         helmholtz(0)
 

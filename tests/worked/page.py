@@ -29,7 +29,10 @@ def text() -> str:
         parts.append(f"# {kind}\n")
         parts += [section(e) for e in ordered if e.rule.kind == kind]
     parts.append("# Without an example\n")
-    parts += [f"* `{name}`: {reason}" for name, reason in sorted(WITHOUT.items())]
+    reasons: dict[str, list[str]] = {}
+    for name, reason in sorted(WITHOUT.items()):
+        reasons.setdefault(reason, []).append(f"`{name}`")
+    parts += [f"* {', '.join(names)}: {reason}" for reason, names in reasons.items()]
     return "\n".join(parts) + "\n"
 
 

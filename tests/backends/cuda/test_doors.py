@@ -15,6 +15,7 @@ from refgrad.backends.cuda import doors
 from refgrad.errors import ArgumentError, OnHostWarning
 from refgrad.estimators import LSQ
 from refgrad.optimizers import SGD, Muon
+from refgrad.optimizers.transform import Transform
 from refgrad.quantizers import Affine
 from refgrad.quantizers.base import Quantized
 from refgrad.quantizers.elements import ElementQuantizer
@@ -74,8 +75,10 @@ class Handed:
 
 def on_the_host() -> set[tuple[str, str]]:
     """What the page says of rules and methods that run on the host."""
-    rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \| ", PAGE.read_text(), re.MULTILINE)
-    return {(name, method) for name, methods in rows for method in re.findall(r"`(\w+)`", methods)}
+    rows = re.findall(r"^\| [^`|]*`(\w+)` \| ([^|]*) \| ", PAGE.read_text(), re.MULTILINE)
+    told = [(name, method) for name, methods in rows for method in re.findall(r"`(\w+)`", methods)]
+    every = {"Transform": rules(Transform)}
+    return {(one, method) for name, method in told for one in every.get(name, (name,))}
 
 
 @needs_compiler

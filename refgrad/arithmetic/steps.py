@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -196,6 +197,10 @@ SCALE_RULES = Choice(
 )
 
 
+#: of a number the part by which it may be another once it is rounded to float64, and more
+FAR_FROM = 2.0**-50
+
+
 @dataclass(frozen=True)
 class Nearest:
     """The nearest of ascending float32 values, by a rule for ties. NaN becomes the value nearest to zero."""
@@ -216,6 +221,11 @@ class Nearest:
         """The place of the value nearest to zero."""
         return int(np.argmin(np.abs(self.values)))
 
+    @cached_property
+    def middles(self) -> tuple[float, ...]:
+        """Halfway between each two neighbours, exactly: float64 has the halves of sums of float32 values of like size."""
+        return tuple((a + b) / 2 for a, b in pairwise(self.values))
+
     def thresholds(self, dtype: Any) -> np.ndarray:
         """For each two neighbours the largest number of a dtype that does not go to the upper one; read-only."""
         return _thresholds(self, np.dtype(dtype))
@@ -230,6 +240,11 @@ class Nearest:
         """Of one number, in exact arithmetic: by its distances from the two values around it."""
         if self.ties in ROUNDED_MIDPOINTS:
             raise bad_argument("ties", self.ties, "a rule with exact midpoints")
+        near = float(x)
+        place = bisect_left(self.middles, near)
+        around = self.middles[max(place - 1, 0) : place + 1]
+        if all(abs(near - middle) > abs(near) * FAR_FROM for middle in around):  # as nearly all are
+            return Fraction(self.values[place])
         upper = bisect_right(self.values, x)  # Python compares floats with fractions exactly
         if upper in (0, len(self.values)):
             return Fraction(self.values[max(upper - 1, 0)])

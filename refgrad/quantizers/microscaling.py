@@ -136,7 +136,8 @@ class NVFP4(RowQuantizer):
     t = amax / (448 * 6) of the tensor; s = E4M3(clip((amax / 6) / t, 2**-6, 448)) of a block; elements are x * ((1 / t) / s)
     rounded to E2M1, ties to even, saturating at 6. Parts: ``tensor_scale`` (absent with one level, where t is 1), ``scale``
     (E4M3 codes, uint8) and ``codes``, one an element, uint8. A tensor of zeros has tensor scale 1 and scales 2**-6. NaN
-    or an infinity in a tensor of two levels makes all of it NaN; with one level, its block.
+    or an infinity in a tensor of two levels makes all of it NaN; with one level NaN its block, and an infinity saturates as
+    large numbers do.
     Source: NVIDIA, "Introducing NVFP4", 2025; the arithmetic is that of torchao's nvfp4_quantize.
     """
 

@@ -104,7 +104,7 @@ def test_infinities_are_driven_past_decisions_but_not_through_matrices_nor_where
         *((rule, "infinity", "infinities") for rule in (SGD(lr=0.1), AdamW(), Lion(), Rprop())),
         (MX(), "NaN", "NaN"),
         (MX(format="int8"), "infinity", "infinities"),
-        (NVFP4(levels="one"), "infinity", "infinities"),
+        (NVFP4(), "infinity", "infinities"),
         (Blockwise(), "NaN", "NaN"),
         (NF4(), "infinity", "infinities"),
         (EDE(), "NaN", "NaN"),

@@ -285,7 +285,12 @@ def searched(found: list[Trial], seconds: float = math.inf) -> list[Trial]:
         for trial in ranked[: NAMED if ranked[0].claim.kind.stepped else None]:
             trial.search.named()
         ranked = _ranked([_on_its_own(trial) for trial in _ranked(ranked)[: 2 * DEEP]])
-        stages: tuple[Callable[[Search], None], ...] = (Search.variants, Search.own_values, Search.weak_values)
+        stages: tuple[Callable[[Search], None], ...] = (
+            Search.variants,
+            Search.numbers,
+            Search.own_values,
+            Search.weak_values,
+        )
         for stage in stages:
             if not ranked[0].search.exact:
                 for trial in ranked[: 2 * DEEP]:

@@ -10,7 +10,7 @@ import numpy as np
 from refgrad.axes import axes_shape
 from refgrad.estimators.base import Estimator
 from refgrad.optimizers.base import Optimizer
-from refgrad.optimizers.transform import Transform
+from refgrad.optimizers.transform import Transform, axes_named, below, length_of
 from refgrad.quantizers.base import Quantized, Quantizer
 from refgrad.quantizers.eight_bit import EightBit
 from refgrad.rule import Rule
@@ -101,8 +101,25 @@ def _mask_update(rule: MaskUpdate, random: np.random.Generator) -> Any:
 
 
 def _transform(rule: Transform, random: np.random.Generator) -> Any:
-    shapes = [tuple(rule.lengths[n] for n in axes.replace("+", "").split()) for axes in rule.shapes.values()]
-    return rule(*(abs(_normal(random, shape)) for shape in shapes))
+    return rule(*transform_arrays(rule, random, lambda shape: abs(_normal(random, shape))))
+
+
+def transform_arrays(
+    rule: Transform, random: np.random.Generator, floats: Callable[[tuple[int, ...]], np.ndarray], times: int = 1
+) -> list[np.ndarray]:
+    """Arrays that a transform takes, with axes of its own lengths.
+
+    Args:
+        rule: the transform.
+        random: where labels are drawn from.
+        floats: an array of floats of a shape.
+        times: how many times as long each axis is that has no length of its own.
+    """
+    lengths, arrays = {axis: times * n for axis, n in rule.lengths.items()}, []
+    for axes in rule.shapes.values():
+        shape, most = tuple(length_of(axis, lengths) for axis in axes_named(axes)), below(axes)
+        arrays.append(random.integers(0, length_of(most, lengths), shape) if most else floats(shape))
+    return arrays
 
 
 def _scaling(rule: Any, random: np.random.Generator) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from refgrad.axes import axes_shape
+from refgrad.optimizers.transform import axes_named, below, length_of
 from tests.bits.inputs import SHAPES, Source, midpoints
 
 STEPS = 7
@@ -182,7 +184,10 @@ def transform(rule: Any, dtype: Any, backend: str) -> Results:
     for draw in (source.signed, source.signed, source.grid, source.wide):
         arrays = []
         for axes in rule.shapes.values():
-            shape = tuple(rule.lengths[axis] for axis in axes.replace("+", "").split())
+            shape, most = tuple(length_of(axis, rule.lengths) for axis in axes_named(axes)), below(axes)
+            if most:
+                arrays.append(np.arange(math.prod(shape)).reshape(shape) % length_of(most, rule.lengths))
+                continue
             array = draw(shape, dtype)
             arrays.append(np.abs(array) if axes.endswith("+") else array)
         yield tried(lambda arrays=arrays: rule(*arrays))

@@ -13,6 +13,7 @@ from refgrad import optimizers as o
 from refgrad.errors import ArgumentError
 from refgrad.optimizers.transform import Transform
 from refgrad.rule import rules
+from tests.used import transform_arrays
 
 RANDOM = np.random.default_rng(14)
 
@@ -96,9 +97,9 @@ def test_strides_do_not_matter(name: str) -> None:
 def test_the_order_in_memory_changes_no_bit(name: str) -> None:
     """NumPy adds in the order in which numbers lie in memory; the axes are long enough for that to show."""
     rule, random = rules(Transform)[name](), np.random.default_rng(3)
-    shapes = [[7 * rule.lengths[axis] for axis in axes.strip("+").split()] for axes in rule.shapes.values()]
     for dtype in (np.float32, np.float64):
-        arrays = [np.abs(np.asarray(random.standard_normal(shape), dtype)) for shape in shapes]
+        floats = lambda shape, dtype=dtype: np.abs(np.asarray(random.standard_normal(shape), dtype))  # noqa: E731
+        arrays = transform_arrays(rule, random, floats, times=7)
         try:
             expected = leaves(rule(*arrays))
         except ArgumentError:  # of lengths that go together otherwise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from refgrad.optimizers import GhostBatchNorm, NormTest, TrActLinear, WinsorizedMean
-from refgrad.optimizers.transform import Transform
+from refgrad.optimizers.transform import Transform, axes_named, length_of
 from refgrad.oracle.acceptance.bodies import defined, judge_body, named, opened
 from refgrad.oracle.acceptance.judge import OUTSIDE
 from refgrad.oracle.acceptance.policy import Policy
@@ -15,7 +15,7 @@ POLICY = Policy()
 
 def with_nan(rule: Transform) -> dict[str, np.ndarray]:
     random = np.random.default_rng(0)
-    lengths = {name: [rule.lengths[axis] for axis in axes.strip("+").split()] for name, axes in rule.shapes.items()}
+    lengths = {name: [length_of(axis, rule.lengths) for axis in axes_named(axes)] for name, axes in rule.shapes.items()}
     arrays = {n: np.asarray(np.abs(random.standard_normal(shape)), "f4") for n, shape in lengths.items()}
     arrays[rule.primary].flat[2] = np.nan
     return arrays

@@ -159,6 +159,7 @@ class MultiKrum(Krum):
             sum=by("their sum", "byzantine-robust-optimizer"),
         ),
     ] = "mean"
+    citation = _BLANCHARD
     unspecified = "ties: the earlier row; a row with NaN: as far from all as can be"
 
     def fewest(self) -> int:

@@ -260,10 +260,10 @@ def test_the_command_line_and_the_plugin_take_it(
     assert "row row" in run.output
     monkeypatch.chdir(pytester.path)
     pytester.makepyfile(
-        "import pytest\nimport refgrad\nfrom tests.test_opaque_functions import *\n\n"
+        "import pytest\nimport refgrad\nfrom tests.test_opaque_functions import scanned, smoothed\n\n"
         "@pytest.mark.refgrad(smoothed())\ndef test_it():\n    return scanned\n"
     )
-    pytester.runpytest_inprocess("-q", "-k", "test_it", "-p", "no:cacheprovider").assert_outcomes(passed=1)
+    pytester.runpytest_inprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize(

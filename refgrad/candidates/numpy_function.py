@@ -126,8 +126,8 @@ def bind(
     told = _by_word(rule.told())
     packs = {pack: tuple(told[f] for f in fields if f in told) for pack, fields in PACKED.items() if pack in free}
     constants: dict[str, Any] = {**options, **{pack: values for pack, values in packs.items() if values}}
-    # an argument that is a hyperparameter's own name stands for no other: alpha of a wrapper is not the decay of a rule inside
-    for word, value in sorted(told.items(), key=lambda item: item[0] not in free):
+    # ways that are told by words come last: neither a wrapper's alpha nor RMSprop's, which is its decay, is how weights decay
+    for word, value in sorted(told.items(), key=lambda item: isinstance(item[1], str)):
         argument = known_as(word, HYPERPARAMETERS, free)
         if argument is not None and argument not in slots and argument not in constants:
             constants[argument] = value

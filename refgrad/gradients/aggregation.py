@@ -203,9 +203,7 @@ class GradientElimination(Aggregation):
     Ties go to the earlier row. Source: Gupta, Liu & Vaidya 2021, arXiv:2008.04699.
     """
 
-    result: Annotated[str, Choice(sum=by("their sum", "published"), mean=by("their mean", "byzfl: CGE averages"))] = (
-        "sum"
-    )
+    result: Annotated[str, Choice(sum=by("their sum", "published"), mean="their mean")] = "sum"
     citation = Citation(
         "Gupta, Liu & Vaidya 2021",
         "Byzantine Fault-Tolerant Distributed Machine Learning using D-SGD and Norm-Based Comparative Gradient Elimination",

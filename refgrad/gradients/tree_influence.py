@@ -175,7 +175,7 @@ class RepresenterWeights(Solved):
     citation = _BROPHY
     shapes: ClassVar[Mapping[str, str]] = {"features": "n p", "target": "n below:2"}
     lengths: ClassVar[Mapping[str, int]] = {"n": 6, "p": 3}
-    longest: ClassVar[Mapping[str, int]] = {"n": 65, "p": 129}
+    longest: ClassVar[Mapping[str, int]] = {"n": 33, "p": 33}
     unspecified = "how the head is trained: any way; with no bias"
 
     def check(self, *arrays: np.ndarray) -> None:

@@ -193,7 +193,7 @@ class Bulyan(Aggregation):
         for _ in range(len(gradients) - 2 * self.faults):
             among = squares[left][:, left]
             scores = _scores(among, max(len(left) - self.faults - 2, 1), "squares")
-            taken.append(left.pop(int(np.argsort(scores, kind="stable")[0])))
+            taken.append(left.pop(int(np.argmin(scores))))
         return _around_median(gradients[np.sort(taken)], len(taken) - 2 * self.faults)
 
 

@@ -159,6 +159,7 @@ class LabelSharpness(Transform):
     )
     shapes: ClassVar[Mapping[str, str]] = {"points": "point feature", "labels": "point below:3"}
     lengths: ClassVar[Mapping[str, int]] = {"point": 6, "feature": 4}
+    longest: ClassVar[Mapping[str, int]] = {"point": 65}
     unspecified = "which pairs: all here; the released code draws some"
 
     def check(self, *arrays: np.ndarray) -> None:

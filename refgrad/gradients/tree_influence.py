@@ -195,7 +195,7 @@ class RepresenterWeights(Solved):
             while size > 1e-12 and not self._objective(x, target, weights - size * step) <= now:
                 size /= 2
             weights = weights - size * step
-            if np.linalg.norm(step) <= 1e-14 * (1 + np.linalg.norm(weights)):
+            if size <= 1e-12 or np.linalg.norm(step) <= 1e-14 * (1 + np.linalg.norm(weights)):
                 break
         return (target - _sigmoid(x @ weights)) / (2 * self.l2 * n)
 

@@ -389,7 +389,7 @@ def _runs(rule: Transform, mutation: BodyMutation, arrays: Arrays) -> bool:
 def _too_long(rule: Transform) -> str:
     """The lengths that a rule of refgrad's is not tried with; empty of a rule without a bound."""
     found = ", ".join(f"{axis} longer than {most}" for axis, most in rule.longest.items())
-    return f"{found} (what is computed grows too fast)" if found else ""
+    return f"{found} (what it costs, or what may be off, grows too fast)" if found else ""
 
 
 def _shorter(rule: Transform, arrays: Arrays) -> Iterator[dict[str, np.ndarray]]:

@@ -382,6 +382,20 @@ def _argsort(x: Any, kind: Any) -> np.ndarray:
     return np.argsort(keys, kind=kind)
 
 
+def _argmin(x: Any) -> int:
+    """The place of the least number; where bounds overlap, each that may be the least is chosen in one way, and no way twice."""
+    x.explorer.look(x.known)
+    value, reach = x.known.value, np.where(np.isfinite(x.known.value), x.known.bound(), 0.0)
+    first, exact = int(np.argmin(value)), reach == 0.0
+    may = value - reach <= np.min(value + reach)
+    # of numbers that are known exactly the first alone: the others are no less
+    known = np.flatnonzero(may & exact)
+    may[known[value[known] > value[known].min(initial=np.inf)]] = False
+    may[np.flatnonzero(may & exact)[1:]] = False
+    *others, last = np.flatnonzero(may).tolist() or [first]
+    return next((place for place in others if x.explorer.choose()), last)
+
+
 def _sorted(x: Any, axis: int = -1) -> Ranged:
     x.explorer.look(x.known)
     return x.of(array_error.ordered(_whole(x), axis % x.ndim))
@@ -486,6 +500,7 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.var: _variance,
     np.percentile: _percentile,
     np.argsort: _argsort,
+    np.argmin: _argmin,
     np.sort: _sorted,
     np.cumsum: _cumulated,
     np.einsum: _einsum,

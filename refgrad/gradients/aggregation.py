@@ -194,7 +194,7 @@ class Bulyan(Aggregation):
         for _ in range(len(gradients) - 2 * self.faults):
             among = squares[left][:, left]
             scores = _scores(among, max(len(left) - self.faults - 2, 1), "squares")
-            taken.append(left.pop(int(np.argsort(scores, kind="stable")[0])))
+            taken.append(left.pop(int(np.argmin(scores))))
         return _around_median(gradients[np.sort(taken)], len(taken) - 2 * self.faults)
 
 
@@ -204,9 +204,7 @@ class GradientElimination(Aggregation):
     Ties go to the earlier row. Source: Gupta, Liu & Vaidya 2021, arXiv:2008.04699.
     """
 
-    result: Annotated[str, Choice(sum=by("their sum", "published"), mean=by("their mean", "byzfl: CGE averages"))] = (
-        "sum"
-    )
+    result: Annotated[str, Choice(sum=by("their sum", "published"), mean="their mean")] = "sum"
     citation = Citation(
         "Gupta, Liu & Vaidya 2021",
         "Byzantine Fault-Tolerant Distributed Machine Learning using D-SGD and Norm-Based Comparative Gradient Elimination",

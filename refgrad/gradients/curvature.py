@@ -193,6 +193,7 @@ class DampedDirection(Transform):
     )
     shapes: ClassVar[Mapping[str, str]] = {"factors": "n d", "g": "d"}
     lengths: ClassVar[Mapping[str, int]] = {"n": 5, "d": 3}
+    longest: ClassVar[Mapping[str, int]] = {"d": 33}  # of larger systems nothing is known for certain
     unspecified = (
         "how damping changes from step to step: the caller's to do; a parameter whose column is zero: one stands on the "
         "diagonal, as in MINPACK, where it would be singular"

@@ -69,6 +69,7 @@ class LikelihoodDimension(Transform):
     )
     shapes: ClassVar[Mapping[str, str]] = {"points": "point feature"}
     lengths: ClassVar[Mapping[str, int]] = {"point": 6, "feature": 4}
+    longest: ClassVar[Mapping[str, int]] = {"point": 33}
     unspecified = (
         "points that are the same: their distance is 0 as any other's, so that their own dimension is 0, or NaN"
     )
@@ -158,6 +159,7 @@ class LabelSharpness(Transform):
     )
     shapes: ClassVar[Mapping[str, str]] = {"points": "point feature", "labels": "point below:3"}
     lengths: ClassVar[Mapping[str, int]] = {"point": 6, "feature": 4}
+    longest: ClassVar[Mapping[str, int]] = {"point": 65}
     unspecified = "which pairs: all here; the released code draws some"
 
     def check(self, *arrays: np.ndarray) -> None:

@@ -108,6 +108,7 @@ class GradCAMPlusPlus(Transform):
     )
     shapes: ClassVar[Mapping[str, str]] = _MAP
     lengths: ClassVar[Mapping[str, int]] = _LENGTHS
+    magnitudes: ClassVar[frozenset[str]] = frozenset({"activations"})
     unspecified = (
         "the factor e^S of the gradient, common to all channels: left out, as a normalized map loses it; a denominator of "
         "zero: a is 0 here, and g^2 in the authors' code; near zero a is as large as may be, and nothing is decided"
@@ -258,6 +259,7 @@ class SmoothGradCAMPlusPlus(Transform):
         "gradients": "sample channel height width",
     }
     lengths: ClassVar[Mapping[str, int]] = {"sample": 2, **_LENGTHS}
+    magnitudes: ClassVar[frozenset[str]] = frozenset({"activations"})
     unspecified = "the noise: handed in by its gradients; a mean of the samples' normalized maps is another method"
 
     def check(self, *arrays: np.ndarray) -> None:

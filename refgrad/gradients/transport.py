@@ -90,6 +90,7 @@ class _Entropic(Transform):
 
     shapes: ClassVar[Mapping[str, str]] = {"x": "n feature", "y": "m feature"}
     lengths: ClassVar[Mapping[str, int]] = {"n": 4, "m": 3, "feature": 2}
+    longest: ClassVar[Mapping[str, int]] = {"n": 33, "m": 33, "feature": 129}
 
     def check(self, *arrays: np.ndarray) -> None:
         check_samples(*arrays)
@@ -150,6 +151,7 @@ class MongeGap(_Entropic):
     )
     shapes: ClassVar[Mapping[str, str]] = {"x": "n feature", "y": "n feature"}
     lengths: ClassVar[Mapping[str, int]] = {"n": 4, "feature": 2}
+    longest: ClassVar[Mapping[str, int]] = {"n": 33, "feature": 129}
     unspecified = "how many iterations; costs of no spread where epsilon is relative: 0 / 0"
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -287,6 +289,7 @@ class EntropicPlan(Solved):
     citation = SinkhornPotentials.citation
     shapes: ClassVar[Mapping[str, str]] = _Entropic.shapes
     lengths: ClassVar[Mapping[str, int]] = _Entropic.lengths
+    longest: ClassVar[Mapping[str, int]] = _Entropic.longest
     unspecified = "costs of no mean: NaN; which iteration leads there, and when it ends"
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -337,6 +340,7 @@ class OptimalPlan(Solved):
     )
     shapes: ClassVar[Mapping[str, str]] = MongeGap.shapes
     lengths: ClassVar[Mapping[str, int]] = MongeGap.lengths
+    longest: ClassVar[Mapping[str, int]] = MongeGap.longest
     unspecified = "which plan, where several are cheapest: any of them"
 
     def check(self, *arrays: np.ndarray) -> None:

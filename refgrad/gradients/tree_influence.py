@@ -175,7 +175,7 @@ class RepresenterWeights(Solved):
     citation = _BROPHY
     shapes: ClassVar[Mapping[str, str]] = {"features": "n p", "target": "n below:2"}
     lengths: ClassVar[Mapping[str, int]] = {"n": 6, "p": 3}
-    longest: ClassVar[Mapping[str, int]] = {"n": 65, "p": 129}
+    longest: ClassVar[Mapping[str, int]] = {"n": 33, "p": 33}
     unspecified = "how the head is trained: any way; with no bias"
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -195,7 +195,7 @@ class RepresenterWeights(Solved):
             while size > 1e-12 and not self._objective(x, target, weights - size * step) <= now:
                 size /= 2
             weights = weights - size * step
-            if np.linalg.norm(step) <= 1e-14 * (1 + np.linalg.norm(weights)):
+            if size <= 1e-12 or np.linalg.norm(step) <= 1e-14 * (1 + np.linalg.norm(weights)):
                 break
         return (target - _sigmoid(x @ weights)) / (2 * self.l2 * n)
 

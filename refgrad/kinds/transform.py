@@ -106,7 +106,7 @@ class TransformKind(Stateless):
         left_out: list[str] = []
         sizes(rule, asked.dtype, asked.seed, left_out)
         for usual in super().situations(rule, asked):
-            said = f"{'; '.join(left_out)} (the formula itself gives NaN there)" if left_out else ""
+            said = f"{'; '.join(left_out)} (the formula itself gives NaN there)" if left_out else _too_long(rule)
             yield replace(usual, left_out=said) if usual.name == SHAPES else usual
         if isinstance(rule, Solved):  # no condition is said to hold of what is no number
             return
@@ -384,6 +384,12 @@ def _runs(rule: Transform, mutation: BodyMutation, arrays: Arrays) -> bool:
         return False
     own = named(rule(*arrays.values()))
     return {n: np.shape(r) for n, r in found.items()} == {n: np.shape(r) for n, r in own.items()}
+
+
+def _too_long(rule: Transform) -> str:
+    """The lengths that a rule of refgrad's is not tried with; empty of a rule without a bound."""
+    found = ", ".join(f"{axis} longer than {most}" for axis, most in rule.longest.items())
+    return f"{found} (what it costs, or what may be off, grows too fast)" if found else ""
 
 
 def _shorter(rule: Transform, arrays: Arrays) -> Iterator[dict[str, np.ndarray]]:

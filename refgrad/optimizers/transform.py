@@ -42,6 +42,8 @@ class Transform(Rule):
     lengths: ClassVar[Mapping[str, int]] = {"n": 6, "d": 5}
     #: how long axes are at most with which it is tried, of those with whose square or more what is computed grows
     longest: ClassVar[Mapping[str, int]] = {}
+    #: arrays that take any sign and in practice have none, such as what a rectifier gives: of both kinds is every second case
+    magnitudes: ClassVar[frozenset[str]] = frozenset()
     #: the way in which it is judged, where that is not the one of its kind (`refgrad.kinds.table.VARIANTS`)
     variant: ClassVar[str] = ""
     #: whether the rule is about NaN and infinities, so that it is tried with some

@@ -110,6 +110,8 @@ class RunArray(Shaped):
             return RunArray(function(self.values, args[1]), self.run)
         if function is np.argsort:  # an order is no array of the run
             return self.run.do("argsort", *args, **kwargs).values
+        if function is np.argmin:
+            return int(np.argmin(self.values))
         if function is np.einsum:
             return self.run.do("einsum", *args[1:], spec=checked_spec(args[0], args[1:]))
         open_clip = function is np.clip and (kwargs or len(args) < 3 or any(a is None for a in args))

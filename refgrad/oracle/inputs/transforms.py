@@ -59,7 +59,8 @@ def generate(
                 arrays[array] = _labels(random, length_of(most, known_lengths), shape)
                 continue
             values = known[name](random, shape, facts)
-            values = np.abs(values) if axes.endswith("+") else values
+            without_sign = array in rule.magnitudes and (case + case // len(known)) % 2 == 0
+            values = np.abs(values) if axes.endswith("+") or without_sign else values
             if rule.about_nan:
                 values = np.where(random.random(shape) < 0.1, random.choice([np.nan, np.inf, -np.inf], shape), values)
             clipped = np.where(np.isinf(values), values, np.clip(values, -facts.largest, facts.largest))

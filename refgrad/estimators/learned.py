@@ -17,7 +17,7 @@ from refgrad.arithmetic.primitives import length, tree_sum
 from refgrad.axes import TENSOR
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.estimators.policies import Ties, passes, rounded
-from refgrad.rule import Choice, Citation, Code, Count, Positive, PositiveCode, Range, Whole, by
+from refgrad.rule import Choice, Citation, Code, Count, PositiveCode, Range, Whole, by
 
 Granularity = Annotated[str, Choice(tensor="one number for the whole tensor", row="one number a channel, x[i, ...]")]
 POSITIVE = Range(0.0)

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.arithmetic.primitives import length, tree_sum
-from refgrad.errors import bad_argument
 from refgrad.optimizers.limits import Limit
 from refgrad.optimizers.trust_ratio import norm
 from refgrad.optimizers.wrapper import Wrapper

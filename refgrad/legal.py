@@ -19,31 +19,36 @@ NO_NUMBERS = (bool, str, bytes, bytearray, np.bool_, np.datetime64, np.timedelta
 
 @dataclass(frozen=True)
 class Range:
-    """An interval of legal numbers, either end open or closed.
+    """An interval of legal numbers, either end open or closed; of whole numbers alone where nothing else has a meaning.
 
     Args:
         low: the lower end.
         high: the upper end.
         open_low: whether the lower end itself is illegal.
         open_high: whether the upper end itself is illegal.
+        whole: whether only whole numbers are legal: codes and steps, which enter the rule's arithmetic as numbers do.
 
     >>> decay = Range(0.0, 1.0, open_low=False)
     >>> 0.0 in decay, 1.0 in decay, str(decay)
     (True, False, '[0, 1)')
+    >>> 2.5 in Range(whole=True), str(Range(1.0, open_low=False, whole=True))
+    (False, '[1, inf), whole')
     """
 
     low: float = -math.inf
     high: float = math.inf
     open_low: bool = True
     open_high: bool = True
+    whole: bool = False
 
     def __contains__(self, value: float) -> bool:
         above = value > self.low if self.open_low else value >= self.low
         below = value < self.high if self.open_high else value <= self.high
-        return above and below
+        return above and below and (not self.whole or float(value).is_integer())
 
     def __str__(self) -> str:
-        return f"{'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}"
+        interval = f"{'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}"
+        return f"{interval}, whole" if self.whole else interval
 
     def check(self, name: str, value: object) -> float:
         """A value as a float.
@@ -205,6 +210,11 @@ NonNegative = Annotated[float, Range(0.0, open_low=False)]
 Decay = Annotated[float, Range(0.0, 1.0, open_low=False)]
 Fraction = Annotated[float, Range(0.0, 1.0, open_low=False, open_high=False)]
 Real = Annotated[float, Range()]
+#: codes of a quantizer, and numbers of steps or elements: whole numbers, with which the rule computes as with others
+Code = Annotated[float, Range(whole=True)]
+PositiveCode = Annotated[float, Range(0.0, whole=True)]
+Count = Annotated[float, Range(0.0, open_low=False, whole=True)]
+PositiveCount = Annotated[float, Range(1.0, open_low=False, whole=True)]
 
 ScalarPrecision = Annotated[
     str,

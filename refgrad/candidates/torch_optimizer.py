@@ -66,8 +66,13 @@ class TorchOptimizer:
         return self._run(rule, tensors, tensors)
 
     def start_groups(self, rules: Sequence[Optimizer], params: Sequence[np.ndarray]) -> TorchRun:
-        """The same with a group of parameters for each rule that differs; the first group has the optimizer's defaults."""
+        """The same with a group of parameters for each rule that differs; the first group has the optimizer's defaults.
+
+        Where none differs each parameter is a group of its own.
+        """
         tensors, first = _tensors(params), rules[0]
+        if all(rule == first for rule in rules):
+            return self._run(first, tensors, [{"params": [tensor]} for tensor in tensors])
         groups: list[dict[str, Any]] = [{"params": [t for t, r in zip(tensors, rules, strict=True) if r == first]}]
         known = self.tells(first).keywords
         for rule in dict.fromkeys(r for r in rules if r != first):

@@ -17,10 +17,9 @@ from refgrad.arithmetic.primitives import length, tree_sum
 from refgrad.axes import TENSOR
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.estimators.policies import Ties, passes, rounded
-from refgrad.rule import Choice, Citation, Positive, Range, Whole, by
+from refgrad.rule import Choice, Citation, Code, Count, PositiveCode, Range, Whole, by
 
 Granularity = Annotated[str, Choice(tensor="one number for the whole tensor", row="one number a channel, x[i, ...]")]
-Codes = Annotated[float, Range(0.0, open_low=False)]
 POSITIVE = Range(0.0)
 
 
@@ -41,10 +40,10 @@ class LSQ(Estimator):
     numbers that share the scale. Source: Esser et al. 2020, arXiv:1902.08153, equations 1 to 3, and its gradient scale.
     """
 
-    negative: Codes = 8.0
-    positive: Positive = 7.0
+    negative: Count = 8.0
+    positive: PositiveCode = 7.0
     granularity: Granularity = "tensor"
-    count: Annotated[float, Range(0.0, open_low=False)] = 0.0
+    count: Count = 0.0
     gradient_scale: Annotated[
         str,
         Choice(
@@ -95,8 +94,8 @@ class LSQPlus(Estimator):
     Source: Bhalgat et al. 2020, arXiv:2004.09576
     """
 
-    low: Annotated[float, Range()] = 0.0
-    high: Annotated[float, Range()] = 15.0
+    low: Code = 0.0
+    high: Code = 15.0
     granularity: Granularity = "tensor"
     edge: Saturation = "exclusive"
     ties: Ties = "even"

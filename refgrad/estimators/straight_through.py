@@ -22,7 +22,7 @@ from refgrad.estimators.policies import (
     signed,
     within,
 )
-from refgrad.rule import Choice, Citation, Positive, Range, Whole, by
+from refgrad.rule import Choice, Citation, Code, Positive, Range, Whole, by
 
 
 class IdentitySTE(Binarizer):
@@ -144,9 +144,9 @@ class RoundingSTE(Estimator):
     """
 
     scale: Positive = 0.0625
-    zero_point: Annotated[float, Range()] = 0.0
-    low: Annotated[float, Range()] = -128.0
-    high: Annotated[float, Range()] = 127.0
+    zero_point: Code = 0.0
+    low: Code = -128.0
+    high: Code = 127.0
     window: Annotated[
         str,
         Choice(

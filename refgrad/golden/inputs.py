@@ -152,7 +152,8 @@ def _not_finite(rule: Any, kind: Any, small: Sequence[Arrays], found: Sequence[S
     A rule that says what comes of NaN is held to that.
     """
     said = any("nan" in name.split("_") for name in rule.legal())
-    agreed = {each.name: each.cases for each in found}
+    of_primary = [e for e in found if not np.isfinite(np.asarray(e.cases.arrays[0][rule.primary], np.float64)).all()]
+    agreed = {each.name: each.cases for each in of_primary}
     for (name, value), arrays in itertools.product(VALUES.items(), small):
         x = np.asarray(arrays[rule.primary])
         if not (said or name in agreed) or x.size <= PLACE or x.dtype.kind in "iub":

@@ -26,7 +26,7 @@ from refgrad.oracle.acceptance.selections import Choices, judge_choices
 from refgrad.oracle.acceptance.stateless import judge_case, outcomes_seen, sums_apart
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.estimators import generate, sizes
-from refgrad.oracle.inputs.extremes import MOST, by_columns
+from refgrad.oracle.inputs.extremes import MOST, by_columns, far_from_zero
 from refgrad.oracle.inputs.simpler import parts, simpler
 from refgrad.oracle.inputs.sizes import ODD
 from refgrad.oracle.inputs.undefined import undefined_inputs
@@ -59,6 +59,10 @@ class EstimatorKind(Stateless):
     def sizes(self, rule: Estimator, dtype: np.dtype, seed: int) -> Cases | None:
         """A case a shape."""
         return sizes(rule, dtype, seed)
+
+    def far(self, rule: Estimator, cases: Cases) -> Cases | None:
+        """Those of x of which the rule's own value and gradients are finite."""
+        return far_from_zero(cases, ["x"], lambda arrays: _finite(rule, arrays))
 
     def promised(self, subject: Any) -> tuple[str, ...]:
         """NaN and infinities."""
@@ -245,6 +249,14 @@ def _few(arrays: Arrays) -> dict[str, np.ndarray]:
         )
     ]
     return {n: cut(a).copy() if a.ndim <= len(shape) else a for n, a in arrays.items()}
+
+
+def _finite(rule: Estimator, arrays: Arrays) -> bool:
+    """True if a rule's own value and gradients are finite numbers."""
+    handed: dict[str, Any] = dict(rule.prepared(arrays))
+    with np.errstate(all="ignore"):
+        found = rule.both(**handed, backend="numpy")
+    return all(np.isfinite(np.asarray(each, np.float64)).all() for each in found.values())
 
 
 KIND = EstimatorKind()

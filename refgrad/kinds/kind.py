@@ -41,6 +41,10 @@ from refgrad.tracing import Plan, Plans, plan_for
 
 #: the situation that every kind has whose rules take arrays of any shape
 SHAPES = "shapes"
+#: the situation of rows whose exponentials are all zero, or all infinite
+FAR = "far from zero"
+#: the situation of few numbers whose norm is just below and just above a number of the rule
+NORMS = "norms near a bound"
 #: the situation of a candidate that takes numbers by name: what 0, 1 and infinity hide
 SETTING = "another setting"
 #: the situations of kinds whose rules take what is no ordinary number
@@ -96,9 +100,16 @@ class Kind(ABC):
             more = None if self.stepped else extremes(cases, rule.primary, functools.partial(self._takes, rule))
             if more is not None:
                 yield Situation("extremes", more, rule)
+            far = None if self.stepped else self.far(rule, cases)
+            if far is not None:
+                yield Situation(FAR, far, rule)
         first, *others = other_settings(rule, asked.named & rule.reads()) or [None]
         if first is not None:
             yield replace(next(self._set([first], asked)), instead=functools.partial(self._set, others, asked))
+
+    def far(self, rule: Any, cases: Cases) -> Cases | None:
+        """Cases with rows far from zero, of kinds whose rules may take exponentials; None of others."""
+        return None
 
     def _set(self, rules: list[Any], asked: Driven) -> Iterator[Situation]:
         yield from (Situation(SETTING, self.few(rule, asked), rule) for rule in rules)

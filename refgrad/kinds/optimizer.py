@@ -14,7 +14,7 @@ from refgrad.candidates.names import check_stated
 from refgrad.candidates.protocol import ABSENT, GROUPS, RATES, SAVED, STRIDED
 from refgrad.candidates.resolve import resolve
 from refgrad.kinds.joint_leaf import joined
-from refgrad.kinds.kind import NOT_FINITE, SETTING
+from refgrad.kinds.kind import NORMS, NOT_FINITE, SETTING
 from refgrad.kinds.leaf import Leaf, locked_steps
 from refgrad.kinds.record import FREE, LOCKED, Driven, Record, Situation, Wanted
 from refgrad.kinds.stateless import judged_of
@@ -30,9 +30,11 @@ from refgrad.oracle.inputs.calls import (
     absent_gradients,
     changed_rates,
     grouped,
+    in_groups,
     large_gradients,
     late_steps,
     like_leaves,
+    norms_near,
     saved_and_loaded,
     small_run,
     zeros,
@@ -50,7 +52,7 @@ EDGE = 8
 GRADIENTS = {"large gradients": large_gradients, "NaN": nan_gradients, "infinities": infinite_gradients}
 
 #: what a run at another setting is called, by what makes it
-CALLED = {like_leaves: "leaves of like size", late_steps: "late steps"}
+CALLED = {like_leaves: "leaves of like size", late_steps: "late steps", norms_near: NORMS}
 
 
 class OptimizerKind(Stepped):
@@ -89,6 +91,11 @@ class OptimizerKind(Stepped):
                 yield Situation(name, cases, rule)
         if not alone:
             yield Situation(CALLED[like_leaves], like_leaves(*how), rule)
+            if GROUPS in able:
+                yield Situation("groups", in_groups(*how), rule)
+        near = norms_near(*how)
+        if near is not None:
+            yield Situation(CALLED[norms_near], near, rule)
         yield from self._together(rule, asked)
         if (
             ABSENT in able and counted and not rule.inner_rules()
@@ -109,8 +116,11 @@ class OptimizerKind(Stepped):
         makes = [like_leaves] if rule.scope == "tree" else []
         makes += [late_steps] if any(slot.scalar for slot in rule.slots().values()) else []
         others = other_settings(rule, asked.named & rule.reads())
+        if norms_near(rule, asked.dtype, asked.seed) is not None:
+            makes += [norms_near]
         for make in makes if others else ():
-            found = [Situation(f"{SETTING}: {CALLED[make]}", make(r, asked.dtype, asked.seed), r) for r in others]
+            made = ((make(r, asked.dtype, asked.seed), r) for r in others)
+            found = [Situation(f"{SETTING}: {CALLED[make]}", cases, r) for cases, r in made if cases is not None]
             yield replace(found[0], instead=partial(iter, found[1:]))
 
     def sizes(self, rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:

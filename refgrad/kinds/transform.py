@@ -20,7 +20,7 @@ from refgrad.candidates.resolve import load
 from refgrad.candidates.transform import resolve
 from refgrad.candidates.transform_arguments import told_names
 from refgrad.errors import ArgumentError, RefgradError, bad_argument, shown
-from refgrad.kinds.kind import NOT_FINITE, SHAPES
+from refgrad.kinds.kind import NORMS, NOT_FINITE, SHAPES
 from refgrad.kinds.record import Call, Driven, Record, Results, Situation
 from refgrad.kinds.result_faults import LabelFault, ResultFault, faults_of
 from refgrad.kinds.stateless import Answer, Stateless, misshapen
@@ -43,9 +43,9 @@ from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
-from refgrad.oracle.inputs.extremes import MOST
+from refgrad.oracle.inputs.extremes import MOST, far_from_zero
 from refgrad.oracle.inputs.simpler import halves, ranked
-from refgrad.oracle.inputs.transforms import families, generate, sizes
+from refgrad.oracle.inputs.transforms import families, generate, norms_near, sizes
 from refgrad.oracle.inputs.undefined import VALUES, not_finite
 from refgrad.rule import Rule
 from refgrad.tracing import Plans, plan_for
@@ -95,7 +95,8 @@ class TransformKind(Stateless):
 
     def few(self, rule: Transform, asked: Driven) -> Cases:
         """A case of each family: which of them shows a number, depends on the number."""
-        return generate(rule, len(families(rule)), asked.dtype, asked.seed)
+        cases = generate(rule, len(families(rule)), asked.dtype, asked.seed)
+        return cases.with_more(norms_near(rule, asked.dtype, asked.seed))
 
     def promised(self, subject: Any) -> tuple[str, ...]:
         """NaN and infinities."""
@@ -110,14 +111,23 @@ class TransformKind(Stateless):
             yield replace(usual, left_out=said) if usual.name == SHAPES else usual
         if isinstance(rule, Solved):  # no condition is said to hold of what is no number
             return
+        near = norms_near(rule, asked.dtype, asked.seed)
+        if near is not None:
+            yield Situation(NORMS, near, rule)
         cases = sizes(rule, asked.dtype, asked.seed, [])
-        for name, how_many in product(VALUES, EVERY):
-            made = {} if cases is None else not_finite(cases, rule.primary, partial(self._takes, rule), how_many)
+        # the first array last: it is the one that is looked at first elsewhere
+        arrays = sorted(_floats(rule), key=lambda each: each == rule.primary)
+        for name, array, how_many in product(VALUES, arrays, EVERY):
+            made = {} if cases is None else not_finite(cases, array, partial(self._takes, rule), how_many)
             each = made.get(name)
             if each is not None and defined(rule, each.arrays[0], Policy()):
                 yield Situation(name, each, rule)
             elif each is not None and opened(rule, each.arrays[0], Policy()):
                 yield Situation(name, replace(each, nan_open=True), rule)
+
+    def far(self, rule: Transform, cases: Cases) -> Cases | None:
+        """Those of each array of which the rule's own results are finite; none of a rule that is judged by its condition."""
+        return None if isinstance(rule, Solved) else far_from_zero(cases, _signed(rule), partial(_finite, rule))
 
     def checked(self, rule: Transform, cases: Cases) -> Cases:
         """Cases with exactly the rule's arrays, in shapes that fit; a formula's body was tried on the first."""
@@ -411,6 +421,27 @@ def _plainer(arrays: Arrays) -> Iterator[dict[str, np.ndarray]]:
         plain = np.zeros_like(array) if whole_numbers(array) else ranked(array)
         if plain.tobytes() != np.ascontiguousarray(array).tobytes():
             yield {**arrays, name: plain}
+
+
+def _floats(rule: Transform) -> list[str]:
+    """The arrays that are no whole numbers."""
+    return [name for name, text in rule.shapes.items() if not below(text)]
+
+
+def _signed(rule: Transform) -> list[str]:
+    """Those of them whose numbers may be negative."""
+    return [name for name in _floats(rule) if not rule.shapes[name].endswith("+")]
+
+
+def _finite(rule: Transform, arrays: Arrays) -> bool:
+    """True if a rule takes arrays, and its own results are finite numbers."""
+    try:
+        rule.check(*arrays.values())
+        with np.errstate(all="ignore"):
+            found = named(rule(*arrays.values())).values()
+    except (ArgumentError, ArithmeticError, IndexError, ValueError):
+        return False
+    return all(np.isfinite(np.asarray(each, np.float64)).all() for each in found)
 
 
 def _shapes(rule: Transform, arrays: Arrays) -> dict[str, tuple[int, ...]]:

@@ -9,7 +9,7 @@ import numpy as np
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.limits import Limit
 from refgrad.optimizers.parts import over_root
-from refgrad.rule import Choice, Citation, Decay, Flag, Fraction, NonNegative, Slot, State, by, zeros_like_param
+from refgrad.rule import Choice, Citation, Count, Decay, Flag, Fraction, NonNegative, Slot, State, by, zeros_like_param
 
 
 class QHAdam(Optimizer):
@@ -167,7 +167,7 @@ class AdEMAMix(Optimizer):
     alpha: NonNegative = 5.0
     eps: NonNegative = 1e-8
     weight_decay: NonNegative = 0.0
-    warmup: NonNegative = 0.0
+    warmup: Count = 0.0
 
     scaling = "invariant"
     limits = (Limit("AdamW", {"alpha": 0.0}),)

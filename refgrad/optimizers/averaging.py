@@ -12,6 +12,7 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.rule import (
     Choice,
     Citation,
+    Count,
     Decay,
     NonNegative,
     Positive,
@@ -101,7 +102,7 @@ class ScheduleFreeSGD(Optimizer):
     lr: Positive = 1.0
     beta1: Inside = 0.9
     weight_decay: NonNegative = 0.0
-    warmup_steps: NonNegative = 0.0
+    warmup_steps: Count = 0.0
     r: Real = 0.0
     weight_lr_power: Real = 2.0
     initial_lr_max: NonPositive = 0.0
@@ -144,7 +145,7 @@ class ScheduleFreeAdamW(Optimizer):
     beta2: Decay = 0.999
     eps: NonNegative = 1e-8
     weight_decay: NonNegative = 0.0
-    warmup_steps: NonNegative = 0.0
+    warmup_steps: Count = 0.0
     r: Real = 0.0
     weight_lr_power: Real = 2.0
     initial_lr_max: NonPositive = 0.0

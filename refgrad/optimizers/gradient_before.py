@@ -26,6 +26,7 @@ class GradientBefore(Transform):
     citation = ClipByGlobalNorm.citation
     unspecified = "nothing: the rule around another says what it hands on"
     shapes: ClassVar[Mapping[str, str]] = {"p": "n d", "g": "n d"}
+    any_axes = True
     #: what is clipped is the gradient: it is the one that is large, zero or no number
     primary = "g"
 
@@ -67,6 +68,7 @@ class ZeroNaNs(Transform):
     unspecified = "infinities: they stay, as in optax"
     shapes: ClassVar[Mapping[str, str]] = {"g": "n d"}
     about_nan = True
+    any_axes = True
 
     def apply(self, g: Any) -> Any:
         return np.where(np.isnan(g), 0.0, g)

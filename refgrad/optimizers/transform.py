@@ -46,6 +46,8 @@ class Transform(Rule):
     magnitudes: ClassVar[frozenset[str]] = frozenset()
     #: the way in which it is judged, where that is not the one of its kind (`refgrad.kinds.table.VARIANTS`)
     variant: ClassVar[str] = ""
+    #: whether the arrays may have any number of axes, all of them the same, whatever `shapes` says
+    any_axes: ClassVar[bool] = False
     #: whether the rule is about NaN and infinities, so that it is tried with some
     about_nan: ClassVar[bool] = False
 

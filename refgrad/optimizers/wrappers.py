@@ -8,11 +8,10 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.arithmetic.primitives import length, tree_sum
-from refgrad.errors import bad_argument
 from refgrad.optimizers.limits import Limit
 from refgrad.optimizers.trust_ratio import norm
 from refgrad.optimizers.wrapper import Wrapper
-from refgrad.rule import Choice, Citation, Fraction, Positive, Range, State, by, copy_of_param
+from refgrad.rule import Choice, Citation, Fraction, Positive, PositiveCount, State, by, copy_of_param
 from refgrad.rule import NonNegative as NonNegativeNumber
 
 
@@ -25,7 +24,7 @@ class Lookahead(Wrapper):
     Source: Zhang et al. 2019, arXiv:1907.08610, Algorithm 1; the inner rule's state is kept, not reset.
     """
 
-    k: Annotated[float, Range(1.0, open_low=False)] = 5.0
+    k: PositiveCount = 5.0
     alpha: Fraction = 0.5
     sync: Annotated[
         str,
@@ -48,11 +47,6 @@ class Lookahead(Wrapper):
         "averaging and resetting it; the first synchronization is after k steps, at once in torch-optimizer"
     )
     state = State(slow=copy_of_param)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not float(self.k).is_integer():
-            raise bad_argument("Lookahead.k", self.k, "a whole number of steps, at least 1")
 
     def update(self, p: Any, g: Any, slow: Any, step: Any, t: Any) -> tuple[Any, ...]:  # type: ignore[override]
         p = step(p, g)

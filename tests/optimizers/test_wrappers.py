@@ -143,7 +143,7 @@ def test_the_norm_of_a_tree_is_of_all_its_leaves() -> None:
 def test_what_is_refused() -> None:
     with pytest.raises(ArgumentError, match=r"Lookahead\.inner is 3; legal: a rule such as AdamW"):
         o.Lookahead(inner=3)
-    with pytest.raises(ArgumentError, match=r"Lookahead\.k is 2\.5; legal: a whole number of steps"):
+    with pytest.raises(ArgumentError, match=r"Lookahead\.k is 2\.5; legal: a number in \[1, inf\), whole"):
         o.Lookahead(k=2.5)
     with pytest.raises(ArgumentError, match=r"inner is 'LAMB\(\)'; legal: a rule whose elements do not see"):
         o.ClipByGlobalNorm(inner=o.LAMB())

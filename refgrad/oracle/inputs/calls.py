@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
+import math
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from refgrad.errors import ArgumentError
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.inputs.extremes import large
+from refgrad.oracle.inputs.extremes import beside_numbers, large
 from refgrad.oracle.inputs.sizes import normal
 from refgrad.oracle.inputs.steps import completed, epsilons
 from refgrad.oracle.inputs.written import of_steps
@@ -105,16 +109,60 @@ def large_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None
 
 #: the size of the gradients of like leaves at each step: below a bound on their norm, about it, and far above; then of each eps
 SIZES = (2.0**-7, 2.0**-2, 1.0, 2.0**7)
+#: leaves of like size, and those of one element
+LIKE, SINGLE = ((2, 3), (3, 2), (6, 1)), ((), (1,))
 
 
 def like_leaves(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
-    """Three small leaves of like size, whose gradients are small, ordinary and large together: no leaf is lost among others."""
+    """Small leaves of like size, whose gradients are small, ordinary and large together: no leaf is lost among others.
+
+    Those without axes and of one element are there, as far as the rule takes them: a program may leave them out of a sum.
+    """
     sizes = (*SIZES, *(size for size in epsilons(rule) if size < 1.0))
-    cases = small_run(rule, dtype, seed, len(sizes), ((2, 3), (3, 2), (6, 1)))
+    cases = small_run(rule, dtype, seed, len(sizes), (*LIKE, *_taken(rule, SINGLE, dtype)))
     for step, size in enumerate(sizes):
-        for leaf in range(3):
-            cases = cases.with_array(leaf, "g", cases.steps[step][leaf]["g"] * np.asarray(size, dtype), step)
+        for leaf, arrays in enumerate(cases.steps[step]):
+            cases = cases.with_array(leaf, "g", np.asarray(arrays["g"] * np.asarray(size, dtype)), step)
     return cases
+
+
+def in_groups(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
+    """The same, each in a group of parameters of its own, all of one setting: what is added up runs over all groups."""
+    cases = like_leaves(rule, dtype, seed)
+    return dataclasses.replace(cases, settings=({},) * len(cases.arrays))
+
+
+def norms_near(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
+    """A few numbers whose norm is just below and just above each of the rule's own, beside parameters that are zero at first.
+
+    What is added to a norm, or is close to it, shows there: far from a bound it is lost in a sum of many rounding errors, and
+    beside an ordinary parameter in that one's. Of a rule that couples parameters it is the norm of all, else each one's. None
+    of a rule that takes no norm, and of one that multiplies matrices, of which the norm is another.
+    """
+    graph = rule.plan((2, 2), 1).graph
+    if graph.matrix() or not (rule.scope == "tree" or graph.couples()):
+        return None
+    norms = beside_numbers(rule, dtype)
+    cases = small_run(rule, dtype, seed, len(norms), ((2, 1), *_taken(rule, SINGLE, dtype)))
+    for leaf, p in enumerate(cases.p):
+        cases = cases.with_array(leaf, "p", np.zeros_like(p))
+    for step, norm in enumerate(norms):
+        grads = [arrays["g"] for arrays in cases.steps[step]]
+        together = math.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in grads))
+        for leaf, g in enumerate(grads):
+            length = together if rule.scope == "tree" else float(np.linalg.norm(g.astype(np.float64)))
+            scaled = np.asarray(g.astype(np.float64) * (norm / length), dtype)
+            cases = cases.with_array(leaf, "g", scaled, step)
+    return cases
+
+
+def _taken(rule: Optimizer, shapes: Iterable[tuple[int, ...]], dtype: np.dtype) -> Iterator[tuple[int, ...]]:
+    """Those of some shapes that a rule takes."""
+    for shape in shapes:
+        with contextlib.suppress(ArgumentError):
+            rule.init(np.zeros(shape, dtype))
+            rule.plan(shape, 1)
+            yield shape
 
 
 def late_steps(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:

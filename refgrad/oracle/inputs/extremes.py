@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.oracle.inputs.cases import Arrays, Cases
+from refgrad.rule import Rule
 
 #: of how many elements an array is at most that is changed
 MOST = 1024
 #: the largest number of a format to this power: its fifth power is finite, the largest is 2^24 for float32
 LARGE = 3 / 16
 
+#: norms are so many times a number of the rule: just below a bound, and just above
+NEAR = (1 - 2.0**-4, 1 + 2.0**-4)
+
 Change = Callable[[np.ndarray], np.ndarray]
+
+
+def beside_numbers(rule: Rule, dtype: np.dtype) -> list[float]:
+    """What is just below and just above each number of a rule, those of rules within among them: one may be a bound.
+
+    Args:
+        rule: the rule.
+        dtype: of what is compared with it; numbers whose squares are none of its normal numbers are left out.
+    """
+    facts = dtypes.format_of(dtypes.working(dtype))
+    known = sorted({value for name, value in rule.numbers().items() if name in rule.reads() and value > 0})
+    within = (v for v in known if facts.smallest_normal < v * v / 64 and v * v * 64 < facts.largest)
+    return [value * factor for value in within for factor in NEAR]
 
 
 def large(array: np.ndarray) -> np.ndarray:
@@ -62,6 +79,42 @@ def extremes(cases: Cases, primary: str, takes: Callable[[Arrays], bool]) -> Cas
     made = {name: {**arrays, primary: change(arrays[primary])} for name, change in CHANGES.items()}
     kept = {name: each for name, each in made.items() if takes(each)}
     return Cases(list(kept.values()), list(kept), cases.seed) if kept else None
+
+
+def _far(array: np.ndarray) -> np.floating:
+    """So far below zero the exponential of a number is zero, and so far above it is infinite."""
+    return dtypes.working(array.dtype).type(2.0 * np.log(dtypes.format_of(dtypes.working(array.dtype)).largest))
+
+
+def _rows_apart(array: np.ndarray) -> np.ndarray:
+    """Whole rows far below zero and far above it in turn."""
+    signs = np.where(np.arange(array.shape[0]) % 2, 1.0, -1.0).reshape(-1, *(1,) * (array.ndim - 1))
+    return array + signs * _far(array)
+
+
+AWAY: Mapping[str, Change] = {
+    "far below zero": lambda array: array - _far(array),
+    "far above zero": lambda array: array + _far(array),
+    "rows far below and above zero": _rows_apart,
+}
+
+
+def far_from_zero(cases: Cases, names: Iterable[str], takes: Callable[[Arrays], bool]) -> Cases | None:
+    """A case of few elements of which one array as a whole, or row by row, is far below zero or far above; None if there is none.
+
+    Args:
+        cases: cases of many shapes.
+        names: the arrays that are changed, each in cases of its own.
+        takes: whether the rule has finite numbers for the arrays of a case.
+    """
+    found: dict[str, Arrays] = {}
+    for name in names:
+        few = [a for a in cases.arrays if a[name].ndim and 1 < a[name].size <= MOST and a[name].dtype.kind == "f"]
+        arrays = max(few, key=lambda a: (a[name].ndim == 2, a[name].size), default=None)
+        for how, change in AWAY.items() if arrays is not None else ():
+            moved = {**arrays, name: change(arrays[name]).astype(arrays[name].dtype)}
+            found |= {f"{name} {how}": moved} if takes(moved) else {}
+    return Cases(list(found.values()), list(found), cases.seed) if found else None
 
 
 def by_columns(cases: Cases) -> Cases:

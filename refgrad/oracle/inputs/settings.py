@@ -70,7 +70,9 @@ def _others(rule: Rule, name: str, eps: bool) -> Iterator[float]:
     tried = SCALES if name.endswith("scale") else tried
     factor = RATE if name == "lr" and abs(value) < SMALL_RATE else FACTOR
     tried = tried or (((value * factor,) if not neutral(value) else ()) + NUMBERS)
-    yield from (x for x in tried if x in legal and x != value)
+    if legal.whole:  # where no other number has a meaning
+        tried = tuple(float(round(x)) for x in tried)
+    yield from (x for x in tried if x in legal and x != value and not (legal.whole and neutral(x)))
 
 
 def _called_by_its_own(rule: Rule, name: str) -> str:

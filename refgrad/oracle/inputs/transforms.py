@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import product
 from types import MappingProxyType
@@ -17,7 +17,9 @@ from refgrad.errors import ArgumentError
 from refgrad.optimizers.solved import Solved
 from refgrad.optimizers.transform import Transform, axes_named, below, length_of
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.inputs.sizes import WIDTHS
+from refgrad.oracle.inputs.extremes import beside_numbers
+from refgrad.oracle.inputs.sizes import TILED, WIDTHS, normal
+from refgrad.oracle.inputs.sizes import taken as taken_shapes
 from refgrad.oracle.inputs.steps import epsilons
 from refgrad.rule import Whole, is_own
 
@@ -31,6 +33,9 @@ LONGER, PROBED = (1031, 4099, 65_537), 16
 MOST, MOST_WORK = 70_000, 1_000_000
 #: classes of which every label is driven
 CLASSES = 257
+#: shapes of arrays that may have any number of axes, beside those of two; and those of few elements
+AXES: Sequence[tuple[int, ...]] = ((), (1,), (7,), (1027,), (3, 4, 5), (2, 1, 3), (2, 3, 4, 5), *TILED[2:])
+FEW_AXES: Sequence[tuple[int, ...]] = ((), (2,), (2, 2), (2, 1, 2))
 #: operations whose bound takes the square of the length
 QUADRATIC = frozenset({"argsort", "percentile", "solve"})
 #: that of the longest axis, where all arrays together have no more elements than so many, and of any other, of fewer
@@ -115,7 +120,71 @@ def sizes(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | Non
             continue
         found[name] = made
         taken.append(lengths)
+    cases = Cases(list(found.values()), list(found), seed) if found else None
+    more = of_any_axes(rule, dtype, seed, AXES)
+    return more if cases is None else cases.with_more(more)
+
+
+def of_any_axes(rule: Transform, dtype: np.dtype, seed: int, shapes: Sequence[tuple[int, ...]]) -> Cases | None:
+    """A case a shape of a rule that takes arrays of any number of axes, for those that it takes; None of another rule.
+
+    Args:
+        rule: the rule.
+        dtype, seed: of the arrays.
+        shapes: of all arrays together.
+    """
+
+    def make(shape: tuple[int, ...], random: np.random.Generator) -> Mapping[str, np.ndarray]:
+        made = {name: normal(random, shape, dtype) for name in rule.shapes}
+        try:
+            rule(*made.values())
+        except IndexError as error:  # an axis that is not there
+            raise ArgumentError(f"{rule} takes no arrays of shape {shape}; legal: more axes") from error
+        return made
+
+    return taken_shapes(make, shapes, seed) if rule.any_axes else None
+
+
+def norms_near(rule: Transform, dtype: np.dtype, seed: int) -> Cases | None:
+    """Arrays of few elements whose norm, as a whole or row by row, is just below and just above each of the rule's numbers.
+
+    Farther from a bound, and of more elements, what is added to a norm is lost among rounding errors. None of a rule that is
+    judged by its condition, and none that the rule does not take.
+
+    Args:
+        rule: the rule.
+        dtype, seed: of the arrays.
+    """
+    if isinstance(rule, Solved) or below(rule.shapes[rule.primary]):
+        return None
+    axes = {axis for named in rule.shapes.values() for axis in axes_named(named) if not axis.isdigit()}
+    cases = of_any_axes(rule, dtype, seed, FEW_AXES) or generate(rule, 1, dtype, seed, dict.fromkeys(axes, 2))
+    found: dict[str, Mapping[str, np.ndarray]] = {}
+    for case, norm, rows in product(range(len(cases.arrays)), beside_numbers(rule, dtype), (False, True)):
+        arrays = cases.arrays[case]
+        made = {**arrays, rule.primary: _of_norm(arrays[rule.primary], norm, rows)}
+        if (not rows or arrays[rule.primary].ndim > 1) and _is_number(rule, made):
+            found[f"{cases.name(case)}, norm{' of rows' if rows else ''} {norm:g}"] = made
     return Cases(list(found.values()), list(found), seed) if found else None
+
+
+def _of_norm(array: np.ndarray, norm: float, rows: bool) -> np.ndarray:
+    """An array with another norm, of each row if so wanted; one of zeros as it is."""
+    wide = array.astype(np.float64)
+    lengths = np.sqrt(np.sum(wide * wide, axis=tuple(range(1, array.ndim)) if rows else None, keepdims=True))
+    return np.asarray(np.where(lengths > 0, wide * (norm / np.where(lengths > 0, lengths, 1.0)), wide)).astype(
+        array.dtype
+    )
+
+
+def _is_number(rule: Transform, arrays: Mapping[str, np.ndarray]) -> bool:
+    """True if a rule takes arrays, and not all that it gives is NaN."""
+    try:
+        rule.check(*arrays.values())
+        with np.errstate(all="ignore"):
+            return not _nan(rule(*arrays.values()))
+    except (ArgumentError, ArithmeticError, IndexError, ValueError):
+        return False
 
 
 def _exact(rule: Transform, axes: list[str]) -> Iterator[dict[str, int]]:

@@ -59,6 +59,10 @@ class Branch:
     outcomes: Mapping[int, np.ndarray] = field(default_factory=dict)
 
 
+class Ambiguous(Exception):
+    """A decision is open that elements share which are not evaluated together."""
+
+
 #: the ways through tensor-wide decisions that were not followed
 REST = ((-1, 0),)
 
@@ -76,6 +80,8 @@ class _Run:
     depends: Mapping[int, frozenset[Node]] = field(default_factory=dict)
     #: what the operands of what couples elements may be, whichever ways these take
     hulls: dict[int, list[Any]] = field(default_factory=dict)
+    #: by node, what it was evaluated to before, of more elements than are seen here
+    known: Mapping[int, Bounded] = field(default_factory=dict)
 
     def marked(self, node: Node, where: Mapping[Node, np.ndarray]) -> np.ndarray | None:
         """The elements at which a decision is marked that a value depends on; None if there is no such decision."""
@@ -121,7 +127,11 @@ class Enclosure:
         return names
 
     def branches(
-        self, inputs: Mapping[str, Bounded], scalars: Sequence[Bounded], observed: Mapping[str, Bounded]
+        self,
+        inputs: Mapping[str, Bounded],
+        scalars: Sequence[Bounded],
+        observed: Mapping[str, Bounded],
+        folded: Mapping[int, Bounded] | None = None,
     ) -> Iterator[Branch]:
         """Every admissible way through the step's decisions; one where nothing is ambiguous.
 
@@ -133,12 +143,18 @@ class Enclosure:
             inputs: ``p``, ``g`` and the array slots before the step, float64, of shapes that broadcast against each other.
             scalars: the graph's scalars, in its order.
             observed: outputs that were seen after the step; what depends on them goes on from them.
+            folded: the reductions of the graph, by index, where these elements are a part of an array: see `fold`.
 
         Returns:
             An iterator of branches, each with the sets of all outputs.
+
+        Raises:
+            Ambiguous: a decision is open that the rest of the array has a part in.
         """
-        run = _Run(inputs, observed, self._scalars(scalars))
+        run = _Run(inputs, observed, self._scalars(scalars), known=folded or {})
         self._evaluate(run)
+        if folded is not None:
+            self._check_apart(run)
         if not run.choices.open:
             yield Branch(run.sets, {}, ())
             return
@@ -146,6 +162,60 @@ class Enclosure:
         self._gather(run)
         for left in self._ways(run, self._decisions):
             yield from self._branches(run, left)
+
+    def folds(self) -> tuple[Node, ...]:
+        """The reductions whose values are used, in order of dependence."""
+        return tuple(n for n in self._order if n.op in REDUCTIONS)
+
+    def operand(
+        self,
+        node: Node,
+        inputs: Mapping[str, Bounded],
+        scalars: Sequence[Bounded],
+        observed: Mapping[str, Bounded],
+        folded: Mapping[int, Bounded],
+    ) -> Bounded:
+        """What a reduction folds, of a part of an array.
+
+        Args:
+            node: the reduction.
+            inputs, scalars, observed: as of `branches`.
+            folded: the reductions that it is computed from, by index.
+
+        Raises:
+            Ambiguous: a decision is open that it depends on.
+        """
+        run = _Run(inputs, observed, self._scalars(scalars), known=folded)
+        (arg,) = node.args
+        self._evaluate(run, roots=(arg,))
+        if run.choices.open:
+            raise Ambiguous
+        found: Bounded = run.values[arg.index]
+        return found
+
+    def fold(self, node: Node, operand: Bounded) -> Bounded:
+        """A reduction of a whole array.
+
+        Args:
+            node: the reduction.
+            operand: what it folds.
+        """
+        found: Bounded = self._operation(node, _Run({}, {}, {node.args[0].index: operand}))
+        return found
+
+    def _check_apart(self, run: _Run) -> None:
+        """`Ambiguous` if a decision is open that elements share, by what it is one for or by what is made of it."""
+        if not run.choices.open:
+            return
+        behind = {d for n in self._order if n.index in run.known for d in self._depends(run.observed)[n.index]}
+        for decision in run.choices.open:
+            if decision.axes != ELEMENT or decision in behind:
+                raise Ambiguous
+            for node in self.graph.outputs.values():
+                decisions, couples = self._behind[node.index]
+                seen = self._seen(node, run.observed)
+                if couples and seen is not None and seen.error is not None and decision in decisions:
+                    raise Ambiguous
 
     def _branches(self, run: _Run, left: Mapping[Node, np.ndarray]) -> Iterator[Branch]:
         """The branch of the choices in force; or the rest, where elements have more ways than are followed."""
@@ -193,6 +263,8 @@ class Enclosure:
     def _gather(self, run: _Run) -> None:
         """Settle what couples elements that are decided one by one, as some may have gone one way and some another."""
         for node in self._coupling:
+            if node.index in run.known:
+                continue
             decisions = [d for d in self._decisions if any(d in run.depends.get(a.index, ()) for a in node.args)]
             if any(d in run.choices.open for d in decisions):
                 run.hulls[node.index] = self._hulls(run, node, decisions)
@@ -241,14 +313,23 @@ class Enclosure:
         nodes = [n for n in self.graph.nodes if n.op == "scalar"]
         return {n.index: value for n, value in zip(nodes, scalars, strict=True)}
 
-    def _evaluate(self, run: _Run, changed: set[Node] | None = None, stop: Node | None = None) -> None:
-        """Evaluate the graph, or what depends on decisions that changed, up to a node."""
-        for node in self._order:
+    def _evaluate(
+        self,
+        run: _Run,
+        changed: set[Node] | None = None,
+        stop: Node | None = None,
+        roots: tuple[Node, ...] | None = None,
+    ) -> None:
+        """Evaluate the graph or what some of its nodes need, or what depends on decisions that changed, up to a node."""
+        order = self._order if roots is None and not run.known else self._order_of(roots, frozenset(run.known))
+        for node in order:
             if node is stop:
                 return
             if changed is not None and changed.isdisjoint(run.depends[node.index]):
                 continue
-            value = run.inputs[node.attribute] if node.op == "input" else self._operation(node, run)
+            value = run.known.get(node.index)
+            if value is None:
+                value = run.inputs[node.attribute] if node.op == "input" else self._operation(node, run)
             for name in self._outputs.get(node.index, ()):
                 run.sets[name] = value
                 if name in run.observed and node.op != "input":
@@ -282,6 +363,22 @@ class Enclosure:
     def _order(self) -> tuple[Node, ...]:
         """The nodes whose values are used, operands first, without scalars."""
         return tuple(n for n in self.graph.nodes if n.index in self._needed and n.op != "scalar")
+
+    @cached_property
+    def _orders(self) -> dict[tuple[tuple[Node, ...] | None, frozenset[int]], tuple[Node, ...]]:
+        return {}
+
+    def _order_of(self, roots: tuple[Node, ...] | None, known: frozenset[int]) -> tuple[Node, ...]:
+        """Of `_order`, the nodes that some need, or that the outputs need, where the values of others are known."""
+        if (roots, known) not in self._orders:
+            wanted, stack = set(), list(self.graph.outputs.values() if roots is None else roots)
+            while stack:
+                node = stack.pop()
+                if node.index not in wanted:
+                    wanted.add(node.index)
+                    stack += [] if node.index in known else self._operands(node)
+            self._orders[roots, known] = tuple(n for n in self._order if n.index in wanted)
+        return self._orders[roots, known]
 
     @cached_property
     def _needed(self) -> set[int]:

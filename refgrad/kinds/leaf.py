@@ -96,7 +96,7 @@ class Leaf:
         self.carried = carried
         for name in ("p", *self.slots)[::-1]:
             if name in judged:
-                yield name, judged[name], step, self.values(name, t).dtype
+                yield name, judged.pop(name), step, self.values(name, t).dtype
 
     def _judged_from(self, step: Step, t: int) -> tuple[dict[str, Judged], dict[str, Bounded]]:
         judged, carried = screening.judge(step, self.policy)

@@ -28,6 +28,10 @@ Answer = Mapping[str, tuple[Judged, np.ndarray]]
 def judged_of(cases: Cases, outputs: Iterable[Output]) -> Iterator[Output]:
     """The outputs that cases are about; where NaN leaves what programs give open, none of them is undecided."""
     for output in outputs:
+        settled = not cases.may_meet and output.judged.no_number is None
+        if settled and cases.outputs is None:  # so that large values are not widened
+            yield replace(output, judged=admitted(output.judged)) if cases.nan_open else output
+            continue
         values = np.asarray(output.values, np.float64)
         if cases.outputs is not None and output.tensor not in cases.outputs:
             looked_at = no_numbers.alone(output.judged, values)

@@ -271,7 +271,8 @@ def _again(record: Record) -> int:
     for change in record[4]:
         values.applied(change, subject.arguments)
     try:
-        print(subject.call(dict(subject.arguments)))
+        with judge.in_folder():
+            print(subject.call(dict(subject.arguments)))
     except Exception:
         traceback.print_exc(file=sys.stdout)
     return 1

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import signal
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,13 @@ def in_time(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+@contextmanager
+def in_folder() -> Iterator[None]:
+    """In an empty folder, which goes with all that is written there: a text that was drawn may be taken for a file's name."""
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        yield
+
+
 def judged(subject: Subject, arguments: dict[str, Any], changes: list[Change]) -> Outcome:
     """What becomes of a call.
 
@@ -71,7 +79,7 @@ def judged(subject: Subject, arguments: dict[str, Any], changes: list[Change]) -
     """
     before = _copied(arguments)
     try:
-        with warnings.catch_warnings(), in_time(LONG):
+        with warnings.catch_warnings(), in_folder(), in_time(LONG):
             warnings.simplefilter("ignore")
             found = subject.call(dict(arguments))
     except RefgradError as error:

@@ -144,3 +144,12 @@ def test_the_subject_of_a_step_is_the_literal_body() -> None:
     assert subject.meaning is not None
     p, _ = subject.meaning(judge.plain(subject.arguments))
     assert p.tobytes() == (subject.arguments["p"] - np.float32(0.5) * subject.arguments["g"]).tobytes()
+
+
+def test_a_call_that_writes_a_file_leaves_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = values.NUMBERS["text"]()
+    subject = _subject(lambda given: Path(text).write_text("x", encoding="utf-8") * given["x"] * 2)
+    assert judge.judged(subject, subject.arguments, []).kind == judge.RIGHT
+    assert Path.cwd() == tmp_path
+    assert list(tmp_path.iterdir()) == []

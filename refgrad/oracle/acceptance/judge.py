@@ -6,25 +6,23 @@ out of its set, and undecided where bounds say nothing or another decision would
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Container, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from refgrad.arithmetic import dtypes, scalar_error, scalar_math
-from refgrad.arithmetic.enclosure import Enclosure, within
-from refgrad.arithmetic.ends import joined
+from refgrad.arithmetic.enclosure import Ambiguous, Enclosure, within
 from refgrad.arithmetic.graph import Graph
-from refgrad.arithmetic.operations import MATRIX, OPERATIONS
+from refgrad.arithmetic.operations import MATRIX, OPERATIONS, SELECTIONS
 from refgrad.arithmetic.running_error import Bounded, Model, between, exact, scalar, widest
-from refgrad.axes import broadcasts
+from refgrad.axes import ELEMENT, broadcasts
 from refgrad.derived import derived
+from refgrad.oracle.acceptance.chunks import CHUNK, Cut, Gathered, together
 from refgrad.oracle.acceptance.kept import bits, bits_of, computed, made
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.tracing import Plan
-
-#: elements that are judged at a time where nothing couples them: temporaries then stay in the cache
-CHUNK = 32768
 
 #: what `Judged` is made of
 Parts = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
@@ -87,6 +85,19 @@ class Large(Mapping[str, Bounded]):
 
     def __len__(self) -> int:
         return len(self.arrays)
+
+    def part(self, cut: Cut, chunk: slice) -> Large:
+        """What stands in a chunk.
+
+        Args:
+            cut: how arrays are cut.
+            chunk: the places.
+        """
+
+        def of(known: np.ndarray | Bounded) -> np.ndarray | Bounded:
+            return cut.part_of(known, chunk) if isinstance(known, Bounded) else cut.part(known, chunk)
+
+        return Large({n: of(known) for n, known in self.arrays.items()})
 
 
 @dataclass(frozen=True)
@@ -198,9 +209,10 @@ def _judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Bou
     with np.errstate(all="ignore"):
         scalars = scalars_of(step.plan, step.plan.graph, step.free, model)
         graph = step.plan.graph
-        if graph.small or graph.couples() or step.after["p"].size <= CHUNK:
-            return judge_outputs(enclosure, step.before, scalars, step.after, policy)
-        return _judge_in_chunks(enclosure, step, scalars, policy)
+        if step.after["p"].size > CHUNK and can_be_cut(graph):
+            with contextlib.suppress(Ambiguous):
+                return _judge_in_chunks(enclosure, step, scalars, policy)
+        return judge_outputs(enclosure, step.before, scalars, step.after, policy)
 
 
 def how_matrices(graphs: Iterable[Graph]) -> list[str]:
@@ -266,32 +278,52 @@ def judge_scalars(step: Step, observed: Mapping[str, tuple[float, np.dtype]], po
     return found
 
 
+def can_be_cut(graph: Graph) -> bool:
+    """True if nothing but reductions couples elements, so that chunks are judged given these.
+
+    Args:
+        graph: a rule's.
+    """
+    axes = (*graph.small.values(), *(n.axes for n in graph.nodes))
+    return all(map(broadcasts, axes)) and not any(n.op in MATRIX | SELECTIONS for n in graph.nodes)
+
+
 def _judge_in_chunks(
     enclosure: Enclosure, step: Step, scalars: list[Bounded], policy: Policy
 ) -> tuple[dict[str, Judged], dict[str, Bounded]]:
-    shape, size = step.after["p"].shape, step.after["p"].size
-    before = {n: _part(b, slice(None)) for n, b in step.before.items()}
-    after = {n: a.reshape(-1) for n, a in step.after.items()}
-    parts = []
-    for start in range(0, size, CHUNK):
-        cut = slice(start, start + CHUNK)
-        inputs = {n: _part(b, cut) for n, b in before.items()}
-        parts.append(judge_outputs(enclosure, inputs, scalars, {n: a[cut] for n, a in after.items()}, policy))
-    judged = {
-        n: Judged(*(np.concatenate([getattr(j[n], f) for j, _ in parts]).reshape(shape) for f in FIELDS))
-        for n in parts[0][0]
-    }
-    carried = {n: _joined([c[n] for _, c in parts], shape) for n in parts[0][1]}
-    return judged, carried
+    """`judge_outputs` of a chunk at a time: what couples elements is worked out before, each of its operands in chunks.
 
+    Raises:
+        Ambiguous: a decision is open that chunks share.
+    """
+    graph, cut = enclosure.graph, Cut.of(step.after["p"].shape)
+    before = step.before if isinstance(step.before, Large) else Large(step.before)
+    folded: dict[int, Bounded] = {}
 
-def _part(whole: Bounded, cut: slice) -> Bounded:
-    """Some elements of a value, in flat order."""
-    return whole.mapped(lambda a: a.reshape(-1)[cut])
+    def chunk_of(chunk: slice) -> tuple[Large, dict[str, np.ndarray], dict[int, Bounded]]:
+        after = {n: cut.part(a, chunk) for n, a in step.after.items()}
+        return before.part(cut, chunk), after, {i: cut.part_of(known, chunk) for i, known in folded.items()}
 
-
-def _joined(parts: list[Bounded], shape: tuple[int, ...]) -> Bounded:
-    return joined(parts, lambda arrays: np.concatenate(arrays).reshape(shape))
+    for node in enclosure.folds():
+        parts = []
+        for chunk in cut.chunks():
+            inputs, after, known = chunk_of(chunk)
+            read, _, observed = _read(enclosure, inputs, after)
+            parts.append(enclosure.operand(node, read, scalars, observed, known))
+        operand = together(parts, cut, node.args[0].axes)
+        del parts
+        folded[node.index] = enclosure.fold(node, operand)
+        del operand
+    found, hidden = Gathered(cut), {}
+    for chunk in cut.chunks():
+        inputs, after, known = chunk_of(chunk)
+        judged, carried = judge_outputs(enclosure, inputs, scalars, after, policy, known)
+        for n, each in judged.items():
+            found.add(n, each.parts(), graph.small.get(n, ELEMENT), chunk)
+        for n, bounded in carried.items():
+            hidden.setdefault(n, []).append(bounded)
+    whole = {n: Judged(*found.of(n, len(each.parts()))) for n, each in judged.items()}
+    return whole, {n: together(parts, cut, graph.small.get(n, ELEMENT)) for n, parts in hidden.items()}
 
 
 FIELDS = ("status", "truth", "low", "high")
@@ -303,6 +335,7 @@ def judge_outputs(
     scalars: list[Bounded],
     after: Mapping[str, np.ndarray],
     policy: Policy,
+    folded: Mapping[int, Bounded] | None = None,
 ) -> tuple[dict[str, Judged], dict[str, Bounded]]:
     """`judge`, once it is known how to evaluate; several steps at once where nothing couples elements.
 
@@ -312,22 +345,34 @@ def judge_outputs(
         scalars: the graph's scalars, in its order.
         after: the outputs that were seen, in their own dtypes.
         policy: what counts as correct.
+        folded: the reductions of the graph, by index, where the arrays are parts of larger ones.
 
     Returns:
         As of `judge`. Of the ways that a whole tensor may take, the one with the fewest elements outside.
+
+    Raises:
+        Ambiguous: a decision is open that the rest of the larger arrays has a part in.
     """
-    model = enclosure.model
-    inputs = {n: exact(b.value, model) if b.error is None else b for n, b in before.items()}
-    wide = {n: a.astype(np.float64) for n, a in after.items()}
-    observed = {n: conditioned(wide[n], after[n].dtype, model, _as_stored(enclosure.graph, n)) for n in wide}
+    inputs, wide, observed = _read(enclosure, before, after)
     hidden = _Hidden(_extent(enclosure.graph, before, after), enclosure.graph.small)
     groups: dict[tuple[tuple[int, int], ...], dict[str, Judged]] = {}
-    for branch in enclosure.branches(inputs, scalars, observed):
+    for branch in enclosure.branches(inputs, scalars, observed, folded):
         judged = {n: compare(branch.sets[n], wide[n], after[n].dtype, policy) for n in wide if n in branch.sets}
         judged = {n: undecide(j, branch.open.get(n)) for n, j in judged.items()}
         groups[branch.shared] = union(groups.get(branch.shared), judged)
         hidden.add({n: found for n, found in branch.sets.items() if n not in wide})
     return min(groups.values(), key=lambda judged: outside(judged.values())), hidden.known()
+
+
+def _read(
+    enclosure: Enclosure, before: Mapping[str, Bounded], after: Mapping[str, np.ndarray]
+) -> tuple[dict[str, Bounded], dict[str, np.ndarray], dict[str, Bounded]]:
+    """What the graph is evaluated on, the outputs as float64, and what goes on from these."""
+    model = enclosure.model
+    inputs = {n: exact(b.value, model) if b.error is None else b for n, b in before.items()}
+    wide = {n: a.astype(np.float64) for n, a in after.items()}
+    observed = {n: conditioned(wide[n], after[n].dtype, model, _as_stored(enclosure.graph, n)) for n in wide}
+    return inputs, wide, observed
 
 
 def _extent(graph: Graph, before: Mapping[str, Bounded], after: Mapping[str, np.ndarray]) -> tuple[int, ...]:

@@ -25,7 +25,8 @@ from refgrad.backends.source import KernelSource
 from refgrad.derived import derived
 from refgrad.oracle.acceptance import judge as careful
 from refgrad.oracle.acceptance.findings import Count, count, tightness
-from refgrad.oracle.acceptance.judge import CHUNK, UNDECIDED, Judged, Large, Step
+from refgrad.oracle.acceptance.chunks import CHUNK, Cut
+from refgrad.oracle.acceptance.judge import UNDECIDED, Judged, Large, Step
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.ulp_errors import Binades, Errors, measure
 from refgrad.tracing import Plan
@@ -51,6 +52,16 @@ class Summary(NamedTuple):
     tightest: float
     errors: Errors | None
 
+    def merged(self, other: Summary) -> Summary:
+        """That of both together.
+
+        Args:
+            other: the same of other elements, with errors where this one has them.
+        """
+        errors = None if self.errors is None or other.errors is None else self.errors + other.errors
+        nan, tightest = self.undecided_nan + other.undecided_nan, max(self.tightest, other.tightest)
+        return Summary(self.counted + other.counted, nan, tightest, errors)
+
 
 def summary(judged: Judged, values: np.ndarray, unit: np.dtype | None = None, measured: bool = True) -> Summary:
     """What judging one output adds up to.
@@ -66,10 +77,28 @@ def summary(judged: Judged, values: np.ndarray, unit: np.dtype | None = None, me
     """
     if isinstance(judged, Screened) and (unit is None or unit == judged.dtype):
         return judged.summary(unit is not None, measured)
+    if judged.status.size > CHUNK and judged.status.shape == values.shape:
+        return _summed(judged, values, unit, measured)
+    return _at_once(judged, values, unit, measured)
+
+
+def _at_once(judged: Judged, values: np.ndarray, unit: np.dtype | None, measured: bool) -> Summary:
     undecided = judged.status == UNDECIDED
     nan = int(np.count_nonzero(undecided & np.isnan(values.astype(np.float64)))) if undecided.any() else 0
     largest = tightness(judged, values) if measured else 0.0
     return Summary(count(judged), nan, largest, None if unit is None else measure(judged, values, unit))
+
+
+def _summed(judged: Judged, values: np.ndarray, unit: np.dtype | None, measured: bool) -> Summary:
+    """`summary` of a large output, chunk by chunk: its temporaries are as large as a chunk."""
+    cut, arrays = Cut.of(values.shape), judged.parts()
+    found: Summary | None = None
+    for chunk in cut.chunks():
+        status, truth, low, high = (cut.part(a, chunk) for a in arrays[:4])
+        each = _at_once(Judged(status, truth, low, high), cut.part(values, chunk), unit, measured)
+        found = each if found is None else found.merged(each)
+    assert found is not None
+    return found
 
 
 @dataclass(eq=False)

@@ -19,6 +19,7 @@ from refgrad.arithmetic.graph import Graph, Node
 from refgrad.arithmetic.operations import OUTCOMES
 from refgrad.arithmetic.running_error import Bounded, Model, exact, widest
 from refgrad.axes import ELEMENT
+from refgrad.oracle.acceptance.chunks import CHUNK, Cut, Gathered
 from refgrad.oracle.acceptance.explicit_sets import Ends, ends
 from refgrad.oracle.acceptance.judge import (
     INSIDE,
@@ -26,6 +27,7 @@ from refgrad.oracle.acceptance.judge import (
     UNDECIDED,
     Judged,
     Parts,
+    can_be_cut,
     compare,
     model_for,
     outside,
@@ -108,6 +110,27 @@ def judge_case(
 
 
 def _judge_case(
+    plan: Plan,
+    free: Mapping[str, float],
+    arrays: Mapping[str, np.ndarray],
+    seen: Mapping[str, np.ndarray],
+    policy: Policy,
+    products: frozenset[str],
+) -> dict[str, Judged]:
+    graph, shape = plan.graph, arrays[plan.rule.primary].shape
+    if arrays[plan.rule.primary].size > CHUNK and not graph.small and not graph.couples() and can_be_cut(graph):
+        cut = Cut.of(shape)
+        found = Gathered(cut)
+        for chunk in cut.chunks():
+            given, shown = ({n: cut.part(a, chunk) for n, a in of.items()} for of in (arrays, seen))
+            judged = _judge_at_once(plan, free, given, shown, policy, products)
+            for n, each in judged.items():
+                found.add(n, each.parts(), ELEMENT, chunk)
+        return {n: Judged(*found.of(n, len(each.parts()))) for n, each in judged.items()}
+    return _judge_at_once(plan, free, arrays, seen, policy, products)
+
+
+def _judge_at_once(
     plan: Plan,
     free: Mapping[str, float],
     arrays: Mapping[str, np.ndarray],

@@ -103,7 +103,7 @@ class Kind(ABC):
             far = None if self.stepped else self.far(rule, cases)
             if far is not None:
                 yield Situation(FAR, far, rule)
-        first, *others = other_settings(rule, asked.named & rule.reads()) or [None]
+        first, *others = other_settings(rule, asked.named & rule.reads(), asked.named) or [None]
         if first is not None:
             yield replace(next(self._set([first], asked)), instead=functools.partial(self._set, others, asked))
 

@@ -115,7 +115,7 @@ class OptimizerKind(Stepped):
         """Another setting where one number is made of many: a large leaf hides what is beside a norm, early steps what grows."""
         makes = [like_leaves] if rule.scope == "tree" else []
         makes += [late_steps] if any(slot.scalar for slot in rule.slots().values()) else []
-        others = other_settings(rule, asked.named & rule.reads())
+        others = other_settings(rule, asked.named & rule.reads(), asked.named)
         if norms_near(rule, asked.dtype, asked.seed) is not None:
             makes += [norms_near]
         for make in makes if others else ():

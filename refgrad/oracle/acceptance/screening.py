@@ -24,8 +24,8 @@ from refgrad.backends.screen_source import BINADES, BINS, ROOM, groups_of, scree
 from refgrad.backends.source import KernelSource
 from refgrad.derived import derived
 from refgrad.oracle.acceptance import judge as careful
-from refgrad.oracle.acceptance.findings import Count, count, tightness
 from refgrad.oracle.acceptance.chunks import CHUNK, Cut
+from refgrad.oracle.acceptance.findings import Count, count, tightness
 from refgrad.oracle.acceptance.judge import UNDECIDED, Judged, Large, Step
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.ulp_errors import Binades, Errors, measure

@@ -15,7 +15,7 @@ from refgrad.errors import ArgumentError, CandidateError
 from refgrad.kinds.record import Driven, Record, Situation
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.inputs.settings import neutral
+from refgrad.oracle.inputs.settings import every_step, neutral
 from refgrad.rule import is_own
 
 #: faults that restrict a candidate where they show on arrays without axes or without elements alone
@@ -157,6 +157,7 @@ def hidden(rule: Any, named: frozenset[str]) -> Iterator[str]:
     """Numbers whose value hides what is done with them, and that the candidate does not take by name."""
     values = {n: rule.numbers()[n] for n in sorted(rule.reads()) if n in rule.legal() and n not in named}
     found = [f"{name}={value:g}" for name, value in values.items() if neutral(value)]
+    found += [f"{name}=1" for name in every_step(rule, rule.legal()) if name not in named]
     if found:
         yield f"other settings of {', '.join(found)}: the candidate does not take them by name"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from refgrad.errors import ArgumentError
-from refgrad.rule import Range, Rule
+from refgrad.rule import Range, Rule, Whole
 
 Given = TypeVar("Given", bound=Rule)
 
@@ -21,6 +21,8 @@ SMALL_RATE, RATE = 0.01, 37.0
 SCALES = (0.25, 4.0, 0.5)
 #: numbers of steps
 COUNTS = (3.0, 2.0)
+#: what whole numbers of steps are called, from one to the next of something
+STEPS = frozenset({"interval", "period", "every"})
 
 
 def neutral(value: float) -> bool:
@@ -90,20 +92,49 @@ def _counts(name: str, value: float, legal: Range) -> bool:
     return any(part in ("steps", "interval", "period", "every", "warmup") for part in name.split("_"))
 
 
-def other_settings(rule: Given, names: Iterable[str]) -> list[Given]:
+def other_settings(rule: Given, names: Iterable[str], beyond: Iterable[str] = ()) -> list[Given]:
     """The rule with other numbers, then those that leave one of them as it is: some numbers exclude others.
 
     Args:
         rule: the rule.
         names: of the hyperparameters that are changed.
+        beyond: of those that are changed too where the rule reads them once the others are changed, as a dampening beside a
+            momentum, or where they are steps from one to the next of something that is done at each.
     """
     other = other_setting(rule, names, eps=True)
+    rarely = _rarely(rule if other is None else other, beyond)
+    other = rarely or other
     if other is None:
         return []
+    more = set(beyond) & other.reads() - set(names)
+    other = (other_setting(other, more) if more else None) or other
     numbers = rule.numbers()
     changed = {n: numbers[n] for n in sorted(set(names)) if n in numbers and numbers[n] != other.numbers()[n]}
     alone = [_with(other, name, value) for name, value in changed.items()] if len(changed) > 1 else []
     return [other, *(each for each in alone if each is not None)]
+
+
+def every_step(rule: Rule, names: Iterable[str]) -> list[str]:
+    """The names of steps from one to the next of something that the rule, as it is set, does at each.
+
+    >>> from refgrad.optimizers import Shampoo
+    >>> every_step(Shampoo(), ["lr", "interval"])
+    ['interval']
+    """
+    legal = rule.legal()
+    return [n for n in sorted(set(names)) if isinstance(legal.get(n), Whole) and n in STEPS and getattr(rule, n) == 1]
+
+
+def _rarely(rule: Given, names: Iterable[str]) -> Given | None:
+    """The rule that does at every third step, or second, what it does at each; None if it has nothing of the kind."""
+    changed = rule
+    for name in every_step(rule, names):
+        for count in COUNTS:
+            other = _with(changed, name, int(count))
+            if other is not None:
+                changed = other
+                break
+    return changed if changed != rule else None
 
 
 def _with(rule: Given, name: str, value: float) -> Given | None:

@@ -83,6 +83,9 @@ ALIKE: Mapping[str, tuple[str, ...]] = {
         "PSGDKron decayed=matrices",
         "PSGDKron updates=annealed",
         "QSGD order=unit",
+        "RMSprop variance=bare",
+        "Stored chance=carry",
+        "Stored compensation=master",
     ),
     "the difference is smaller than the roundings that are admissible": (
         "AdaBelief eps_placement=maximum",

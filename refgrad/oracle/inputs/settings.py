@@ -98,16 +98,12 @@ def other_settings(rule: Given, names: Iterable[str], beyond: Iterable[str] = ()
     Args:
         rule: the rule.
         names: of the hyperparameters that are changed.
-        beyond: of those that are changed too where the rule reads them once the others are changed, as a dampening beside a
-            momentum, or where they are steps from one to the next of something that is done at each.
+        beyond: of those that are changed too where they are steps from one to the next of something that is done at each.
     """
     other = other_setting(rule, names, eps=True)
-    rarely = _rarely(rule if other is None else other, beyond)
-    other = rarely or other
+    other = _rarely(rule if other is None else other, beyond) or other
     if other is None:
         return []
-    more = set(beyond) & other.reads() - set(names)
-    other = (other_setting(other, more) if more else None) or other
     numbers = rule.numbers()
     changed = {n: numbers[n] for n in sorted(set(names)) if n in numbers and numbers[n] != other.numbers()[n]}
     alone = [_with(other, name, value) for name, value in changed.items()] if len(changed) > 1 else []

@@ -87,6 +87,9 @@ ALIKE: Mapping[str, tuple[str, ...]] = {
         "Stored chance=carry",
         "Stored compensation=master",
     ),
+    "a number shows it that the rule does not read at its defaults, and frameworks settle otherwise": (
+        "SGD first_step=undamped",
+    ),
     "the difference is smaller than the roundings that are admissible": (
         "AdaBelief eps_placement=maximum",
         "NAdamW decay=after",

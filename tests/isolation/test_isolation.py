@@ -14,7 +14,7 @@ import pytest
 import refgrad
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.estimators import ArcTan
-from refgrad.isolation import hosting
+from refgrad.isolation import ahead, hosting
 from refgrad.isolation.child import Bell
 from refgrad.isolation.host import Host
 from refgrad.isolation.process import Child
@@ -377,6 +377,7 @@ def test_a_run_and_the_cases_of_a_situation_are_one_question_and_are_asked_for_a
 
         patch.setattr(Child, "send", counted)
         patch.setattr(Claim, "judge", judged)
+        patch.setattr(ahead, "MOST_TOGETHER", 1 << 22)  # than which no situation has more
         verdict = refgrad.verify(target, rule, isolate=True, explain=False, shrink=False)
     assert verdict.conforms
     assert {name: asked.count(name) for name in wanted} == wanted

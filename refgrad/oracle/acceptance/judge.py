@@ -442,7 +442,8 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
     Args:
         acceptable: the acceptance set, which broadcasts to the output's shape.
         values: the output, float64.
-        dtype: what it is stored in: the correctly rounded result of anything in the set is acceptable.
+        dtype: what it is stored in: the correctly rounded result of anything in the set is acceptable. A number of the set that
+            came in a wider dtype is too, whatever the others are.
         policy: whether subnormals are kept.
 
     Returns:
@@ -465,7 +466,8 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
         return Judged(np.zeros(shape, np.uint8), truth, low, high)
     undefined = np.isnan(error) & ~np.isnan(truth)
     low, high = np.where(undefined, -np.inf, low), np.where(undefined, np.inf, high)
-    # the correctly rounded result of anything in the set is acceptable
+    # the correctly rounded result of anything in the set is acceptable, and so is a number of the set itself, in a wider dtype
+    held = (values >= low) & (values <= high) & np.isfinite(truth)
     low, high = dtypes.round_to(low, dtype), dtypes.round_to(high, dtype)
     infinite = (low == high) & np.isinf(low) & ~np.isnan(truth)
     truth = np.where(infinite, low, truth)
@@ -477,6 +479,7 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
         low, high = np.where(special, truth, low), np.where(special, truth, high)
         # where it is infinity, another order of evaluation may meet infinity minus infinity
         inside = np.where(special, (values == truth) | nan, inside)
+    inside = inside | held
     if policy.subnormals == "flush":
         inside &= (values == 0) | ~(np.abs(values) < dtypes.format_of(dtype).smallest_normal)
     status = np.where(inside, np.where(endless, UNDECIDED, INSIDE), OUTSIDE)

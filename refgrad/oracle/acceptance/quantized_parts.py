@@ -209,6 +209,8 @@ def _by_ends(rule: Quantizer, arrays: Mapping[str, np.ndarray], seen: Parts, pol
                 judged = _equal(*decoded)
             elif ends is None:
                 judged = _equal(seen[name], truth[name])
+                if name == "y" and seen[name].dtype == dtype != x.dtype:
+                    judged = either_branch(judged, _equal(seen[name], _unrounded(rule, seen, x.shape, dtype)))
             else:
                 least = 2 * dtypes.format_of(dtype).smallest_subnormal  # what is lost below the smallest normal number
                 ends = ends[0] - least, ends[1] + least
@@ -217,15 +219,21 @@ def _by_ends(rule: Quantizer, arrays: Mapping[str, np.ndarray], seen: Parts, pol
     return found
 
 
+def _unrounded(rule: Quantizer, seen: Parts, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """What a candidate's parts stand for before it is rounded to a narrow dtype, in that in which it is computed."""
+    return rule.dequantize(Quantized({n: seen[n] for n in rule.parts}, shape, dtype))
+
+
 def _within(values: np.ndarray, truth: np.ndarray, ends: Ends, dtype: np.dtype | None) -> Judged:
-    """Between the ends, each rounded where the part is kept in a narrower dtype; NaN where the truth is NaN."""
+    """Between the ends, or these rounded where the part is kept in a narrower dtype; NaN where the truth is NaN."""
     values, truth = values.astype(np.float64), truth.astype(np.float64)
     low, high = (_shaped(np.asarray(e, np.float64), values.shape) for e in ends)
+    held = (values >= low) & (values <= high)  # of a candidate that gives it in a wider dtype
     if dtype is not None:
         low, high = dtypes.round_to(low, dtype), dtypes.round_to(high, dtype)
     special = ~np.isfinite(truth)
     same = (values == truth) | (np.isnan(values) & np.isnan(truth))
-    inside = np.where(special, same, (values >= low) & (values <= high))
+    inside = np.where(special, same, held | (values >= low) & (values <= high))
     status = np.where((high == np.inf) & (low == -np.inf), UNDECIDED, np.where(inside, INSIDE, OUTSIDE))
     return Judged(status.astype(np.uint8), truth, low, high)
 

@@ -83,6 +83,15 @@ def test_a_set_between_two_numbers_of_the_format_holds_those_that_its_ends_round
     assert statuses([1 + unit / 4], [unit / 32], [1.0], F64) == [OUTSIDE]
 
 
+def test_a_number_of_a_set_in_a_wider_dtype_is_inside_whatever_the_others_are() -> None:
+    """1 + 2**-9 is no bfloat16 number; another that is NaN, as it is to be, or outside makes no other of it."""
+    wide, next_to_it = 1 + 2.0**-9, 1 + 2.0**-9 + 2.0**-20
+    for truth, value, expected in ((1.0, 1.0, INSIDE), (NAN, NAN, INSIDE), (INF, INF, INSIDE), (1.0, 2.0, OUTSIDE)):
+        assert statuses([wide, truth], [0.0, 0.0], [wide, value], BF16) == [INSIDE, expected]
+        assert statuses([wide, truth], [0.0, 0.0], [next_to_it, value], BF16) == [OUTSIDE, expected]
+    assert statuses([NAN, INF, INF], [0.0, NAN, 0.0], [1.0, 1.0, -INF], BF16) == [OUTSIDE] * 3
+
+
 def test_nan_must_be_nan_and_an_infinity_that_infinity() -> None:
     truth = [NAN, NAN, 1.0, INF, INF, INF, -INF]
     values = [NAN, 1.0, NAN, INF, -INF, 1.0, -INF]

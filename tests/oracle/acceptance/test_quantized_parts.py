@@ -12,7 +12,20 @@ from refgrad.candidates.protocol import CandidateFault
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import fitting, has_graph, judge_parts, truth_of
-from refgrad.quantizers import NUQSGD, Q8_0, QSGD, Cast, KMeans, OneBit, Quantized, Quantizer, RoundToNearest, cast
+from refgrad.quantizers import (
+    NF4,
+    NUQSGD,
+    Q8_0,
+    QSGD,
+    Affine,
+    Cast,
+    KMeans,
+    OneBit,
+    Quantized,
+    Quantizer,
+    RoundToNearest,
+    cast,
+)
 
 X = np.random.default_rng(5).standard_normal((8, 32)).astype(np.float32)
 
@@ -38,6 +51,23 @@ def test_a_part_that_is_judged_between_ends_may_be_off_by_roundings_alone(
     others = np.ones(array.shape, bool)
     others[at] = False
     assert (judged.status[others] == INSIDE).all()
+
+
+@pytest.mark.parametrize("rule", [QSGD(), Q8_0(), NF4(), Affine()], ids=str)
+def test_what_a_decoder_gives_in_a_wider_dtype_is_judged_as_it_is(rule: Quantizer) -> None:
+    """Of float16 arrays numbers in float32 are right whether or not they are rounded, and beside NaN; others are not."""
+    x = X.astype(np.float16)
+    parts = dict(truth_of(rule, {"x": x}))
+    y = np.asarray(rule.dequantize(Quantized(parts, x.shape, np.dtype(np.float32))))
+    assert (y != y.astype(np.float16)).any()
+    none = y.copy()
+    none.flat[-1] = np.nan
+    for given in (y, y.astype(np.float16), none):
+        status = judge_parts(rule, {"x": x}, {**parts, "y": given}, Policy())["y"][0].status.reshape(-1)
+        assert (status[:-1] == INSIDE).all()
+        assert (status[-1] == OUTSIDE) == np.isnan(given.flat[-1])
+    off = judge_parts(rule, {"x": x}, {**parts, "y": y * np.float32(1 + 2**-14)}, Policy())["y"][0].status.reshape(-1)
+    assert (off[y.reshape(-1) != 0] == OUTSIDE).all()
 
 
 FORMATS = [name for name in cast.FORMATS.sentences if hasattr(ml_dtypes, name)]

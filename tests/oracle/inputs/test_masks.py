@@ -13,6 +13,8 @@ from refgrad.oracle.inputs.sizes import (
     MATRICES,
     ROWS_OF_BLOCKS,
     SHAPES,
+    TILED,
+    TILED_ROWS,
     WHOLE_BLOCKS,
 )
 from refgrad.rule import rules
@@ -65,10 +67,12 @@ def test_rules_of_rows_and_units_are_driven_in_two_axes(rule: Mask, shapes: obje
     made = masks.sizes(rule, F32, 0)
     assert made is not None
     found = {arrays["w"].shape for arrays in made.arrays}
-    ends = DECIDED_AT_THE_END if shapes is SHAPES else DECIDED_IN_ROWS
-    assert found <= {*shapes, *ends, *ROWS_OF_BLOCKS, masks.MANY_BLOCKS, *EXACT, *WHOLE_BLOCKS}  # type: ignore[call-overload]
-    assert masks.MANY_BLOCKS in found
-    assert ((3, 4, 5) in found) == (shapes is SHAPES)
+    flat = shapes is SHAPES
+    ends, tiled = (DECIDED_AT_THE_END, TILED) if flat else (DECIDED_IN_ROWS, TILED_ROWS)
+    assert found <= {*shapes, *ends, *tiled, *ROWS_OF_BLOCKS, masks.MANY_BLOCKS, *EXACT, *WHOLE_BLOCKS}  # type: ignore[call-overload]
+    assert {masks.MANY_BLOCKS, *tiled} <= found
+    assert flat or {len(shape) for shape in found} == {2}
+    assert ((3, 4, 5) in found) == flat
 
 
 def test_shapes_that_a_rule_refuses_are_left_out() -> None:

@@ -310,7 +310,6 @@ TOPICS: tuple[Topic, ...] = (
     Topic("sparsity/test_paper.py", FAMILY, ("sparsity.progressive", "sparsity.sensitivity")),
     Topic("sparsity/test_transposable.py", FAMILY, ("sparsity.tiles",)),
     Topic("optimizers/test_extra_inputs.py", "slots and inputs of a rule that has all kinds of them", ("state",)),
-    Topic("arithmetic/test_array_error.py", "operations that join elements, on bounds", ("arithmetic.ranged",), False),
     Topic("arithmetic/test_reverse.py", "gradients by reverse mode", ("arithmetic.adjoints",)),
     Topic(
         "test_formulas.py",

@@ -67,6 +67,7 @@ class NormGrad(Transform):
     citation = _REBUFFI
     shapes: ClassVar[Mapping[str, str]] = {"activations": "channel height width", "gradients": "channel height width"}
     lengths: ClassVar[Mapping[str, int]] = {"channel": 2, "height": 3, "width": 2}
+    longest: ClassVar[Mapping[str, int]] = {"channel": 9}
     unspecified = "how maps are resized: the caller's; the step of the layer's weights before (Meta-NormGrad): none"
 
     def check(self, *arrays: np.ndarray) -> None:

@@ -39,7 +39,7 @@ class ConjugateDirectionStep(Transform):
     citation = _KANEDA
     shapes: ClassVar[Mapping[str, str]] = {"matrix": "n n", "x": "n", "right": "n", "suggested": "n", "last": "2 n"}
     lengths: ClassVar[Mapping[str, int]] = {"n": 4, "2": 2}
-    longest: ClassVar[Mapping[str, int]] = {"n": 129}
+    longest: ClassVar[Mapping[str, int]] = {"n": 33}
     unspecified = "a direction of no length: its coefficient is 0, and a step along it moves nothing"
 
     def check(self, *arrays: np.ndarray) -> None:

@@ -134,6 +134,7 @@ class ImpartialGradient(Transform):
     )
     shapes: ClassVar[Mapping[str, str]] = {"gradients": "task parameter"}
     lengths: ClassVar[Mapping[str, int]] = {"task": 3, "parameter": 5}
+    longest: ClassVar[Mapping[str, int]] = {"task": 9}  # of larger systems nothing is known for certain
     unspecified = (
         "gradients that depend on one another linearly, zero gradients among them: here no number, and more tasks than "
         "parameters are refused; torchjd takes the pseudo-inverse, and weights 0 where they add up to less than 1e-12"

@@ -13,7 +13,7 @@ from refgrad.oracle.inputs.transforms import generate
 
 def verdict(program: Any, rule: Transform) -> Any:
     """What is said of a program in float32, on ordinary arrays."""
-    return refgrad.verify(program, rule, inputs=generate(rule, 8, np.dtype(np.float32), 0), explain=False)
+    return refgrad.verify(program, rule, inputs=generate(rule, 8, np.dtype(np.float32), 0), explain=False, shrink=False)
 
 
 def drawn(rule: Transform, seed: int = 0, **lengths: int) -> list[np.ndarray]:

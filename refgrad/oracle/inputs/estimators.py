@@ -180,7 +180,7 @@ def _at_boundaries(
 def _span(rule: Estimator, parameters: Mapping[str, np.ndarray]) -> float:
     """How far out a rule's decisions may lie: its largest number, or its largest code times its scale."""
     sizes = [abs(float(n)) for n in rule.numbers().values() if 0 < abs(float(n)) <= 1024]
-    scales = [float(np.max(np.abs(a))) for n, a in parameters.items() if rule.parameter_axes()[n] != ELEMENT]
+    scales = [float(np.max(np.abs(a))) for n, a in parameters.items() if rule.parameter_axes()[n] != ELEMENT and a.size]
     largest = max([1.0, *scales])
     if any(n in rule.numbers() for n in ("positive", "high")):
         codes = max(float(rule.numbers().get(n, 0.0)) for n in ("positive", "high"))

@@ -48,3 +48,11 @@ def test_who_does_it_is_said_of_true_alone() -> None:
     flag = Flag(by("both moments are corrected", "published"))
     assert flag.said(True) == "both moments are corrected (the paper as reported)"
     assert flag.said(False) == "not: both moments are corrected"
+
+
+def test_an_interval_of_whole_numbers_has_no_others() -> None:
+    codes = Range(-8.0, 7.0, open_low=False, open_high=False, whole=True)
+    assert [x in codes for x in (-8.0, 0.0, 2.5, 7.0, 8.0)] == [True, True, False, True, False]
+    assert float("inf") not in Range(whole=True)
+    with pytest.raises(ArgumentError, match=r"high is 2\.59; legal: a number in \[-8, 7\], whole"):
+        codes.check("high", 2.59)

@@ -12,6 +12,7 @@ import numpy as np
 from refgrad.arithmetic.body_mutations import BodyMutation, place_of, replaced, replacements, texts_of
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.dtypes import whole_numbers
+from refgrad.arithmetic.folding import terms
 from refgrad.arithmetic.left_out import dropped, surely, surely_less, surely_zero, unsettled
 from refgrad.arithmetic.operations import OPERATIONS, UFUNCS
 from refgrad.arithmetic.subgradients import top_k
@@ -221,6 +222,8 @@ class Standing(Carrier):
         return self.run.do("square" if exponent == 2 else "power", operator.pow, [base, exponent], {})
 
     def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
+        if op == "length":
+            return terms(attributes["over"], np.shape(plain(args[0])))
         if attributes or op not in _DO:  # one of refgrad's own primitives
             return standing(OPERATIONS[op](*map(plain, args), **attributes), self.run)
         return self.run.do(op, _DO[op], args, {})

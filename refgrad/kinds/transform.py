@@ -45,7 +45,7 @@ from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.extremes import MOST, far_from_zero
 from refgrad.oracle.inputs.simpler import halves, ranked
-from refgrad.oracle.inputs.transforms import families, generate, norms_near, sizes
+from refgrad.oracle.inputs.transforms import exponential, families, generate, norms_near, sizes
 from refgrad.oracle.inputs.undefined import VALUES, not_finite
 from refgrad.rule import Rule
 from refgrad.tracing import Plans, plan_for
@@ -126,8 +126,10 @@ class TransformKind(Stateless):
                 yield Situation(name, replace(each, nan_open=True), rule)
 
     def far(self, rule: Transform, cases: Cases) -> Cases | None:
-        """Those of each array of which the rule's own results are finite; none of a rule that is judged by its condition."""
-        return None if isinstance(rule, Solved) else far_from_zero(cases, _signed(rule), partial(_finite, rule))
+        """Those of each array of which a rule with exponentials has finite results, and most of these are decided."""
+        if not exponential(rule):
+            return None
+        return far_from_zero(cases, _signed(rule), lambda arrays: _finite(rule, arrays) and _told(rule, arrays))
 
     def checked(self, rule: Transform, cases: Cases) -> Cases:
         """Cases with exactly the rule's arrays, in shapes that fit; a formula's body was tried on the first."""
@@ -442,6 +444,15 @@ def _finite(rule: Transform, arrays: Arrays) -> bool:
     except (ArgumentError, ArithmeticError, IndexError, ValueError):
         return False
     return all(np.isfinite(np.asarray(each, np.float64)).all() for each in found)
+
+
+def _told(rule: Transform, arrays: Arrays) -> bool:
+    """True if at least half of what a rule gives itself is decided, so that something is judged there."""
+    own = {n: np.asarray(a) for n, a in named(rule(*arrays.values())).items()}
+    judged = judge_body(rule, arrays, own, Policy())
+    return judged is not None and all(
+        2 * np.sum(each.status == UNDECIDED) <= each.status.size for each in judged.values()
+    )
 
 
 def _shapes(rule: Transform, arrays: Arrays) -> dict[str, tuple[int, ...]]:

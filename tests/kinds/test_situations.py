@@ -13,9 +13,11 @@ import refgrad
 import refgrad.quantizers as q
 import refgrad.sparsity as s
 from refgrad.arithmetic.dtypes import as_dtype
+from refgrad.errors import ArgumentError
 from refgrad.estimators import LSQ
 from refgrad.kinds.record import Driven
 from refgrad.kinds.table import kind_of
+from refgrad.legal import Range
 from refgrad.optimizers import SGD, ClipByNorm
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim
@@ -33,6 +35,10 @@ FEW = {"steps": 2, "time_limit": 60.0, "shrink": False}
 SHAPED = ["optimizer", "8-bit-optimizer", "transform", "quantizer", "estimator", "mask", "mask-update"]
 #: the example of a kind whose elements a block forgets: a matrix of 64 rows and columns has no tail
 WIDTH = 128
+
+
+#: each of refgrad's rules at its defaults
+EVERY_RULE: list[Any] = [rule() for rule in map(rules().get, sorted(rules())) if rule is not None]
 
 
 def forgetting(function: Callable[..., Any], of: Callable[[Array], Array]) -> Callable[..., Any]:
@@ -275,3 +281,36 @@ def tailless(rule: Any, cut: Callable[[Array], Array]) -> Any:
         return np.asarray(p - np.float32(0.1) * (g * (np.float32(max_norm) / norm) if norm > max_norm else g))
 
     return clipped
+
+
+def whole(rule: Rule) -> set[str]:
+    """The numbers of a rule that are whole by its declaration."""
+    return {n for n in rule.numbers() if isinstance(legal := rule.range_of(n), Range) and legal.whole}
+
+
+@pytest.mark.parametrize("rule", [rule for rule in EVERY_RULE if whole(rule)], ids=str)
+def test_another_setting_keeps_to_whole_numbers(rule: Rule) -> None:
+    """Codes between whole numbers are no quantizer's, so that a right program would be refused there."""
+    for name in whole(rule):
+        found = other_setting(rule, [name])
+        assert found is not None
+        assert found.numbers()[name].is_integer()
+        assert found.numbers()[name] != rule.numbers()[name]
+    with pytest.raises(ArgumentError, match="whole"):
+        rule.replace(**{min(whole(rule)): 2.5})
+
+
+def test_codes_that_are_rounded_before_they_are_held_between_bounds_are_right() -> None:
+    """At whole bounds that is the same; at others it is not."""
+
+    def forward(x: Array, scale: Array, negative: float, positive: float) -> Array:
+        return np.asarray(np.clip(np.rint(x / scale), -negative, positive) * scale)
+
+    def backward(g: Array, x: Array, scale: Array, negative: float, positive: float) -> tuple[Array, Array]:
+        v = x / scale
+        below, above = v <= -negative, v >= positive
+        c = np.where(below, -np.float32(negative), np.where(above, np.float32(positive), np.rint(v) - v))
+        factor = np.float32(1 / np.sqrt(max(x.size, 1) * positive))
+        return np.where(below | above, np.float32(0), g), np.asarray(np.sum(g * c) * factor).reshape(np.shape(scale))
+
+    assert refgrad.verify((forward, backward), LSQ(), **FEW, explain=False).conforms

@@ -350,3 +350,25 @@ def test_byzfl_averages_the_nearest() -> None:
 
     assert refgrad.verify(nearest, o.NearestNeighborAverage(keep=4), inputs=cases).conforms
     assert not refgrad.verify(nearest, o.NearestNeighborAverage(keep=5), inputs=cases, explain=False).conforms
+
+
+def clipped(p: Any, g: Any, max_norm: float, padding: float = 0.0, spoilt: Any = lambda g: False) -> Any:
+    norm = np.sqrt(np.sum(np.square(g, dtype=np.float64))) + padding
+    factor = np.float32(max_norm / norm if norm > max_norm else 1.0)
+    return (g * factor * np.float32(1.0001 if spoilt(g) else 1.0)).astype(g.dtype)
+
+
+@pytest.mark.parametrize("of", [o.ClipByNorm, o.ClipByGlobalNorm])
+@pytest.mark.parametrize(
+    ("fault", "conforms"),
+    [
+        ({}, True),
+        ({"padding": 1e-6}, False),
+        *(({"spoilt": lambda g, axes=axes: g.ndim == axes and g.any()}, False) for axes in (0, 1, 3, 4, 5)),
+    ],
+    ids=["right", "padded", "no axes", "one axis", "three axes", "four axes", "five axes"],
+)
+def test_a_norm_near_its_bound_and_other_numbers_of_axes(of: Any, fault: dict[str, Any], conforms: bool) -> None:
+    rule = o.GradientBefore(of=of(max_norm=0.5))
+    verdict = refgrad.verify(lambda p, g, max_norm: clipped(p, g, max_norm, **fault), rule, explain=False, shrink=False)
+    assert verdict.conforms == conforms, str(verdict)

@@ -281,6 +281,12 @@ def _work(rule: Transform, lengths: Mapping[str, int]) -> Work | None:
     return None if isinstance(rule, Solved) else _worked(rule, tuple(sorted(lengths.items())))
 
 
+def exponential(rule: Transform) -> bool:
+    """True if a rule takes an exponential, as far as its text is counted."""
+    work = _work(rule, {})
+    return work is not None and bool(work.names & {"exp", "expm1"})
+
+
 @lru_cache(maxsize=1024)  # many lengths are asked about by the same two trials
 def _worked(rule: Transform, lengths: tuple[tuple[str, int], ...]) -> Work | None:
     arrays = generate(rule, 1, np.dtype(np.float32), 0, dict(lengths)).arrays[0]

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
+from typing import Any
 
-from refgrad.optimizers import SGD, AdamW
-from refgrad.oracle.inputs.calls import CHANGED, GROUPED, changed_rates, grouped
+import numpy as np
+import pytest
+import torch
+
+import refgrad
+from refgrad.kinds.kind import NORMS, SETTING
+from refgrad.optimizers import SGD, AdamW, ClipByGlobalNorm
+from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.inputs.calls import (
+    CHANGED,
+    GROUPED,
+    changed_rates,
+    grouped,
+    in_groups,
+    like_leaves,
+    norms_near,
+)
+from refgrad.oracle.inputs.extremes import beside_numbers
+from refgrad.rule import rules
 
 F32 = np.dtype(np.float32)
 
@@ -30,3 +48,76 @@ def test_fewer_steps_keep_the_changes_before_them() -> None:
     cases = changed_rates(SGD(lr=1.0), F32, 0, None)
     assert cases.at_steps([1, 4]).rates == {1: CHANGED[4]}
     assert cases.at_steps(slice(0, 3)).rates == {2: CHANGED[2]}
+
+
+class Clipping(torch.optim.Optimizer):
+    """Clipping by the norm of all gradients, and a step."""
+
+    def __init__(self, params: Any, lr: float = 0.1, max_norm: float = 1.0) -> None:
+        super().__init__(params, {"lr": lr, "max_norm": max_norm})
+
+    def added(self, grads: list[list[torch.Tensor]]) -> list[torch.Tensor]:
+        return [g for group in grads for g in group]
+
+    def factor(self, norm: torch.Tensor, bound: float) -> torch.Tensor:
+        return torch.where(norm > bound, bound / norm, torch.ones_like(norm))
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        grads = [[p.grad for p in group["params"]] for group in self.param_groups]
+        norm = sum(((g.double() ** 2).sum() for g in self.added(grads)), torch.zeros((), dtype=torch.float64)).sqrt()
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.sub_(group["lr"] * (p.grad * self.factor(norm, group["max_norm"]).to(p.dtype)))
+
+
+class WithoutNumbers(Clipping):
+    def added(self, grads: list[list[torch.Tensor]]) -> list[torch.Tensor]:
+        return [g for group in grads for g in group if g.ndim]
+
+
+class WithoutTheLast(Clipping):
+    def added(self, grads: list[list[torch.Tensor]]) -> list[torch.Tensor]:
+        kept = super().added(grads)
+        return kept[:-1] if len(kept) > 3 and kept[-1].numel() == 1 else kept
+
+
+class FirstGroup(Clipping):
+    def added(self, grads: list[list[torch.Tensor]]) -> list[torch.Tensor]:
+        return grads[0]
+
+
+class Padded(Clipping):
+    def factor(self, norm: torch.Tensor, bound: float) -> torch.Tensor:
+        return torch.clamp(bound / (norm + 1e-6), max=1.0)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "situation"),
+    [
+        (Clipping, ""),
+        (WithoutNumbers, "leaves of like size"),
+        (WithoutTheLast, "leaves of like size"),
+        (FirstGroup, "groups"),
+        (Padded, f"{SETTING}: {NORMS}"),
+    ],
+)
+def test_a_norm_of_all_parameters_is_one_of_all(candidate: Any, situation: str) -> None:
+    verdict = refgrad.verify(candidate, ClipByGlobalNorm(inner=SGD(lr=0.1)), explain=False, shrink=False)
+    assert verdict.conforms == (not situation), str(verdict)
+    assert verdict.situation.startswith(situation)
+
+
+COUPLED: list[Any] = [rule() for rule in rules(Optimizer).values() if rule().scope == "tree"]
+
+
+@pytest.mark.parametrize("rule", COUPLED, ids=str)
+def test_leaves_of_one_element_and_norms_beside_each_number_are_driven(rule: Any) -> None:
+    float32 = np.dtype(np.float32)
+    like, grouped_alike, near = (make(rule, float32, 0) for make in (like_leaves, in_groups, norms_near))
+    assert {(), (1,)} <= {p.shape for p in like.p}
+    assert len(grouped_alike.settings) == len(like.p)
+    assert near is None or not any(p.any() for p in near.p)
+    for wanted, step in zip(beside_numbers(rule, float32), near.g if near is not None else (), strict=False):
+        found = math.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in step))
+        assert found == pytest.approx(wanted, rel=1e-6)

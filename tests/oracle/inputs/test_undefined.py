@@ -10,15 +10,19 @@ import pytest
 
 import refgrad
 from refgrad.estimators import EDE, ClippedSTE, RoundingSTE, SoftSign, XNORWeights
+from refgrad.estimators.base import Estimator
+from refgrad.kinds.kind import FAR
 from refgrad.kinds.record import Driven
 from refgrad.kinds.table import kind_of
-from refgrad.optimizers import SGD, SOAP, AdAdaGrad, AdamW, ClipByNorm, GhostBatchNorm, Lion, Rprop, Shampoo
+from refgrad.optimizers import SGD, SOAP, AdAdaGrad, AdamW, ClipByNorm, GhostBatchNorm, Lion, Rprop, Shampoo, ZLoss
 from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, Judged, met
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extremes import by_columns, extremes, large
 from refgrad.oracle.inputs.undefined import infinite_gradients, nan_gradients, undefined_inputs
 from refgrad.quantizers import MX, NF4, NVFP4, Q8_0, Affine, Blockwise, Cast, TernGrad, TopK
+from refgrad.rule import rules
 from refgrad.sparsity import RigL
 from refgrad.strength.situations import value_faults
 from refgrad.strength.situations.planting import program
@@ -189,3 +193,63 @@ def test_nan_is_admitted_for_what_an_infinity_may_become_and_no_number_is_for_na
     judged = Judged(np.full(5, OUTSIDE, np.uint8), truth, truth, truth)
     found = met(judged, np.array([np.nan, np.nan, -np.inf, 3.0, np.inf])).status
     assert found.tolist() == [INSIDE, INSIDE, INSIDE, OUTSIDE, OUTSIDE]
+
+
+def softmax(logits: Array) -> Array:
+    e = np.exp(logits - np.max(logits, axis=-1, keepdims=True))
+    return np.asarray(e / np.sum(e, axis=-1, keepdims=True))
+
+
+def above_zero(logits: Array) -> Array:
+    """What is taken out is zero of a row below zero."""
+    e = np.exp(logits - np.maximum(np.max(logits, axis=-1, keepdims=True), 0))
+    return np.asarray(e / np.sum(e, axis=-1, keepdims=True))
+
+
+def z_loss(logits: Array, coefficient: float, least: float) -> tuple[Array, Array]:
+    top = np.maximum(np.max(logits, axis=-1, keepdims=True), np.float32(least))
+    e = np.exp(logits - top)
+    total = np.sum(e, axis=-1, keepdims=True)
+    z = np.log(total) + top
+    rate = np.float32(2 * coefficient / len(logits))
+    return np.float32(coefficient) * np.mean(z * z), np.asarray(rate * z * (e / total))
+
+
+def divergence(first: Array, second: Array) -> Array:
+    """Of logits, row by row."""
+    return np.asarray(np.sum(softmax(first) * (first - second), axis=-1))
+
+
+@pytest.mark.parametrize(
+    ("candidate", "rule", "situation"),
+    [
+        (softmax, refgrad.formula(logits="n d")(softmax)(), ""),
+        (above_zero, refgrad.formula(logits="n d")(softmax)(), FAR),
+        (lambda logits, coefficient: z_loss(logits, coefficient, -np.inf), ZLoss(), ""),
+        (lambda logits, coefficient: z_loss(logits, coefficient, 0.0), ZLoss(), FAR),
+        (divergence, refgrad.formula(first="n d", second="n d")(divergence)(), ""),
+        (
+            lambda first, second: divergence(first, np.nan_to_num(second)),
+            refgrad.formula(first="n d", second="n d")(divergence)(),
+            "NaN",
+        ),
+    ],
+    ids=["softmax", "softmax above zero", "z-loss", "z-loss above zero", "two arrays", "NaN of the second"],
+)
+def test_rows_far_from_zero_and_nan_of_every_array(candidate: Any, rule: Any, situation: str) -> None:
+    verdict = refgrad.verify(candidate, rule, explain=False, shrink=False)
+    assert verdict.conforms == (not situation), str(verdict)
+    assert verdict.situation.startswith(situation)
+
+
+@pytest.mark.parametrize("rule", [each() for each in (*rules(Transform).values(), *rules(Estimator).values())], ids=str)
+def test_whole_rows_far_from_zero_are_driven_where_a_rule_is_finite(rule: Any) -> None:
+    kind: Any = kind_of(rule)
+    cases = kind.sizes(rule, np.dtype(np.float32), 0)
+    far = None if cases is None else kind.far(rule, cases)
+    for name, arrays in zip(far.names, far.arrays, strict=True) if far is not None else ():
+        moved, how = name.split(" ", 1)
+        assert np.all(np.abs(arrays[moved]) > 104), name
+        below = arrays[moved] < 0
+        assert below.any() == ("below" in how)
+        assert (~below).any() == ("above" in how)

@@ -48,3 +48,7 @@ def test_who_does_it_is_said_of_true_alone() -> None:
     flag = Flag(by("both moments are corrected", "published"))
     assert flag.said(True) == "both moments are corrected (the paper as reported)"
     assert flag.said(False) == "not: both moments are corrected"
+
+
+def test_a_flag_is_shown_as_its_two_values() -> None:
+    assert str(Flag("it does")) == "true | false"

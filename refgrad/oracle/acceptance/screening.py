@@ -24,8 +24,8 @@ from refgrad.backends.screen_source import BINADES, BINS, ROOM, groups_of, scree
 from refgrad.backends.source import KernelSource
 from refgrad.derived import derived
 from refgrad.oracle.acceptance import judge as careful
-from refgrad.oracle.acceptance.findings import Count, count, tightness
 from refgrad.oracle.acceptance.chunks import CHUNK, Cut
+from refgrad.oracle.acceptance.findings import Count, count, tightness
 from refgrad.oracle.acceptance.judge import UNDECIDED, Judged, Large, Step
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.ulp_errors import Binades, Errors, measure
@@ -91,7 +91,7 @@ def _at_once(judged: Judged, values: np.ndarray, unit: np.dtype | None, measured
 
 def _summed(judged: Judged, values: np.ndarray, unit: np.dtype | None, measured: bool) -> Summary:
     """`summary` of a large output, chunk by chunk: its temporaries are as large as a chunk."""
-    cut, arrays = Cut.of(values.shape), judged.parts()
+    cut, arrays = Cut.of(values.shape, CHUNK), judged.parts()
     found: Summary | None = None
     for chunk in cut.chunks():
         status, truth, low, high = (cut.part(a, chunk) for a in arrays[:4])

@@ -131,3 +131,9 @@ def test_values_are_shown_however_they_show_themselves() -> None:
     assert shown(Silent()) == "a Silent"
     assert len(shown("x" * 10**6)) < 500
     assert nearest(3, ["a"]) == nearest("x" * 10**6, ["a"]) == ""
+
+
+def test_threads_are_checked_among_other_options() -> None:
+    arguments.check_options({"threads": 2})
+    with pytest.raises(ArgumentError, match=r"threads is 0; legal: a whole number from 1"):
+        arguments.check_options({"threads": 0})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import ml_dtypes
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from refgrad.errors import ArgumentError
-from refgrad.foreign_arrays import is_foreign, like, read_array
+from refgrad.foreign_arrays import _write_back, is_foreign, like, read_array
+from refgrad.foreign_arrays import mapped as mapped_of
 from refgrad.optimizers import SGD, AdamW, DAdaptAdam, WinsorizedMean
 from refgrad.quantizers import Cast, TopK
 from refgrad.quantizers.base import Quantized
@@ -183,3 +185,31 @@ def test_what_a_library_has_not_is_no_array_of_it() -> None:
     xp = pytest.importorskip("array_api_strict")
     with pytest.raises(ArgumentError, match=r"^a result is bfloat16, of which array_api_strict makes no array"):
         like(np.ones(2, ml_dtypes.bfloat16), xp.ones(2))
+
+
+def test_what_a_quantizer_made_of_other_arrays_is_read_and_mapped() -> None:
+    """A record of arrays of a library, and a mapping that is no dict, are gone into as dicts are."""
+    make, rule = maker("array_api_strict"), Cast()
+    kept = rule.quantize(np.linspace(-1.0, 1.0, 6, dtype=np.float32))
+    other = Quantized(
+        {name: make(np.asarray(a)) if np.asarray(a).dtype.kind == "f" else a for name, a in kept.arrays.items()},
+        kept.shape,
+        kept.dtype,
+    )
+    assert np.array_equal(np.asarray(read_array(rule.dequantize(other), "result")), rule.dequantize(kept))
+
+
+def test_a_tree_that_holds_itself_is_refused_by_the_step() -> None:
+    tree: list[Any] = []
+    tree.append(tree)
+    with pytest.raises(ArgumentError, match="holds itself"):
+        SGD().step(tree, tree, {"t": 0})
+
+
+def test_a_mapping_that_is_no_dict_comes_back_as_one() -> None:
+    make, rule = maker("array_api_strict"), SGD(lr=0.5)
+    p, g = (MappingProxyType({"w": make(np.ones(3, np.float32))}) for _ in range(2))
+    after, _ = rule.step(dict(p), dict(g), MappingProxyType({"t": 0}))  # type: ignore[arg-type]
+    assert np.asarray(read_array(after["w"], "w")).tolist() == [0.5] * 3
+    assert mapped_of(p, lambda leaf, path: path) == {"w": "['w']"}
+    assert _write_back([1.0], [2.0], [1.0], float) is None  # what is no dict has no entries of its own to write

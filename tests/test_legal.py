@@ -56,3 +56,7 @@ def test_an_interval_of_whole_numbers_has_no_others() -> None:
     assert float("inf") not in Range(whole=True)
     with pytest.raises(ArgumentError, match=r"high is 2\.59; legal: a number in \[-8, 7\], whole"):
         codes.check("high", 2.59)
+
+
+def test_a_flag_is_shown_as_its_two_values() -> None:
+    assert str(Flag("it does")) == "true | false"

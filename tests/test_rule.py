@@ -293,3 +293,25 @@ def test_an_update_returns_the_parameter_and_its_state(results: int) -> None:
     p = np.ones(3, np.float32)
     with pytest.raises(TraceError, match=r"^Returns\.update returns .*; legal: `return \(p,\)`, with the comma$"):
         Returns().step(p, p, Returns().init(p))
+
+
+def test_a_rule_within_a_rule_is_a_rule_of_its_kind() -> None:
+    with pytest.raises(ArgumentError, match=r"inner is .*legal: a rule such as AdamW"):
+        o.Lookahead(inner=o.SGD)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match=r"inner is .*legal: a rule of the kind optimizer; this one's is quantizer"):
+        o.Lookahead(inner=refgrad.quantizers.NF4())  # type: ignore[arg-type]
+    assert o.Lookahead(inner=o.SGD(lr=0.25)).range_of("inner_lr") == o.SGD().range_of("lr")
+
+
+def test_a_rule_takes_no_function_by_position() -> None:
+    with pytest.raises(TypeError, match="SGD takes hyperparameters by name"):
+        o.SGD(lambda: None)  # type: ignore[misc]
+
+
+def test_variants_leave_out_what_is_excluded() -> None:
+    rule = o.SGD()
+    changed = dict(rule.variants())
+    assert changed["nesterov=True"].nesterov is True
+    assert all(variant != rule for variant in changed.values())
+    assert len({rule, *changed.values()}) == 1 + len(changed)
+    assert repr(o.Lookahead(inner=o.SGD(lr=0.25))).startswith("Lookahead(")

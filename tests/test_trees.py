@@ -214,3 +214,27 @@ def test_arrays_of_jax_in_a_registered_class_come_back_in_it() -> None:
     assert type(after) is Known
     assert isinstance(after.w, jax.Array)
     assert after.w.tolist() == [0.5, 0.5]
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Fields that are given by no `__init__` of two arguments."""
+
+    w: Any
+    b: Any = field(init=False, default=2)
+
+
+def test_a_frozen_dataclass_is_made_anew_with_its_other_fields() -> None:
+    tree = Frozen(1)
+    made = rebuild(tree, [3, 4])
+    assert (type(made), made.w, made.b) == (Frozen, 3, 4)
+    assert (tree.w, tree.b) == (1, 2)
+
+
+def test_a_leaf_in_place_of_a_node_is_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"g is an int; legal: a sequence of 2"):
+        matching([1, 2], 3, "g")
+    with pytest.raises(ArgumentError, match=r"g is an int; legal: a dict with keys"):
+        matching({"a": 1}, 3, "g")
+    with pytest.raises(ArgumentError, match=r"g is a list; legal: a sequence of 2"):
+        matching([1, 2], [1], "g")

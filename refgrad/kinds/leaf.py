@@ -14,7 +14,7 @@ from refgrad.axes import broadcasts
 from refgrad.kinds.record import Record
 from refgrad.kinds.stepped import fits
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.acceptance import judge, no_numbers, screening
+from refgrad.oracle.acceptance import chunks, judge, no_numbers, screening
 from refgrad.oracle.acceptance.findings import Output
 from refgrad.oracle.acceptance.judge import Judged, Step
 from refgrad.oracle.acceptance.policy import Policy
@@ -146,7 +146,7 @@ class Leaf:
         p, g = self._p(t - 1), self.record.cases.gradient(t, self.index).reshape(self.shape)
         extras, given = self.record.cases.of_leaf(t, self.index, self.rule)
         extras = {n: a.reshape(self.shape) for n, a in extras.items()}
-        large = p.size > judge.CHUNK
+        large = p.size > chunks.CHUNK
         before: dict[str, Any] = {n: _kept(a, large) for n, a in {"p": p, "g": g, **extras}.items()}
         before |= {n: _any_bits(extras[n], self.rule.inputs()[n].bits) for n in extras if n in self.record.unknown}
         scalar_values: dict[str, float] = {}

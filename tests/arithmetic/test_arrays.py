@@ -187,3 +187,9 @@ def test_what_kernels_take_as_it_is() -> None:
         assert as_it_is(array, dtype) is fits
     for array in (x.view(Doubled), x.astype(">f4"), x.astype(np.float64), None, 1.0):
         assert not as_it_is(array, dtype)
+
+
+def test_another_shape_is_not_just_what_is_wanted() -> None:
+    x = np.ones((2, 3), np.float32)
+    assert as_it_is(x, x.dtype, (2, 3))
+    assert not as_it_is(x, x.dtype, (3, 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from functools import cache
 from types import MappingProxyType
@@ -335,3 +336,28 @@ def test_a_shape_is_read() -> None:
     assert shape_of((3, 2)) == shape_of([np.int64(3), 2]) == (3, 2)
     with pytest.raises(ArgumentError, match="quantized\\.shape"):
         shape_of((3, -2))
+
+
+@pytest.mark.parametrize("shape", [(2, 3.0), (2, True), (-2, 3)], ids=str)
+def test_lengths_that_are_no_whole_numbers_are_refused(shape: tuple[Any, ...]) -> None:
+    rule, kept = quantized("NF4")
+    with pytest.raises(ArgumentError, match=r"quantized\.shape"):
+        rule.dequantize(Quantized(kept.arrays, shape, kept.dtype))
+
+
+def test_a_dtype_that_nothing_computes_in_is_refused() -> None:
+    rule, kept = quantized("NF4")
+    with pytest.raises(ArgumentError, match=r"quantized\.dtype"):
+        rule.dequantize(Quantized(kept.arrays, kept.shape, np.dtype(np.int8)))
+
+
+@pytest.mark.parametrize("number", [-1.0, math.nan])
+def test_a_single_number_below_what_is_legal_is_looked_at_closely(number: float) -> None:
+    """A negative scale is refused by its name; of NaN, which no comparison tells apart, everything is NaN."""
+    rule, kept = quantized("Affine")
+    other = one_part(kept, "scale", np.full_like(kept["scale"], number))
+    if math.isnan(number):
+        assert np.isnan(rule.dequantize(other)).all()
+    else:
+        with pytest.raises(ArgumentError, match="scale"):
+            rule.dequantize(other)

@@ -38,7 +38,7 @@ class Cut:
     step: int
 
     @classmethod
-    def of(cls, shape: tuple[int, ...], size: int = CHUNK) -> Cut:
+    def of(cls, shape: tuple[int, ...], size: int) -> Cut:
         """The longest axis, cut into chunks of as many elements, or of one place if that has more.
 
         Args:

@@ -296,7 +296,7 @@ def _judge_in_chunks(
     Raises:
         Ambiguous: a decision is open that chunks share.
     """
-    graph, cut = enclosure.graph, Cut.of(step.after["p"].shape)
+    graph, cut = enclosure.graph, Cut.of(step.after["p"].shape, CHUNK)
     before = step.before if isinstance(step.before, Large) else Large(step.before)
     folded: dict[int, Bounded] = {}
 

@@ -91,7 +91,7 @@ def _at_once(judged: Judged, values: np.ndarray, unit: np.dtype | None, measured
 
 def _summed(judged: Judged, values: np.ndarray, unit: np.dtype | None, measured: bool) -> Summary:
     """`summary` of a large output, chunk by chunk: its temporaries are as large as a chunk."""
-    cut, arrays = Cut.of(values.shape), judged.parts()
+    cut, arrays = Cut.of(values.shape, CHUNK), judged.parts()
     found: Summary | None = None
     for chunk in cut.chunks():
         status, truth, low, high = (cut.part(a, chunk) for a in arrays[:4])

@@ -119,7 +119,7 @@ def _judge_case(
 ) -> dict[str, Judged]:
     graph, shape = plan.graph, arrays[plan.rule.primary].shape
     if arrays[plan.rule.primary].size > CHUNK and not graph.small and not graph.couples() and can_be_cut(graph):
-        cut = Cut.of(shape)
+        cut = Cut.of(shape, CHUNK)
         found = Gathered(cut)
         for chunk in cut.chunks():
             given, shown = ({n: cut.part(a, chunk) for n, a in of.items()} for of in (arrays, seen))

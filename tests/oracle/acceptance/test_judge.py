@@ -12,8 +12,8 @@ import pytest
 
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.optimizers import SGD, Lion, MoMo, NAdam
+from refgrad.oracle.acceptance.chunks import CHUNK
 from refgrad.oracle.acceptance.judge import (
-    CHUNK,
     INSIDE,
     OUTSIDE,
     UNDECIDED,

@@ -16,8 +16,9 @@ from refgrad.backends import kernels, screen_source
 from refgrad.optimizers import SGD
 from refgrad.oracle.acceptance import judge as careful
 from refgrad.oracle.acceptance import screening
+from refgrad.oracle.acceptance.chunks import CHUNK
 from refgrad.oracle.acceptance.findings import count, tightness
-from refgrad.oracle.acceptance.judge import CHUNK, OUTSIDE, Large, Step
+from refgrad.oracle.acceptance.judge import OUTSIDE, Large, Step
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.screening import Screened, screened, summary, why_not
 from refgrad.oracle.acceptance.ulp_errors import measure

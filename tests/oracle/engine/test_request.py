@@ -31,3 +31,7 @@ def test_what_is_not_legal_is_named(asked: dict[str, Any], text: str) -> None:
 @pytest.mark.parametrize(("explain", "seconds"), [(True, EXPLAIN_SECONDS), (False, 0.0), (2, 2.0)])
 def test_the_search_is_switched_or_timed(explain: bool | float, seconds: float) -> None:
     assert Request.of(SGD(), SGD(), explain=explain).explain == seconds
+
+
+def test_a_seed_is_any_whole_number_from_zero() -> None:
+    assert Request.of(SGD(), SGD(), seed=3).seed == 3

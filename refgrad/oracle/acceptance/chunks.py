@@ -76,7 +76,7 @@ class Cut:
             known: broadcasts against the shape.
             chunk: the places.
         """
-        cut = {n: self.part(a, chunk) for n, a in known._asdict().items() if isinstance(a, np.ndarray)}
+        cut: dict[str, Any] = {n: self.part(a, chunk) for n, a in known._asdict().items() if isinstance(a, np.ndarray)}
         return known._replace(**cut)
 
     def cuts(self, axes: Axes) -> bool:

@@ -6,6 +6,7 @@ A subject is made anew for each call from names and seeds, so that a call that w
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,6 +19,7 @@ from refgrad.arithmetic.dtypes import working
 from refgrad.errors import ArgumentError
 from refgrad.legal import Choice, Flag, Range, Whole
 from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.transform import axes_named, below, length_of
 from refgrad.quantizers import Quantized
 from refgrad.rule import Rule, rules
 from refgrad.tracing import literal
@@ -340,7 +342,10 @@ def transform(rule: Any, method: str, drawn: Drawn) -> Subject:
     """The rule called on arrays of the shapes that it names."""
     arrays = {}
     for name, axes in rule.shapes.items():
-        shape = tuple(rule.lengths[axis] for axis in axes.replace("+", "").split())
+        shape, most = tuple(length_of(axis, rule.lengths) for axis in axes_named(axes)), below(axes)
+        if most:
+            arrays[name] = np.arange(math.prod(shape)).reshape(shape) % length_of(most, rule.lengths)
+            continue
         array = drawn.array(name, shape)
         arrays[name] = np.abs(array) if axes.endswith("+") else array
     return Subject(

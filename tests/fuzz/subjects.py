@@ -18,6 +18,7 @@ from refgrad.arithmetic.dtypes import working
 from refgrad.errors import ArgumentError
 from refgrad.legal import Choice, Flag, Range, Whole
 from refgrad.optimizers.base import Optimizer
+from refgrad.optimizers.transform import axes_named, below, length_of
 from refgrad.quantizers import Quantized
 from refgrad.rule import Rule, rules
 from refgrad.tracing import literal
@@ -340,7 +341,10 @@ def transform(rule: Any, method: str, drawn: Drawn) -> Subject:
     """The rule called on arrays of the shapes that it names."""
     arrays = {}
     for name, axes in rule.shapes.items():
-        shape = tuple(rule.lengths[axis] for axis in axes.replace("+", "").split())
+        shape, most = tuple(rule.lengths[axis] for axis in axes_named(axes)), below(axes)
+        if most:
+            arrays[name] = drawn.source(name).whole(shape, 0, length_of(most, rule.lengths) - 1)
+            continue
         array = drawn.array(name, shape)
         arrays[name] = np.abs(array) if axes.endswith("+") else array
     return Subject(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from refgrad.errors import ArgumentError
+from refgrad.optimizers.transform import Transform, axes_named
 from refgrad.rule import Rule, rules
 from tests.bits import kinds
 from tests.bits.inputs import Source
@@ -60,4 +61,26 @@ def test_few_axes_and_no_elements(name: str) -> None:
                 refused.append(str(error))
             else:
                 assert not isinstance(found, np.ndarray) or found.shape == shape
+    assert all(" is " in text and "legal" in text for text in refused)
+
+
+@pytest.mark.sample(quick=30)
+@pytest.mark.parametrize("name", [n for n, cls in rules(Transform).items() if cls.kind == "transform" and cls.shapes])
+def test_functions_of_arrays_of_which_an_axis_has_no_elements(name: str) -> None:
+    """Each axis alone, and all together: a result, or an error that says what is legal."""
+    rule: Any = rules()[name]()
+    axes = sorted({axis for text in rule.shapes.values() for axis in axes_named(text)})
+    refused = []
+    for gone in (*([axis] for axis in axes), axes):
+        # whole numbers below the length of an axis without elements are there none: 0 stands for them
+        lengths = {**rule.lengths, **dict.fromkeys(gone, 0)}
+        some = rule.drawn(
+            {**lengths, **{axis: max(length, 1) for axis, length in lengths.items()}}, np.random.default_rng(0)
+        )
+        named = zip(some.items(), rule.shapes.values(), strict=True)
+        given = [found[tuple(slice(lengths[axis]) for axis in axes_named(text))] for (_, found), text in named]
+        try:
+            rule(*given)
+        except ArgumentError as error:
+            refused.append(str(error))
     assert all(" is " in text and "legal" in text for text in refused)

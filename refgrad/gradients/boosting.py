@@ -98,6 +98,8 @@ class BoostedSoftmaxStep(Transform):
     def check(self, *arrays: np.ndarray) -> None:
         label, score, unit = arrays
         check_axes(score, "score", 2, "[example, class]")
+        if not score.shape[1]:
+            raise bad_argument("score.shape", score.shape, "one class at least")
         check_same(label, "label", score.shape[:1], "one an example")
         check_same(unit, "unit", score.shape, "the shape of score")
 

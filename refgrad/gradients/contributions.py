@@ -88,11 +88,13 @@ class NormGrad(Transform):
         if self.layer in ("bias", "scaling"):
             return g if self.layer == "bias" else x * g
         seen = x.reshape(channels, height, width, 1) if self.layer == "conv1x1" else patches(x)
+        places = seen.shape[-1]
         seen = np.moveaxis(seen, -1, 1)  # [channel, place in the kernel, height, width]
         if self.layer == "depthwise3x3":
-            return (seen * g.reshape(channels, 1, height, width)).reshape(-1, height, width)
-        seen = seen.reshape(-1, 1, height, width)
-        return (seen * g.reshape(1, channels, height, width)).reshape(-1, height, width)
+            return (seen * g.reshape(channels, 1, height, width)).reshape(channels * places, height, width)
+        seen = seen.reshape(channels * places, 1, height, width)
+        pairs = channels * places * channels
+        return (seen * g.reshape(1, channels, height, width)).reshape(pairs, height, width)
 
 
 class SaliencyProduct(Transform):
@@ -181,7 +183,8 @@ class DiffROAR(Transform):
         check_same(bottom, "bottom", (bottom.shape[0], top.shape[1]), "as many fractions as top")
 
     def apply(self, top: Any, bottom: Any) -> Any:
-        pairs = (top.reshape(top.shape[0], 1, -1) - bottom).reshape(-1, top.shape[1])
+        (runs, fractions), others = top.shape, bottom.shape[0]
+        pairs = (top.reshape(runs, 1, fractions) - bottom).reshape(runs * others, fractions)
         return {"mean": np.mean(pairs, axis=0), "deviation": np.std(pairs, axis=0)}
 
 

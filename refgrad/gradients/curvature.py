@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.errors import bad_argument
+from refgrad.float_environment import in_standard
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
 from refgrad.rule import Choice, Citation, Decay, Positive, Whole, by
 
@@ -98,6 +99,7 @@ def _unit(x: Any) -> tuple[Any, Any]:
     return np.where(norm == 0, 0.0, x / norm), norm
 
 
+@in_standard
 def quadrature(diagonal: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gauss quadrature of a spectrum: the eigenvalues of Lanczos' matrix, and the squares of their vectors' first entries.
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad.errors import bad_argument
 from refgrad.gradients.softmax_head import cross_entropy, residual
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
 from refgrad.rule import Choice, Citation, Decay, Flag, Fraction, NonNegative, Whole, by
@@ -115,6 +116,8 @@ class InvariantRisk(Transform):
 
     def check(self, *arrays: np.ndarray) -> None:
         check_axes(arrays[0], "logits", 3, "[domains, examples, classes]")
+        if not arrays[0].shape[2]:
+            raise bad_argument("logits.shape", arrays[0].shape, "one class at least")
         check_count(arrays[0], "logits", 1, "one row a domain")
         halves = self.estimate == "halves"
         check_count(

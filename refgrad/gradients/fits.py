@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.errors import bad_argument
+from refgrad.float_environment import in_standard
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
 from refgrad.rule import Citation, NonNegative, Positive, Range
 
@@ -77,6 +78,7 @@ class WeightedLine(Transform):
         return {"slope": slope, "intercept": intercept, "error": error}
 
 
+@in_standard
 def intrinsic_scatter(x: np.ndarray, y: np.ndarray, sigma: np.ndarray) -> float:
     """The scatter of points about their line that is left beside their standard errors.
 
@@ -90,7 +92,7 @@ def intrinsic_scatter(x: np.ndarray, y: np.ndarray, sigma: np.ndarray) -> float:
         The scatter, in units of y; 0 if the standard errors alone explain it.
 
     Raises:
-        ArgumentError: too few points, shapes that do not fit, or a standard error that is not positive.
+        ArgumentError: too few points, shapes that do not fit, numbers not finite, a standard error that is not positive.
 
     >>> x = np.arange(4.0)
     >>> round(intrinsic_scatter(x, np.array([0.0, 1.5, 1.5, 3.0]), np.full(4, 1e-3)), 6)
@@ -100,20 +102,32 @@ def intrinsic_scatter(x: np.ndarray, y: np.ndarray, sigma: np.ndarray) -> float:
 
     x, y, sigma = (np.asarray(a, np.float64) for a in (x, y, sigma))
     check_points(x, y, sigma, names=("x", "y", "sigma"), least=3)
+    for array, name in ((x, "x"), (y, "y"), (sigma, "sigma")):
+        if not np.all(np.isfinite(array)):
+            raise bad_argument(name, array, "finite numbers")
     if not np.all(sigma > 0):
         raise bad_argument("sigma", float(np.min(sigma)), "positive numbers")
 
     def excess(scatter: float) -> float:
-        weights = 1.0 / (sigma * sigma + scatter * scatter)
-        slope, intercept, _ = line(x, y, weights)
-        return float(np.sum(weights * (y - intercept - slope * x) ** 2) - (len(x) - 2))
+        """Of the sign of the sum less the freedom, and finite where the sum is not: between -1/2 and 1/2."""
+        deviations = np.hypot(sigma, scatter)
+        slope, intercept, _ = line(x, y, (np.min(deviations) / deviations) ** 2)
+        total, freedom = np.sum(((y - intercept - slope * x) / deviations) ** 2), len(x) - 2
+        return float(0.5 - freedom / (total + freedom))
 
-    if excess(0.0) <= 0.0:
-        return 0.0
-    high = float(np.std(y)) + float(np.max(sigma))
-    while excess(high) > 0.0:
-        high *= 2.0
-    return float(brentq(excess, 0.0, high, xtol=np.finfo(float).tiny, rtol=4 * np.finfo(float).eps))
+    with np.errstate(all="ignore"):
+        alone = excess(0.0)
+        if not np.isfinite(alone):  # the weights of all points but one vanish, or sums of squares overflow
+            raise bad_argument("x, y, sigma", (x, y, sigma), "numbers whose squares, and their ratios, are float64")
+        if alone <= 0.0:
+            return 0.0
+        # of a horizontal line the sum is no more than points (range of y)^2/scatter^2, whatever the standard errors
+        high = float(np.max(y) - np.min(y)) * float(np.sqrt(len(x) / (len(x) - 2)))
+        while excess(high) > 0.0:
+            high *= 2.0
+        # from the largest to the least float64 there are two thousand halvings, and the scatter may be far below y's
+        exact = {"xtol": np.finfo(float).tiny, "rtol": 4 * np.finfo(float).eps, "maxiter": 10_000}
+        return float(brentq(excess, 0.0, high, **exact))
 
 
 class TremaineWeinberg(Transform):

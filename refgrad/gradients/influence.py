@@ -72,6 +72,8 @@ class _Scores(Transform):
     def check(self, *arrays: np.ndarray) -> None:
         logits, labels = arrays[0], arrays[-1]
         check_axes(logits, "logits", 2, "examples and classes")
+        if not logits.shape[1]:
+            raise bad_argument("logits.shape", logits.shape, "one class at least")
         check_same(labels, "labels", logits.shape[:1], "one an example")
         if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < logits.shape[1]:
             raise bad_argument("labels", labels.tolist(), f"classes from 0 to {logits.shape[1] - 1}")

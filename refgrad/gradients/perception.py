@@ -100,6 +100,9 @@ class ScaleDifferenceProbability(Transform):
         check_axes(arrays[0], "scale", 1, "[stimulus]")
         for name, array in zip("bcd", arrays[2:], strict=True):
             check_same(array, name, arrays[1].shape, "the shape of a")
+        for name, array in zip("abcd", arrays[1:], strict=True):
+            if array.size and not 0 <= int(array.min()) <= int(array.max()) < len(arrays[0]):
+                raise bad_argument(name, array.tolist(), f"places in scale, which has {len(arrays[0])}")
 
     def apply(self, scale: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
         from scipy.special import erf

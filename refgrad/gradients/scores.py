@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from refgrad.float_environment import in_standard
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
 from refgrad.rule import Citation, NonNegative, Positive, Whole
 
@@ -212,6 +213,7 @@ class GaussianPerturbationScore(_Perturbed):
         return np.mean((alpha * center - self.perturbed(x, noise)) / whole, axis=0)
 
 
+@in_standard
 def score_dimension(scores: np.ndarray, *, centred: bool = True, skipped: int = 0) -> tuple[int, np.ndarray]:
     """The dimension of data at a point by scores of its noisy copies, which span what is normal to it.
 

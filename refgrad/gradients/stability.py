@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad.float_environment import in_standard
 from refgrad.gradients.sgd_noise import Sampling, sampled
 from refgrad.legal import Range, Whole
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
@@ -83,6 +84,7 @@ class StableRates(Transform):
         }
 
 
+@in_standard
 def second_moment_map(rows: np.ndarray, lr: float, batch: int) -> np.ndarray:
     """The map of `SecondMomentStep`, batches drawn with replacement, as a matrix.
 
@@ -110,6 +112,7 @@ def second_moment_map(rows: np.ndarray, lr: float, batch: int) -> np.ndarray:
     return np.kron(contraction, contraction) + lr**2 / batch * spread
 
 
+@in_standard
 def critical_rate(rows: np.ndarray, batch: int) -> float:
     """The learning rate at which SGD stops to be stable in mean square at a minimum that fits every example.
 

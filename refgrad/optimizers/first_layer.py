@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
@@ -90,7 +91,8 @@ class TrActConvolution(Transform):
         check_same(g, "g", (x.shape[0], g.shape[1], *sizes), "what the convolution gives")
 
     def apply(self, x: Any, g: Any) -> Any:
-        weights = _ridge(self.patches(x), g.transpose(0, 2, 3, 1).reshape(-1, g.shape[1]), self.damping, self.form)
+        slopes = g.transpose(0, 2, 3, 1).reshape(g.shape[0] * math.prod(g.shape[2:]), g.shape[1])
+        weights = _ridge(self.patches(x), slopes, self.damping, self.form)
         return weights.reshape(g.shape[1], x.shape[1], self.kernel, self.kernel)
 
     def patches(self, x: Any) -> Any:
@@ -99,4 +101,5 @@ class TrActConvolution(Transform):
         padded = np.pad(x, ((0, 0), (0, 0), pad, pad))
         windows = np.lib.stride_tricks.sliding_window_view(padded, (self.kernel, self.kernel), axis=(2, 3))
         seen = windows[:, :, :: self.stride, :: self.stride]
-        return seen.transpose(0, 2, 3, 1, 4, 5).reshape(-1, x.shape[1] * self.kernel**2)
+        places = seen.transpose(0, 2, 3, 1, 4, 5)
+        return places.reshape(math.prod(places.shape[:3]), x.shape[1] * self.kernel**2)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import refgrad
-from refgrad import quantizers, schedules
+from refgrad import gradients, quantizers, schedules
 from refgrad.estimators import schedules as epochs
 from refgrad.optimizers import AdamW
 from refgrad.rule import ROOMS
@@ -31,6 +31,7 @@ ELSEWHERE: Mapping[str, str] = {
     "refgrad.verify": "tests/test_float_environment.py",
     "refgrad.survey": "every implementation is judged in a process of its own, by `verify`",
     "refgrad.formula": "it makes a rule, whose methods are asserted as those of every rule",
+    "refgrad.opaque": "it makes a rule of a function, as refgrad.formula does",
     "refgrad.record": "it copies a foreign optimizer's numbers as they are",
     "refgrad.stop_gradient": "it returns what it is handed",
     "refgrad.stored": "it returns what it is handed",
@@ -62,6 +63,13 @@ CALLS: Mapping[str, Callable[[], Any]] = {
     "refgrad.take": lambda: refgrad.take(x("take", 2, 3), np.asarray([0, 2])),
     "refgrad.top_k": lambda: refgrad.top_k(x("top_k", 2, 5), 2),
     "refgrad.sets": lambda: _sets(),
+    "refgrad.gradients.critical_rate": lambda: gradients.critical_rate(x("rows", 4, 3), 2),
+    "refgrad.gradients.intrinsic_scatter": lambda: gradients.intrinsic_scatter(
+        ordinary("abscissas", 6), ordinary("ordinates", 6), np.maximum(x("errors", 6, positive=True), np.float32(0.125))
+    ),
+    "refgrad.gradients.quadrature": lambda: gradients.quadrature(x("diagonal", 5), x("beside", 4)),
+    "refgrad.gradients.score_dimension": lambda: gradients.score_dimension(x("scores", 7, 3)),
+    "refgrad.gradients.second_moment_map": lambda: gradients.second_moment_map(x("moments", 4, 3), 0.1, 2),
     "refgrad.quantizers.error_feedback": lambda: _with_feedback(x("gradient", 8), x("error", 8)),
     "refgrad.quantizers.hadamard": lambda: quantizers.hadamard(x("hadamard", 2, 8)),
     "refgrad.quantizers.hessian": lambda: quantizers.hessian(ordinary("hessian", 6, 4)),

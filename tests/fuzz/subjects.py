@@ -344,7 +344,7 @@ def transform(rule: Any, method: str, drawn: Drawn) -> Subject:
     for name, axes in rule.shapes.items():
         shape, most = tuple(length_of(axis, rule.lengths) for axis in axes_named(axes)), below(axes)
         if most:
-            arrays[name] = np.arange(math.prod(shape)).reshape(shape) % length_of(most, rule.lengths)
+            arrays[name] = drawn.source(name).whole(shape, 0, length_of(most, rule.lengths) - 1)
             continue
         array = drawn.array(name, shape)
         arrays[name] = np.abs(array) if axes.endswith("+") else array

@@ -11,7 +11,7 @@ import pytest
 
 import refgrad
 from refgrad.errors import ArgumentError
-from refgrad.gradients import HertzContact, NashSutcliffe, TremaineWeinberg, WeightedLine, intrinsic_scatter
+from refgrad.gradients import HertzContact, NashSutcliffe, TremaineWeinberg, WeightedLine, fits, intrinsic_scatter
 from refgrad.oracle.inputs.transforms import generate
 
 
@@ -168,3 +168,26 @@ def test_programs_are_told_apart(rule: Any, program: Any, wrong: tuple[str, ...]
         ordinary = generate(rule, 12, "float32", 0)
         verdict = refgrad.verify(wrong_program, rule, inputs=ordinary, explain=False)
         assert not verdict.conforms, fault
+
+
+@pytest.mark.parametrize("scale", [1e-250, 1e-20, 1.0, 1e30, 1e150])
+def test_scatter_is_found_at_every_scale(scale: float) -> None:
+    x = np.arange(7.0)
+    y = np.array([0.0, 1.5, 1.5, 3.5, 4.5, 4.0, 6.5])
+    usual = intrinsic_scatter(x, y, np.full(7, 0.01))
+    assert intrinsic_scatter(x, y * scale, np.full(7, 0.01) * scale) / scale == pytest.approx(usual, rel=1e-9)
+
+
+def test_scatter_beside_standard_errors_far_larger_than_it() -> None:
+    x, y, sigma = np.arange(6.0), np.array([0.0, 1.5, 1.5, 3.5, 0.0, 9.0]), np.full(6, 0.01)
+    sigma[4:] = 1e27, 1e22
+    few = slice(0, 4)
+    found = intrinsic_scatter(x, y, sigma)
+    slope, intercept, _ = fits.line(x[few], y[few], np.ones(4))
+    assert found**2 + 1e-4 == pytest.approx(np.sum((y[few] - intercept - slope * x[few]) ** 2) / 4)
+
+
+def test_numbers_that_are_not_finite_have_no_scatter() -> None:
+    x, y, sigma = np.arange(4.0), np.array([0.0, 1.5, np.inf, 3.0]), np.ones(4)
+    with pytest.raises(ArgumentError, match="y is"):
+        intrinsic_scatter(x, y, sigma)

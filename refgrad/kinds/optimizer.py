@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -113,7 +113,7 @@ class OptimizerKind(Stepped):
 
     def _together(self, rule: Optimizer, asked: Driven) -> Iterator[Situation]:
         """Another setting where one number is made of many: a large leaf hides what is beside a norm, early steps what grows."""
-        makes = [like_leaves] if rule.scope == "tree" else []
+        makes: list[Callable[..., Cases | None]] = [like_leaves] if rule.scope == "tree" else []
         makes += [late_steps] if any(slot.scalar for slot in rule.slots().values()) else []
         others = other_settings(rule, asked.named & rule.reads(), asked.named)
         if norms_near(rule, asked.dtype, asked.seed) is not None:

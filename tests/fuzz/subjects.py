@@ -6,7 +6,6 @@ A subject is made anew for each call from names and seeds, so that a call that w
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache

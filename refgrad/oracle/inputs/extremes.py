@@ -110,8 +110,10 @@ def far_from_zero(cases: Cases, names: Iterable[str], takes: Callable[[Arrays], 
     found: dict[str, Arrays] = {}
     for name in names:
         few = [a for a in cases.arrays if a[name].ndim and 1 < a[name].size <= MOST and a[name].dtype.kind == "f"]
-        arrays = max(few, key=lambda a: (a[name].ndim == 2, a[name].size), default=None)
-        for how, change in AWAY.items() if arrays is not None else ():
+        if not few:
+            continue
+        arrays = max(few, key=lambda a: (a[name].ndim == 2, a[name].size))
+        for how, change in AWAY.items():
             moved = {**arrays, name: change(arrays[name]).astype(arrays[name].dtype)}
             found |= {f"{name} {how}": moved} if takes(moved) else {}
     return Cases(list(found.values()), list(found), cases.seed) if found else None

@@ -289,3 +289,12 @@ def test_what_numpy_says_of_nothing_is_heard_by_whoever_judges_no_candidate() ->
             warnings.warn(said, RuntimeWarning, stacklevel=1)
     with pytest.warns(RuntimeWarning, match=said):
         warnings.warn(said, RuntimeWarning, stacklevel=1)
+
+
+def test_a_tree_is_stepped_in_the_standard_environment() -> None:
+    rule, tiny = SGD(lr=0.5), np.full(3, 2.0**-149, np.float32)
+    tree, g = {"w": tiny}, {"w": np.zeros(3, np.float32)}
+    state = rule.init(tree)
+    with deviating(FLUSHED):
+        after, _ = rule.step(tree, g, state)
+    assert after["w"].tobytes() == tiny.tobytes()

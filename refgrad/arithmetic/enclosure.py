@@ -153,7 +153,7 @@ class Enclosure:
         """
         run = _Run(inputs, observed, self._scalars(scalars), known=folded or {})
         self._evaluate(run)
-        if folded is not None:
+        if folded is not None and run.choices.open:
             self._check_apart(run)
         if not run.choices.open:
             yield Branch(run.sets, {}, ())
@@ -205,8 +205,6 @@ class Enclosure:
 
     def _check_apart(self, run: _Run) -> None:
         """`Ambiguous` if a decision is open that elements share, by what it is one for or by what is made of it."""
-        if not run.choices.open:
-            return
         behind = {d for n in self._order if n.index in run.known for d in self._depends(run.observed)[n.index]}
         for decision in run.choices.open:
             if decision.axes != ELEMENT or decision in behind:

@@ -65,6 +65,7 @@ class GradientDecoding(Solved):
     citation = _TANDON
     shapes: ClassVar[Mapping[str, str]] = {"draws": "straggler other", "times": "worker"}
     lengths: ClassVar[Mapping[str, int]] = {"straggler": 2, "other": 5, "worker": 6}
+    distinct: ClassVar[frozenset[str]] = frozenset({"draws"})  # of draws that repeat there is no code
     longest: ClassVar[Mapping[str, int]] = {"straggler": 3, "other": 17, "worker": 18}
     unspecified = "which factors, where several are right: any; here those of least squares"
 

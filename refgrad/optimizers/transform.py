@@ -44,6 +44,8 @@ class Transform(Rule):
     longest: ClassVar[Mapping[str, int]] = {}
     #: arrays that take any sign and in practice have none, such as what a rectifier gives: of both kinds is every second case
     magnitudes: ClassVar[frozenset[str]] = frozenset()
+    #: arrays that are normal numbers in every second case, such as matrices of systems that may not be singular
+    distinct: ClassVar[frozenset[str]] = frozenset()
     #: the way in which it is judged, where that is not the one of its kind (`refgrad.kinds.table.VARIANTS`)
     variant: ClassVar[str] = ""
     #: whether the arrays may have any number of axes, all of them the same, whatever `shapes` says

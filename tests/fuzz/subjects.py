@@ -341,7 +341,7 @@ def transform(rule: Any, method: str, drawn: Drawn) -> Subject:
     """The rule called on arrays of the shapes that it names."""
     arrays = {}
     for name, axes in rule.shapes.items():
-        shape, most = tuple(rule.lengths[axis] for axis in axes_named(axes)), below(axes)
+        shape, most = tuple(length_of(axis, rule.lengths) for axis in axes_named(axes)), below(axes)
         if most:
             arrays[name] = drawn.source(name).whole(shape, 0, length_of(most, rule.lengths) - 1)
             continue

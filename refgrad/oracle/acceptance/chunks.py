@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,8 @@ class Cut:
             known: broadcasts against the shape.
             chunk: the places.
         """
-        return Bounded(*(self.part(each, chunk) if isinstance(each, np.ndarray) else each for each in known))
+        cut: dict[str, Any] = {n: self.part(a, chunk) for n, a in known._asdict().items() if isinstance(a, np.ndarray)}
+        return known._replace(**cut)
 
     def cuts(self, axes: Axes) -> bool:
         """True if a value has the axis that is cut.
@@ -118,12 +120,15 @@ class Gathered:
                 self.arrays[name, number] = np.empty(shape, part.dtype)
             self.arrays[name, number][(slice(None),) * place + (chunk,)] = part
 
-    def of(self, name: str, count: int) -> tuple[np.ndarray | None, ...]:
+    def of(self, name: str, count: int) -> tuple[Any, ...]:
         """The whole arrays.
 
         Args:
             name: under which they were added.
             count: how many there were.
+
+        Returns:
+            The arrays, and None where there was none.
         """
         return tuple(self.arrays.get((name, number)) for number in range(count))
 

@@ -314,7 +314,7 @@ def _judge_in_chunks(
         del parts
         folded[node.index] = enclosure.fold(node, operand)
         del operand
-    found, hidden = Gathered(cut), {}
+    found, hidden = Gathered(cut), dict[str, list[Bounded]]()
     for chunk in cut.chunks():
         inputs, after, known = chunk_of(chunk)
         judged, carried = judge_outputs(enclosure, inputs, scalars, after, policy, known)

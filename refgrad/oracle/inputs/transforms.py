@@ -63,7 +63,8 @@ def generate(
             if most := below(axes):
                 arrays[array] = _labels(random, length_of(most, known_lengths), shape)
                 continue
-            values = known[name](random, shape, facts)
+            family = _normal if array in rule.distinct and case % 2 else known[name]
+            values = family(random, shape, facts)
             without_sign = array in rule.magnitudes and (case + case // len(known)) % 2 == 0
             values = np.abs(values) if axes.endswith("+") or without_sign else values
             if rule.about_nan:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -63,13 +65,13 @@ def test_families_reach_what_they_are_called() -> None:
 
 @pytest.mark.sample(quick=2)
 @pytest.mark.parametrize(("rule", "shapes"), [(Magnitude(), SHAPES), (Wanda(), MATRICES), (L1Filters(), MATRICES)])
-def test_rules_of_rows_and_units_are_driven_in_two_axes(rule: Mask, shapes: object) -> None:
+def test_rules_of_rows_and_units_are_driven_in_two_axes(rule: Mask, shapes: Sequence[tuple[int, ...]]) -> None:
     made = masks.sizes(rule, F32, 0)
     assert made is not None
     found = {arrays["w"].shape for arrays in made.arrays}
     flat = shapes is SHAPES
     ends, tiled = (DECIDED_AT_THE_END, TILED) if flat else (DECIDED_IN_ROWS, TILED_ROWS)
-    assert found <= {*shapes, *ends, *tiled, *ROWS_OF_BLOCKS, masks.MANY_BLOCKS, *EXACT, *WHOLE_BLOCKS}  # type: ignore[call-overload]
+    assert found <= {*shapes, *ends, *tiled, *ROWS_OF_BLOCKS, masks.MANY_BLOCKS, *EXACT, *WHOLE_BLOCKS}
     assert {masks.MANY_BLOCKS, *tiled} <= found
     assert flat or {len(shape) for shape in found} == {2}
     assert ((3, 4, 5) in found) == flat

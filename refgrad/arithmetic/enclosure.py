@@ -179,8 +179,13 @@ class Enclosure:
 
         Args:
             node: the reduction.
-            inputs, scalars, observed: as of `branches`.
+            inputs: as of `branches`.
+            scalars: the same.
+            observed: the same.
             folded: the reductions that it is computed from, by index.
+
+        Returns:
+            Its operand, one value an element of the part.
 
         Raises:
             Ambiguous: a decision is open that it depends on.
@@ -199,6 +204,9 @@ class Enclosure:
         Args:
             node: the reduction.
             operand: what it folds.
+
+        Returns:
+            What it leaves, which broadcasts against its operand.
         """
         found: Bounded = self._operation(node, _Run({}, {}, {node.args[0].index: operand}))
         return found

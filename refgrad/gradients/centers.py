@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad.arithmetic.dtypes import finite
 from refgrad.errors import bad_argument
 from refgrad.optimizers.solved import Conditions, Solved
 from refgrad.optimizers.transform import check_axes, check_count
@@ -83,6 +84,7 @@ class _LeastSubset(Solved):
         check_count(gradients, "gradients", 2 * self.faults + 1, f"enough workers for faults={self.faults}")
         if math.comb(len(gradients), self.faults) > SUBSETS:
             raise bad_argument("gradients.shape", gradients.shape, f"at most {SUBSETS:,} subsets of n - faults workers")
+        finite(gradients, "gradients")
 
     def sizes(self, rows: np.ndarray, subsets: np.ndarray) -> np.ndarray:
         """What is least: a number a subset, in the units of the rows."""

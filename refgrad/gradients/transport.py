@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from refgrad.arithmetic.dtypes import finite
 from refgrad.errors import bad_argument
 from refgrad.optimizers.solved import Conditions, Solved
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
@@ -260,7 +261,7 @@ def exact_transport(cost: Any) -> Transport:
         The transport; its plan is a permutation over n. Solved by `scipy.optimize.linear_sum_assignment`.
 
     Raises:
-        ArgumentError: the costs are not square.
+        ArgumentError: the costs are not square, or not finite.
 
     >>> exact_transport([[1.0, 0.0], [0.0, 3.0]]).cost
     0.0
@@ -270,6 +271,7 @@ def exact_transport(cost: Any) -> Transport:
     cost = np.asarray(cost, float)
     if cost.ndim != 2 or cost.shape[0] != cost.shape[1] or not cost.size:
         raise bad_argument("cost.shape", cost.shape, "two axes of one length")
+    finite(cost, "the cost matrix")
     plan = np.zeros_like(cost)
     plan[linear_sum_assignment(cost)] = 1 / len(cost)
     return Transport(float(np.sum(plan * cost)), plan, 0.0, 0)

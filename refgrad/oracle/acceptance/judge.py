@@ -92,6 +92,9 @@ class Large(Mapping[str, Bounded]):
         Args:
             cut: how arrays are cut.
             chunk: the places.
+
+        Returns:
+            The same arrays there.
         """
 
         def of(known: np.ndarray | Bounded) -> np.ndarray | Bounded:
@@ -283,6 +286,9 @@ def can_be_cut(graph: Graph) -> bool:
 
     Args:
         graph: a rule's.
+
+    Returns:
+        Whether it is so.
     """
     axes = (*graph.small.values(), *(n.axes for n in graph.nodes))
     return all(map(broadcasts, axes)) and not any(n.op in MATRIX | SELECTIONS for n in graph.nodes)

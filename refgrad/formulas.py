@@ -20,7 +20,7 @@ from refgrad.errors import ArgumentError, RefgradError, TraceError, bad_argument
 from refgrad.float_environment import in_standard
 from refgrad.formula_gradients import Derived, gradient, gradient_lines
 from refgrad.formula_signature import axes_of, differentiable, lengths_of, parameters, taken, types_of
-from refgrad.optimizers.transform import Transform, axes_named, below, length_of
+from refgrad.optimizers.transform import Transform, axes_named
 
 
 class Formula(Transform):
@@ -166,13 +166,6 @@ class Formula(Transform):
                 known, where = lengths.setdefault(axis, fixed)
                 if known != length:
                     raise bad_argument(f"{name}.shape", array.shape, f"{axis} = {known}, as in {where}")
-        known_lengths = {axis: length for axis, (length, _) in lengths.items()}
-        for array, (name, text) in zip(arrays, self.shapes.items(), strict=True):
-            most = below(text)
-            if most and array.size and not (0 <= array.min() and array.max() < length_of(most, known_lengths)):
-                wrong = array[(array < 0) | (array >= length_of(most, known_lengths))]
-                legal = f"whole numbers from 0 to {length_of(most, known_lengths) - 1}, below {most}"
-                raise bad_argument(f"{name}'s labels", int(wrong[0]), legal)
 
     def formula_lines(self) -> list[str]:
         """The function's text, from `def` on; none where it is not kept, as of one that was typed into an interpreter.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from refgrad.errors import ArgumentError
-from refgrad.optimizers.transform import Transform, axes_named
+from refgrad.optimizers.transform import Transform, axes_named, below
 from refgrad.rule import Rule, rules
 from tests.bits import kinds
 from tests.bits.inputs import Source
@@ -85,3 +85,18 @@ def test_functions_of_arrays_of_which_an_axis_has_no_elements(name: str) -> None
         except ArgumentError as error:
             refused.append(str(error))
     assert all(" is " in text and "legal" in text for text in refused)
+
+
+LABELLED = [name for name, cls in rules(Transform).items() if any(map(below, cls.shapes.values()))]
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_a_label_that_its_axis_has_not_is_refused(name: str) -> None:
+    rule = rules(Transform)[name]()
+    given = rule.drawn(rule.lengths, np.random.default_rng(0))
+    for labels, text in rule.shapes.items():
+        if below(text) and given[labels].size:
+            for wrong in (-1, 10**6):
+                changed = {**given, labels: np.full_like(given[labels], wrong)}
+                with pytest.raises(ArgumentError):
+                    rule(*changed.values())

@@ -7,7 +7,7 @@ differ in shape (several workers' gradients, a batch of examples), so that it is
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -125,6 +125,8 @@ class Transform(Rule):
             if array.dtype != dtype and not labels:
                 raise bad_argument(f"{name}.dtype", str(array.dtype), f"{dtype}, the dtype of {names[first]}")
         self.check(*given)
+        if any(whole):
+            self._check_labels(given)
         with np.errstate(all="ignore"):
             # in the order of C, whatever order they came in: NumPy adds in the order in which numbers lie in memory
             computed = [np.int64 if labels else self.computed_in(dtype) for labels in whole]
@@ -141,6 +143,22 @@ class Transform(Rule):
             Float64 of float64, else float32.
         """
         return working(dtype)
+
+    def _check_labels(self, arrays: Sequence[np.ndarray]) -> None:
+        """`ArgumentError` for a label that the axis which it is below does not have."""
+        lengths: dict[str, int] = {}
+        for array, text in zip(arrays, self.shapes.values(), strict=True):
+            lengths |= zip(axes_named(text), array.shape, strict=False)
+        for array, (name, text) in zip(arrays, self.shapes.items(), strict=True):
+            most = below(text)
+            if not most or not array.size:
+                continue
+            count = length_of(most, lengths)
+            if not (0 <= array.min() and array.max() < count):
+                wrong = array[(array < 0) | (array >= count)]
+                raise bad_argument(
+                    f"{name}'s labels", int(wrong[0]), f"whole numbers from 0 to {count - 1}, below {most}"
+                )
 
     def drawn(self, lengths: Mapping[str, int], random: np.random.Generator) -> dict[str, np.ndarray]:
         """Arrays that the rule takes.

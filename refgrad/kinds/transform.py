@@ -117,6 +117,8 @@ class TransformKind(Stateless):
         cases = sizes(rule, asked.dtype, asked.seed, [])
         # the first array last: it is the one that is looked at first elsewhere
         arrays = sorted(_floats(rule), key=lambda each: each == rule.primary)
+        if _is_gradient(rule):  # NaN that reaches a result is zero times NaN in programs, and zero in others
+            arrays = [each for each in arrays if each in rule.differentiated().shapes]  # type: ignore[attr-defined]
         for name, array, how_many in product(VALUES, arrays, EVERY):
             made = {} if cases is None else not_finite(cases, array, partial(self._takes, rule), how_many)
             each = made.get(name)

@@ -25,9 +25,10 @@ class Clip(torch.optim.Optimizer):  # type: ignore[name-defined, misc]
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
+        every = [p.grad for group in self.param_groups for p in group["params"]]
+        norm = sum(g.to(self.norm_in).square().sum() for g in every).sqrt()
         for group in self.param_groups:
             grads = [p.grad for p in group["params"]]
-            norm = sum(g.to(self.norm_in).square().sum() for g in grads).sqrt()
             factor = (group["max_norm"] / norm).clamp(max=1).to(self.rest_in)
             for p, g in zip(group["params"], grads, strict=True):
                 p.copy_((p.to(self.rest_in) - g.to(self.rest_in) * factor * group["lr"]).to(p.dtype))

@@ -24,7 +24,7 @@ VARIANTS = [
 VARIANTS = [(name, field, value) for name, field, value in VARIANTS if getattr(find(name)(), field) != value]
 
 
-@pytest.mark.sample(quick=1, suite=6)
+@pytest.mark.sample(quick=1, suite=3)
 @pytest.mark.parametrize(("name", "field", "value"), VARIANTS, ids=str)
 def test_a_variant_of_other_shapes_is_named(name: str, field: str, value: Any) -> None:
     rule = find(name)()

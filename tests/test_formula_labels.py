@@ -79,6 +79,7 @@ def test_right_kernels_of_labels_conform(dtype: str) -> None:
         assert refgrad.verify(forward(), SMOOTHED, dtype=dtype, explain=False).conforms
 
 
+@pytest.mark.sample(quick=2, suite=5)
 @pytest.mark.parametrize("fault", LOSS_FAULTS)
 @pytest.mark.parametrize("of", ["result", "grad_logits"])
 def test_wrong_cross_entropies_are_refused_and_simple_faults_named(of: str, fault: str) -> None:

@@ -153,7 +153,7 @@ def test_every_transform_has_a_mutant() -> None:
     assert {type(case[0]).__name__ for case in MUTANTS} >= own
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=2, suite=5)
 @pytest.mark.parametrize("case", LEGAL, ids=lambda c: f"{type(c[0]).__name__}: {c[1][:20]}")
 def test_what_means_the_same_is_accepted(case: tuple[Any, ...]) -> None:
     verdict = refgrad.verify(rewritten(*case), case[0], steps=12)

@@ -155,7 +155,7 @@ def candidate(row: Implementation) -> Any:
 STEPS = at_depth(quick=5, suite=5, thorough=10)
 
 
-@pytest.mark.sample(quick=4, suite=16)
+@pytest.mark.sample(quick=4, suite=10)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("row", [row for row in ROWS if runs_here(row)], ids=named)
 def test_it_is_what_the_table_says(row: Implementation) -> None:

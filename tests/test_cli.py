@@ -157,7 +157,7 @@ def test_the_command_line_reaches_verify(run: Run, monkeypatch: pytest.MonkeyPat
     }
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=2, suite=16)
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

@@ -140,6 +140,7 @@ def test_plans_do_not_depend_on_who_asked_first() -> None:
     )
 
 
+@pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [60.0, math.inf])
 def test_a_candidate_runs_as_its_caller_does_and_is_judged_as_always(limit: float) -> None:

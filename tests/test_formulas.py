@@ -320,7 +320,7 @@ def outside(rule: Formula, style: str) -> list[str]:
     return found
 
 
-@pytest.mark.sample(quick=1, suite=7)
+@pytest.mark.sample(quick=1, suite=4)
 @pytest.mark.parametrize("name", GALLERY)
 def test_formulas_of_the_gallery_tell_wrong_programs_from_right_ones(name: str) -> None:
     """The formula itself conforms, right programs lie within its sets, and every program with another operation is refused."""

@@ -107,7 +107,7 @@ def test_every_kind_is_found_by_its_name_and_by_its_place(install: Install) -> N
         assert find(name) is find(f"ours_a:{name}"), name
 
 
-@pytest.mark.sample(quick=2, suite=5)
+@pytest.mark.sample(quick=2, suite=3)
 @pytest.mark.parametrize("named", [True, False], ids=["name", "place"])
 @pytest.mark.parametrize(("name", "kernel"), KERNELS.items())
 def test_the_command_line_judges_by_it(install: Install, name: str, kernel: str, named: bool) -> None:

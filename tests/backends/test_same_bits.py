@@ -72,7 +72,7 @@ def run(rule: Optimizer, p: np.ndarray, grads: list[np.ndarray], backend: str, t
     return [bits(p), *(bits(value) for _, value in sorted(state.items()))]
 
 
-@pytest.mark.sample(quick=2, suite=14)
+@pytest.mark.sample(quick=2, suite=10)
 @pytest.mark.parametrize(("rule", "dtype"), CASES, ids=lambda x: getattr(x, "__name__", str(x)))
 def test_kernels_keep_the_bits_of_the_literal_body(rule: Optimizer, dtype: type) -> None:
     random = np.random.default_rng(1)
@@ -98,6 +98,7 @@ def test_without_axes_the_graph_reads_each_leaf_of_the_state_as_the_body_does(na
     assert {n: float(found[n]) for n in plan.graph.outputs} == {n: float(wanted[n]) for n in plan.graph.outputs}
 
 
+@pytest.mark.sample(suite=6)
 @pytest.mark.parametrize("shape", [(420_007,), (7, 60_001), (47_001, 9)], ids=str)
 @pytest.mark.parametrize("name", ["AdamW", "Lion", "LAMB", "AdamP", "DiffGrad"])
 def test_many_threads_on_many_elements(name: str, shape: tuple[int, ...]) -> None:
@@ -108,7 +109,7 @@ def test_many_threads_on_many_elements(name: str, shape: tuple[int, ...]) -> Non
     assert run(rule, p, [g], "numba", 2) == run(rule, p, [g], "numba", 5) == run(rule, p, [g], "auto", None) == literal
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.sample(quick=1, suite=1)
 @pytest.mark.parametrize("name", ["Adafactor", "CAME", "SM3"])  # the first has its kernels from above
 def test_columns_are_folded_in_strips_and_blocks(name: str) -> None:
     random = np.random.default_rng(3)

@@ -17,6 +17,7 @@ def lion(p: Any, g: Any, smoothed: Any, lr: float, beta1: float, beta2: float) -
     return p - np.float32(lr) * np.sign(c), np.float32(beta2) * smoothed + np.float32(1 - beta2) * g
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_function_with_a_name_of_its_own() -> None:
     with pytest.raises(CandidateError, match="an argument 'smoothed' that stands for nothing in Lion"):

@@ -147,7 +147,7 @@ def test_aliasing_and_mutation_of_the_gradient_can_be_seen() -> None:
 
 @pytest.mark.parametrize(("how", "kind"), [("keeps", "aliased"), ("writes", "mutated"), ("raises", "raised")])
 def test_what_misbehaves_gets_a_verdict(how: str, kind: str) -> None:
-    verdict = refgrad.verify(Misbehaves, Lion(), options={"how": how}, steps=3)
+    verdict = refgrad.verify(Misbehaves, Lion(), options={"how": how}, steps=3, shrink=False, explain=how == "writes")
     assert verdict.faults[0].kind == kind
     assert not verdict.conforms
 

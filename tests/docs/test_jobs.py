@@ -37,6 +37,7 @@ def test_every_picture_is_shown_and_what_is_built_is_said() -> None:
     assert f"    {BUILD}\n" in PAGE
 
 
+@pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param(name, marks=DEEP.get(name, ())) for name in sorted(JOBS)])
 def test_a_picture_says_what_is_found(name: str) -> None:

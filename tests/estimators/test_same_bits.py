@@ -68,7 +68,7 @@ def cases() -> list[Any]:
     ]
 
 
-@pytest.mark.sample(suite=8)
+@pytest.mark.sample(suite=4)
 @pytest.mark.parametrize(("rule", "dtype"), cases())
 def test_kernels_keep_the_bits_of_the_literal_body(rule: Estimator, dtype: type) -> None:
     for shape, draw in product([(), (0,), (7, 3), (3, 5, 667)], [adversarial, ordinary]):

@@ -63,7 +63,7 @@ def of_record(record: calls.Record) -> Callable[[], Callable[[], Any]]:
     return made
 
 
-@pytest.mark.sample(quick=30, suite=160)
+@pytest.mark.sample(quick=30, suite=80)
 @pytest.mark.parametrize("name", sorted(rules()))
 def test_methods_of_every_rule_give_the_same_bits(name: str) -> None:
     every = subjects.variants(name)

@@ -69,7 +69,7 @@ NAMED = {
 }
 
 
-@pytest.mark.sample(quick=1, suite=4)
+@pytest.mark.sample(quick=1, suite=3)
 @pytest.mark.parametrize("kind", NAMED)
 def test_candidates_of_every_kind_are_asked_through_the_pipe(kind: str) -> None:
     for name in filter(None, NAMED[kind]):
@@ -94,6 +94,7 @@ def test_whatever_a_candidate_does_the_command_line_has_the_exit_code_of_the_tab
     assert of(name) == table.known()[table.JUDGE if of is table.of_program else "refgrad verify --json"][name]
 
 
+@pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize("entry", ["pytest", "pytest -n 2"])
 def test_whatever_candidates_do_a_session_of_pytest_goes_on(entry: str) -> None:
@@ -246,7 +247,7 @@ def test_a_process_is_kept_while_candidates_behave() -> None:
     refgrad.verify(WRONG, AdamW(), steps=1, isolate=True, explain=False, shrink=False)
     ((_, second),) = hosting._IDLE
     assert second is first
-    refgrad.verify(CANDIDATES["own_argument_error"], AdamW(), steps=2, isolate=True)
+    refgrad.verify(CANDIDATES["own_argument_error"], AdamW(), steps=2, isolate=True, explain=False, shrink=False)
     assert not hosting._IDLE
     assert first.process.poll() is not None
     # right, and what they leave would be there for the next one

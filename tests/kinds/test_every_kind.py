@@ -36,10 +36,9 @@ pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[2]
 KINDS = sorted(EXAMPLES)
-#: the same where a search is run, which takes long for codes
-SEARCHED = [pytest.param(kind, marks=pytest.mark.slow) if kind == "8-bit-optimizer" else kind for kind in KINDS]
-#: and for masks, whose search tests/oracle/test_identify_cases.py has at depth quick; two searches for codes, of which the
-#: command line below has one and tests/kinds/test_eight_bit.py the other, take half a minute
+#: the same where a search is run, which takes long for codes: tests/kinds/test_eight_bit.py has one at depth suite
+SEARCHED = [pytest.param(kind, marks=pytest.mark.thorough) if kind == "8-bit-optimizer" else kind for kind in KINDS]
+#: and for masks, whose search tests/oracle/test_identify_cases.py has at depth quick
 LATER = {"mask": pytest.mark.slow, "8-bit-optimizer": pytest.mark.thorough}
 IDENTIFIED = [pytest.param(kind, marks=LATER.get(kind, ())) for kind in KINDS]
 MISBEHAVING = [(kind, fault) for kind in KINDS for fault in EXAMPLES[kind].misbehaving]
@@ -105,6 +104,7 @@ def test_identify_of_right_and_wrong(kind: str) -> None:
     assert wrong.best is None or wrong.best.title != right.best.title
 
 
+@pytest.mark.sample(suite=10)
 @pytest.mark.parametrize(("kind", "fault"), SEARCHED_FAULTS)
 def test_identify_of_what_misbehaves(kind: str, fault: str) -> None:
     example = EXAMPLES[kind]
@@ -127,7 +127,7 @@ def test_laws_of_right_and_wrong(kind: str) -> None:
     assert report.outcome == "broken", report
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=2, suite=10)
 @pytest.mark.parametrize(("kind", "fault"), [pair for pair in MISBEHAVING if pair[1] != "dtype"])
 def test_laws_of_what_misbehaves(kind: str, fault: str) -> None:
     example = EXAMPLES[kind]
@@ -234,7 +234,7 @@ for kind, example in EXAMPLES.items():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SEARCHED)
 def test_strength_takes_every_kind(kind: str) -> None:
     # programs are made of a graph, which casts do not have
     rule = quantizers.Affine() if kind == "quantizer" else EXAMPLES[kind].rule
@@ -296,6 +296,7 @@ def test_an_output_that_is_not_shown_is_named_in_the_first_lines(kind: str) -> N
     assert heads[1 : heads.index("Elements")][-1] == "Not exercised"
 
 
+@pytest.mark.sample(suite=2)
 @pytest.mark.slow
 @pytest.mark.parametrize("framework", ["none", "torch", "optax"])
 def test_a_candidate_of_another_kind_is_told_how_to_say_so(monkeypatch: pytest.MonkeyPatch, framework: str) -> None:

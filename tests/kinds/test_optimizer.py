@@ -26,7 +26,7 @@ def judged(program: Program, **options: object) -> refgrad.Verdict:
 SEEDS = at_depth(quick=1, suite=1, thorough=3)
 
 
-@pytest.mark.sample(suite=3)
+@pytest.mark.sample(suite=2)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LEGAL)
 def test_legal_programs_are_accepted(name: str) -> None:

@@ -120,7 +120,7 @@ def request(rule: Rule) -> Request:
     return Request(candidate=rule, rule=rule, steps=1, dtype=as_dtype(rule.kept_in))
 
 
-@pytest.mark.sample(quick=3, suite=24)
+@pytest.mark.sample(quick=3, suite=12)
 @pytest.mark.parametrize("name", sorted(rules()))
 def test_every_rule_is_itself_in_every_situation(name: str) -> None:
     claim = Claim.of(request(rules()[name]()))
@@ -246,7 +246,7 @@ def test_a_number_of_all_elements_that_leaves_out_their_tail_is_seen(rule: Any, 
     assert not verdict.conforms, verdict
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=2, suite=6)
 @pytest.mark.parametrize("tail", TAILS)
 @pytest.mark.parametrize(
     "rule", [ClipByNorm(inner=SGD(lr=0.1)), LSQ(), s.Magnitude(), s.NormalizedMagnitude()], ids=str

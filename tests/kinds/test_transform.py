@@ -31,6 +31,7 @@ EVERY = [r for rule in RULES for r in (rule, *(variant for _, variant in rule.va
 MODEL = model_for(Policy(), np.dtype(np.float32))
 
 
+@pytest.mark.sample(suite=120)
 @pytest.mark.parametrize("rule", EVERY, ids=str)
 def test_its_own_body_is_accepted(rule: Transform) -> None:
     for dtype in ("float32", "bfloat16") if rule in RULES else ("float64",):
@@ -127,7 +128,7 @@ LEGAL: list[tuple[Any, ...]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.sample(quick=1, suite=5)
+@pytest.mark.sample(quick=1, suite=3)
 @pytest.mark.parametrize("case", MUTANTS, ids=lambda c: f"{type(c[0]).__name__}")
 def test_a_mutant_is_rejected(case: tuple[Any, ...]) -> None:
     verdict = refgrad.verify(rewritten(*case), case[0], inputs=nans(case[0]), steps=12, explain=False)
@@ -153,7 +154,7 @@ def test_every_transform_has_a_mutant() -> None:
     assert {type(case[0]).__name__ for case in MUTANTS} >= own
 
 
-@pytest.mark.sample(quick=2, suite=5)
+@pytest.mark.sample(quick=2, suite=3)
 @pytest.mark.parametrize("case", LEGAL, ids=lambda c: f"{type(c[0]).__name__}: {c[1][:20]}")
 def test_what_means_the_same_is_accepted(case: tuple[Any, ...]) -> None:
     verdict = refgrad.verify(rewritten(*case), case[0], steps=12)
@@ -303,6 +304,7 @@ def test_torch_pads_the_norm() -> None:
     assert not refgrad.verify("torch.nn.utils:clip_grad_norm_", claim, steps=12, explain=False, shrink=False).conforms
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_optax_clips_a_matrix_of_one_row_as_a_vector() -> None:
     pytest.importorskip("optax", reason="optax is not installed")
@@ -314,7 +316,7 @@ def test_optax_clips_a_matrix_of_one_row_as_a_vector() -> None:
     assert verdict.first.leaf == "n = 1"
 
 
-@pytest.mark.sample(quick=1, suite=2)
+@pytest.mark.sample(quick=1, suite=1)
 @pytest.mark.parametrize(("target", "rule"), OPTAX, ids=lambda x: x if isinstance(x, str) else "")
 def test_optax(target: str, rule: Transform) -> None:
     pytest.importorskip("optax", reason="optax is not installed")

@@ -97,7 +97,7 @@ def test_trees_and_other_dtypes(dtype: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.sample(quick=1)
+@pytest.mark.sample(quick=1, suite=1)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 def test_the_enclosure_holds_what_the_backends_give(dtype: str) -> None:
     for backend in ("numpy", "numba"):

@@ -21,6 +21,7 @@ def torch_adafactor(params: Any, lr: float, weight_decay: float, foreach: bool =
     return torch.optim.Adafactor(params, lr=lr, weight_decay=weight_decay, foreach=foreach)
 
 
+@pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize("foreach", [False, True])
 def test_torch_adafactor(foreach: bool) -> None:

@@ -230,6 +230,7 @@ LONG = (o.LBFGS, o.Mechanic, o.MoMoAdam)
 ONE_A_CLASS = {type(rule): rule for rule, _ in PAPERS}
 
 
+@pytest.mark.sample(suite=5)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "rule",

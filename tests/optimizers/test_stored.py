@@ -73,6 +73,7 @@ VARIANTS = [
 ]
 
 
+@pytest.mark.sample(suite=9)
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_the_steps_are_the_equations_in_rationals(variant: dict[str, str], backend: str) -> None:
@@ -221,6 +222,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.sample(suite=2)
 @pytest.mark.slow
 @pytest.mark.parametrize("case", LEGAL, ids=["by chance", "kahan", "wide"])
 def test_what_is_right_is_accepted(case: tuple[Any, ...]) -> None:
@@ -241,7 +243,7 @@ def test_what_is_wrong_is_rejected(case: tuple[Any, ...]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.sample(quick=1)
+@pytest.mark.sample(quick=1, suite=2)
 @pytest.mark.parametrize("rule", [o.Stored(), CHANCE, KAHAN, o.Stored(inner=o.Lookahead(k=2.0))], ids=str)
 def test_kernels_are_judged_too(rule: Any) -> None:
     """The body is, where `refgrad.verify` is not told how a rule computes."""
@@ -323,6 +325,7 @@ def test_any_rule_is_stored_as_its_narrow_arrays_are(inner: Optimizer) -> None:
         assert set(state) == {"t", *kept.slots()}
 
 
+@pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("subject", "rule", "name"),

@@ -160,6 +160,7 @@ def test_a_narrow_oracle_rejects_legal_programs(name: str, monkeypatch: pytest.M
     assert next(false_alarms(), 0) > 0
 
 
+@pytest.mark.sample(suite=2)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WIDE)
 def test_a_wide_oracle_accepts_mutants(name: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ def test_what_other_inputs_would_tell_apart_is_another_explanation() -> None:
     assert found[0] == "Magnitude"
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", [GaLore(), pytest.param(LBFGS(), marks=pytest.mark.thorough)], ids=str)
 def test_a_rule_that_is_searched_on_small_tensors_is_itself(rule: Rule) -> None:

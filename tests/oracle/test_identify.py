@@ -41,7 +41,7 @@ def test_every_mutant_has_a_name_or_a_reason() -> None:
     assert not {*ADAM} & {*UNNAMED}
 
 
-@pytest.mark.sample(suite=2)
+@pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ADAM)
 def test_a_mutant_is_named(name: str) -> None:
@@ -54,7 +54,7 @@ def test_a_mutant_is_named(name: str) -> None:
     assert found.itself.outside > 0
 
 
-@pytest.mark.sample(quick=1, suite=2)
+@pytest.mark.sample(quick=1, suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LEGAL)
 def test_a_legal_program_is_the_rule_itself(name: str) -> None:
@@ -66,7 +66,7 @@ CASES = [case for case in TEXTS if (type(case[0]).__name__, *case[1:3]) in REWRI
 
 
 # every second of them: a search takes seconds
-@pytest.mark.sample(suite=2)
+@pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES[::2], ids=ids)
 def test_a_rewritten_rule_is_named(case: tuple[Any, ...]) -> None:
@@ -171,6 +171,7 @@ def test_a_wrong_rate_of_a_wrong_variant() -> None:
     assert titles(found) == ["AdamW(lr=0.0003, eps_placement='inside')"], str(found)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_explanations_that_the_inputs_do_not_tell_apart_are_all_named() -> None:
     """With positive gradients alone, a magnitude or a sign that is missing does not show."""

@@ -38,7 +38,7 @@ def pruned(w: Any, sparsity: float) -> Any:
     return mask.reshape(w.shape)
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.sample(quick=1, suite=4)
 @pytest.mark.parametrize(
     ("candidate", "claim", "options", "title"),
     [
@@ -73,7 +73,7 @@ def test_what_it_is(candidate: Any, claim: Any, options: dict[str, Any], title: 
         assert told.high - told.low < 1e-5 * 3.7
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_nothing_that_is_known() -> None:
     found = refgrad.identify(clipped(root=True), ClippedSTE())
     assert found.outcome == UNKNOWN
@@ -85,7 +85,7 @@ SLOW = {"GPTQ"}
 WITHOUT_STATE = [name for name, cls in rules().items() if "optimizer" not in cls.kind]
 
 
-@pytest.mark.sample(quick=1, suite=12)
+@pytest.mark.sample(quick=1, suite=6)
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in WITHOUT_STATE])
 def test_every_rule_is_itself(name: str) -> None:
     rule = rules()[name]()
@@ -95,6 +95,7 @@ def test_every_rule_is_itself(name: str) -> None:
     assert (found.best.title, found.best.kind) == (str(rule).removesuffix("()"), "none")
 
 
+@pytest.mark.thorough
 @pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize(

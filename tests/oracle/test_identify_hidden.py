@@ -43,7 +43,7 @@ def hidden_program(program: Program) -> Callable[..., Any]:
     return step
 
 
-@pytest.mark.sample(suite=2)
+@pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("used", "claimed"),

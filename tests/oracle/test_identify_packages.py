@@ -44,6 +44,7 @@ def test_a_torch_optimizer_with_a_rate_of_its_own() -> None:
     assert best(Halved, AdamW(lr=0.01), steps=4) == "AdamW(lr=0.005)"
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_optax() -> None:
     optax = pytest.importorskip("optax", reason="optax is not installed")
@@ -51,6 +52,7 @@ def test_optax() -> None:
     assert title.startswith("AdamW(scalars='float32')"), title
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_keras_like_eps_hat() -> None:
     """The form of Keras: the corrections are in the step size, and eps is beside the uncorrected root."""

@@ -96,7 +96,7 @@ def rounded_threshold() -> tuple[Any, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.sample(quick=1)
+@pytest.mark.sample(quick=1, suite=1)
 @pytest.mark.parametrize("asked", [TQT(), "estimator"], ids=str)
 def test_what_verify_refuses_is_not_identified(asked: Any) -> None:
     """Among all rules of a kind too a rule is tried on the cases that are made for it, which aim at its decisions."""

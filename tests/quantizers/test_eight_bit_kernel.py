@@ -60,7 +60,7 @@ def steps(rule: EightBit, shape: tuple[int, ...], count: int, dtype: Any = F) ->
         p, state = wanted
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=2, suite=3)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 @pytest.mark.parametrize("shape", [(1000,), (8, 4, 32)], ids=str)  # the first has a short block at its end
 def test_the_bits_are_those_of_three_pieces(rule: EightBit, shape: tuple[int, ...]) -> None:

@@ -62,7 +62,7 @@ def test_torch_gives_the_same_bits(dtype: Any, shape: tuple[int, int]) -> None:
     assert to_array(theirs.contiguous()).tobytes() == decompress(packed).tobytes()
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.sample(quick=1, suite=2)
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
 @pytest.mark.parametrize(("ties", "nan"), [("low", "largest"), ("high", "smallest")])
 def test_pruned_and_compressed_in_one_pass(dtype: Any, ties: str, nan: str) -> None:

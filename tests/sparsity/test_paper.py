@@ -145,7 +145,7 @@ def sums_of_infinities(rule: Mask) -> bool:
     return isinstance(rule, sparsity.Transposable) and rule.method in ("exact", "at_most")
 
 
-@pytest.mark.sample(quick=2, suite=12)
+@pytest.mark.sample(quick=2, suite=8)
 @pytest.mark.parametrize("rule", [rule for rule, _ in SCORES], ids=str)
 def test_every_variant_selects_as_it_says(rule: Mask) -> None:
     inputs = refgrad.oracle.inputs.masks.generate(rule, np.dtype("float32"), 4)

@@ -39,7 +39,7 @@ def test_mutants_are_rejected(rule: Any) -> None:
     assert found.survivors == ()
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.sample(quick=1, suite=2)
 @pytest.mark.parametrize("rule", UPDATES, ids=str)
 def test_named_variants_of_mask_updates_are_told_apart(rule: Any) -> None:
     for text, variant in rule.variants():

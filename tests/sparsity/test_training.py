@@ -69,6 +69,7 @@ def test_sr_ste_by_an_autograd_function() -> None:
     assert one.counts["mask"].outside > 0
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_sr_ste_by_a_pair_and_by_jax() -> None:
     mask = lambda w: np.asarray(two_of_four(torch.from_numpy(np.asarray(w))))  # noqa: E731

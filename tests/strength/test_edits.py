@@ -67,7 +67,7 @@ def check_named(name: str, old: str, new: str, told: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.sample(suite=2)
+@pytest.mark.sample(suite=1)
 @pytest.mark.parametrize(
     ("name", "old", "new", "told"),
     [

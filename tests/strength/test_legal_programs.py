@@ -17,6 +17,7 @@ from refgrad.strength.rounding_styles import Style
 from tests.strength.hand_written import of_rule
 
 
+@pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["Lion", "LAMB"])
 def test_no_program_of_an_optimizer_is_rejected(name: str) -> None:

@@ -16,7 +16,7 @@ from refgrad.strength.rounding_styles import STYLES
 
 
 @pytest.mark.slow
-@pytest.mark.sample(quick=1, suite=2)
+@pytest.mark.sample(quick=1, suite=1)
 @pytest.mark.parametrize("style", STYLES)
 def test_it_conforms_under_the_policy_of_its_style(style: str) -> None:
     taken = STYLES[style]

@@ -39,7 +39,7 @@ WITHIN_ROUNDING = at_depth(
 )
 
 
-@pytest.mark.sample(quick=5, suite=40)
+@pytest.mark.sample(quick=5, suite=20)
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 @pytest.mark.parametrize("rule", ALL, ids=lambda rule: type(rule).__name__)
 def test_a_rule_obeys_its_laws_to_the_bit(rule: Rule) -> None:

@@ -142,6 +142,7 @@ def test_expected_to_fail():
 """
 
 
+@pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [0, 2])
 def test_candidates_are_made_in_a_process_of_their_own(pytester: pytest.Pytester, processes: int) -> None:

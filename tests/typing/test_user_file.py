@@ -43,7 +43,7 @@ def checked(folder: Path, **texts: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @needs_mypy
 def test_mypy_finds_nothing_in_it_and_something_in_wrong_lines(tmp_path: Path) -> None:
     text = FILE.read_text()

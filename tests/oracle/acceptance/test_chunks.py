@@ -38,7 +38,7 @@ def whole_and_cut(monkeypatch: pytest.MonkeyPatch, candidate: Any, rule: Any, in
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", sorted(n for n, rule in rules().items() if rule.kind == "optimizer"))
-@pytest.mark.sample(quick=24, suite=40)
+@pytest.mark.sample(quick=24, suite=24)
 def test_chunks_say_of_an_optimizer_what_the_whole_says(
     name: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

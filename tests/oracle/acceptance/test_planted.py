@@ -118,7 +118,7 @@ def test_what_is_planted_in_an_output_is_refused(rule: Rule, subnormals: str) ->
 VARIANTS = [(rule, name, variant) for rule in RULES for name, variant in rule.variants()]
 
 
-@pytest.mark.sample(quick=2, suite=16)
+@pytest.mark.sample(quick=2, suite=10)
 @pytest.mark.parametrize(("rule", "name", "variant"), VARIANTS, ids=lambda x: str(x))
 def test_a_variant_is_told_under_every_policy_or_under_none(rule: Rule, name: str, variant: Rule) -> None:
     """Of numbers none of which is subnormal: what may be done to those that are is no excuse.
@@ -154,6 +154,7 @@ def rectified(off: int) -> Callable[..., Any]:
     return step
 
 
+@pytest.mark.sample(suite=2)
 @pytest.mark.slow
 @pytest.mark.parametrize(("off", "conforms"), [(0, True), (-1, False), (1, False), (2, False)])
 def test_scalars_in_float32_are_no_excuse_for_others(off: int, conforms: bool) -> None:

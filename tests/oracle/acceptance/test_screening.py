@@ -213,6 +213,7 @@ def test_a_fault_of_the_kernel_is_seen(planted: str, monkeypatch: pytest.MonkeyP
         _near_and_special()
 
 
+@pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize("planted", ["a sum of bounds", "a product"])
 def test_a_fault_of_the_graph_is_seen_in_its_kernel(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -404,7 +404,7 @@ def test_a_whole_array_of_zeros_is_driven_of_functions() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.sample(quick=1)
+@pytest.mark.sample(quick=1, suite=1)
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_the_count_of_an_optimizer_in_8_bits(wrapped: bool) -> None:
     rule = EightBit(Adam())

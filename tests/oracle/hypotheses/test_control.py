@@ -60,7 +60,7 @@ def test_the_control_is_the_rule_itself(kind: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.sample(quick=1, suite=2)
+@pytest.mark.sample(quick=1, suite=1)
 @pytest.mark.parametrize("case", NAMED, ids=lambda case: f"{case[0]} as {case[1]}")
 def test_what_could_have_failed_is_a_fact(case: tuple[Rule, Rule, str]) -> None:
     candidate, rule, name = case

@@ -35,6 +35,7 @@ ONLY_AIMED: list[tuple[Any, ...]] = [
 ]
 
 
+@pytest.mark.sample(suite=2)
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ONLY_AIMED, ids=lambda c: f"{type(c[0]).__name__}: {c[2]}")
 def test_a_thin_strip_is_found_by_aimed_inputs_alone(case: tuple[Any, ...]) -> None:
@@ -52,7 +53,7 @@ DECIDING = [rule for rule in map(exercised, shipped()) if decisions(rule.plan((4
 STEPS = at_depth(quick=3, suite=3, thorough=6)
 
 
-@pytest.mark.sample(quick=3, suite=16)
+@pytest.mark.sample(quick=3, suite=10)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 @pytest.mark.parametrize("rule", DECIDING, ids=str)
 def test_the_rule_itself_conforms_on_them(rule: Any, dtype: str) -> None:

@@ -89,7 +89,7 @@ def test_every_bit_of_a_block_is_spoken_for(rule: BlockFormat) -> None:
         assert int(np.unpackbits(rule.layout.pack(ones)).sum()) == bits
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=2, suite=4)
 @pytest.mark.parametrize("rule", SYMMETRIC, ids=str)
 @examples(20)
 @given(data=st.data())

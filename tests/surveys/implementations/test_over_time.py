@@ -55,7 +55,7 @@ def differences(row: Implementation, setting: str) -> dict[tuple[int, ...], floa
     return {shape: gap for shape, gap in found.items() if not gap <= near}
 
 
-@pytest.mark.sample(quick=4, suite=20)
+@pytest.mark.sample(quick=4, suite=10)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("row", "setting"), list(cases()))
 def test_it_is_its_rule_over_time(row: Implementation, setting: str) -> None:

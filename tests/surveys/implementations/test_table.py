@@ -153,11 +153,15 @@ def candidate(row: Implementation) -> Any:
 
 #: how many steps a row is judged on at most; by itself it says how many the survey takes, ten by default
 STEPS = at_depth(quick=5, suite=5, thorough=10)
+#: the rows of what is installed; JAX compiles a program for each shape, so that optax's take long
+RUNNING = [
+    pytest.param(row, marks=pytest.mark.thorough if row.package == "optax" else ()) for row in ROWS if runs_here(row)
+]
 
 
 @pytest.mark.sample(quick=4, suite=10)
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("row", [row for row in ROWS if runs_here(row)], ids=named)
+@pytest.mark.parametrize("row", RUNNING, ids=named)
 def test_it_is_what_the_table_says(row: Implementation) -> None:
     given = getattr(inputs, row.inputs)() if row.inputs else None
     how = {"options": row.options, "policy": row.policy, "inputs": given, "steps": min(row.steps, STEPS)}

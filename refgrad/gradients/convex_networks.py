@@ -162,15 +162,15 @@ class ConvexReLUProgram(Solved):
         off = np.sum(known_to * reach, axis=1)
         gap = objective - _dual(x, target, patterns, beta, error)
         return {
+            "how far a unit is on the wrong side of an example": (
+                max((np.max(-sides * each, initial=0.0) for each in seen), default=0.0),
+                self.tolerance + known_to * np.max(reach, initial=0.0),
+            ),
             "the distance of the objective to a bound from below": (
                 max(gap, 0.0),
                 self.tolerance * 0.5 * np.sum(target * target)
                 + known_to * beta * norms
                 + np.sum((np.abs(error) + off) * off),
-            ),
-            "how far a unit is on the wrong side of an example": (
-                max((np.max(-sides * each, initial=0.0) for each in seen), default=0.0),
-                self.tolerance + known_to * np.max(reach, initial=0.0),
             ),
         }
 

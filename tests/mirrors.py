@@ -323,11 +323,6 @@ TOPICS: tuple[Topic, ...] = (
         ("kinds.opaque", "oracle.acceptance.spreads"),
     ),
     Topic(
-        "oracle/acceptance/test_conditions.py",
-        "answers that are judged by a condition",
-        ("gradients.solved", "kinds.solved"),
-    ),
-    Topic(
         "strength/test_body_programs.py",
         "bodies of rules run another way: programs that are right and programs with a fault",
         (

@@ -1,4 +1,4 @@
-"""Worked examples of functions of gradients, on a few numbers in fifty digits; other rules of the room have them in tests alone."""
+"""Worked examples of functions of gradients, on a few numbers in fifty digits; other rules of the room have theirs in tests."""
 
 from __future__ import annotations
 

@@ -85,6 +85,7 @@ GEOMETRY = [
     row(
         ("scikit-dimension", "skdim.id:TwoNN", g.TwoNeighborDimension(), "dimension"),
         {"fitted": {}, "discard_fraction": 0.1},
+        inputs="distinct_points",
     ),
     row(("POT", "ot:emd", g.OptimalPlan(), "plan")),
     row(

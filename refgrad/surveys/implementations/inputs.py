@@ -38,6 +38,12 @@ def independent_tasks() -> Cases:
     return Cases([{"gradients": random.standard_normal((3, 8)).astype(np.float32)} for _ in range(6)])
 
 
+def distinct_points() -> Cases:
+    """Points of which no two are the same."""
+    random = np.random.default_rng(0)
+    return Cases([{"points": random.standard_normal((12, 3)).astype(np.float32)} for _ in range(6)])
+
+
 def even_blocks() -> Cases:
     """Weights that blocks divide."""
     random = np.random.default_rng(0)

@@ -76,7 +76,7 @@ class Filtered(NamedTuple):
 
 
 @in_standard
-def covariance_filter(gradients: np.ndarray, faults: int) -> Filtered:
+def covariance_filter(gradients: np.ndarray, faults: int, *, largest: str = "weighted") -> Filtered:
     """The mean of workers' gradients that are weighed down where they spread, until what ``faults`` weigh is gone twice (CAF).
 
     Weights begin at one. While they add up to more than n - 2 ``faults``, the direction of the largest variance of the weighted
@@ -86,6 +86,7 @@ def covariance_filter(gradients: np.ndarray, faults: int) -> Filtered:
     Args:
         gradients: [n, d].
         faults: workers that may be wrong, fewer than half.
+        largest: as of `CovarianceFilterStep`; byzfl has ``"all"``.
 
     Returns:
         The mean, its variance, the weights, and the number of steps.
@@ -107,7 +108,7 @@ def covariance_filter(gradients: np.ndarray, faults: int) -> Filtered:
         mean = weights @ rows / np.sum(weights)
         spread = np.sqrt(weights / np.sum(weights))[:, None] * (rows - mean)
         direction = np.linalg.svd(spread, full_matrices=False)[2][0] if rows.shape[1] else np.zeros(0)
-        found = CovarianceFilterStep()(rows, weights, direction)
+        found = CovarianceFilterStep(largest=largest)(rows, weights, direction)
         steps += 1
         if best is None or found["variance"] < best.variance:
             best = Filtered(mean, float(found["variance"]), weights, steps)

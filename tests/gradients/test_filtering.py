@@ -58,6 +58,16 @@ def test_the_filter_is_loops_over_eigenvectors(faults: int) -> None:
         assert np.abs(found.mean).max() < 2  # the outliers weigh nothing
 
 
+def test_the_filter_of_numbers_is_byzfls() -> None:
+    """In one dimension its power step from a random vector is the direction itself."""
+    byzfl = pytest.importorskip("byzfl")
+    for seed in range(20):
+        rows = np.random.default_rng(seed).standard_normal((9, 1))
+        rows[:2] += seed % 7
+        found = covariance_filter(rows, 2, largest="all").mean
+        np.testing.assert_allclose(found, byzfl.CAF(f=2)(rows), rtol=1e-12)
+
+
 def test_the_filter_moves_and_turns_with_the_rows() -> None:
     random = np.random.default_rng(5)
     rows, turn = random.standard_normal((7, 3)), np.linalg.qr(random.standard_normal((3, 3)))[0]

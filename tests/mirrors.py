@@ -371,6 +371,8 @@ TOPICS: tuple[Topic, ...] = (
             "surveys.implementations.casts",
             "surveys.implementations.extra",
             "surveys.implementations.frameworks",
+            "surveys.implementations.gradient_drivers",
+            "surveys.implementations.gradients",
             "surveys.implementations.inputs",
             "surveys.implementations.keras",
             "surveys.implementations.layers",

@@ -116,6 +116,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "hypothesis": ("testing", "cli"),
     "pytest": ("testing.plugin",),
     "scipy": (
+        "gradients.convex_networks",
         "gradients.fits",
         "gradients.perception",
         "gradients.transport",

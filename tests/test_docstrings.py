@@ -36,7 +36,7 @@ DOCUMENTED = [
     "refgrad.optimizers.base",
     "refgrad.optimizers.leaf",
     "refgrad.optimizers.wrapper",
-    "refgrad.optimizers.solved",
+    "refgrad.gradients.solved",
     "refgrad.optimizers.transform",
     "refgrad.backends",
     "refgrad.arithmetic.enclosure",

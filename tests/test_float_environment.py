@@ -299,3 +299,15 @@ def test_a_tree_is_stepped_in_the_standard_environment() -> None:
     with deviating(FLUSHED):
         after, _ = rule.step(tree, g, state)
     assert after["w"].tobytes() == tiny.tobytes()
+
+
+def test_filters_of_warnings_are_read_as_regular_expressions_while_a_candidate_is_judged() -> None:
+    """scikit-learn hands the filters to its threads, by their patterns: estimators of it, and of what is built on it, raised."""
+
+    def reads(gradients: Array) -> Array:
+        for _, message, *_ in warnings.filters:
+            assert message is None or isinstance(message, str) or isinstance(message.pattern, str)
+        return np.median(gradients, axis=0)
+
+    verdict = refgrad.verify(reads, refgrad.gradients.CoordinateMedian(), explain=False)
+    assert verdict.conforms, str(verdict)

@@ -76,17 +76,28 @@ def solution(a: Bounded, b: Bounded, model: Model) -> Bounded:
     With A x = b and an error dA, db of each, |x' - x| <= |A^-1| (|dA| |x'| + |db|). A method's own backward error is charged to
     |dA_ij| <= 3 n (n + 1) u sqrt(a_ii a_jj), the bound of Cholesky's factorization (Higham 2002, theorem 10.3) with room for
     elimination and for products with the inverse, and x' is |A^-1| |b|, by which the inverse's products are bounded too.
+
+    Of a matrix that is zero beside a band of k diagonals on either side, factors have no more than 2 k + 1 numbers in a row
+    (with exchanges of rows, k without), and all else is a sum of zeros: n is that number then, and dA is zero beyond 2 k.
     """
     inverse = np.abs(np.linalg.inv(a.value))
     n = a.value.shape[-1]
     scale = np.sqrt(np.abs(np.diagonal(a.value)))
-    own = 3 * n * (n + 1) * (model.unit_roundoff * model.roundings) * np.outer(scale, scale)
+    reach = 2 * _band(a)
+    terms, apart = min(n, reach + 1), np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    own = 3 * terms * (terms + 1) * (model.unit_roundoff * model.roundings) * np.outer(scale, scale) * (apart <= reach)
     perturbation = a.bound() + own
     first = inverse @ (np.abs(b.value) + b.bound())
     growth = np.max(np.sum(inverse @ perturbation, axis=-1), initial=0.0)
     error = inverse @ (perturbation @ first + b.bound() + model.charge * n * np.abs(b.value))
     error = error / (1.0 - growth) if growth < 0.5 else np.full(error.shape, np.inf)
     return Bounded(np.linalg.solve(a.value, b.value), error + n * model.underflow)
+
+
+def _band(a: Bounded) -> int:
+    """How far from the diagonal a matrix has numbers that are not known to be zero."""
+    rows, columns = np.nonzero((a.value != 0.0) | (a.bound() != 0.0))
+    return int(np.max(np.abs(rows - columns), initial=0))
 
 
 def log1p(x: Bounded, model: Model) -> Bounded:

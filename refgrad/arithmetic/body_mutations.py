@@ -263,10 +263,15 @@ def replacements(op: str, args: Sequence[Any]) -> Iterator[str]:
     yield from REPLACEMENTS.get(op, ())
     if op in SCALED:
         yield from ("double", "minus")
-    if op not in ("where", "mul", "div") and len(args) == 2 and any(isinstance(a, int | float) and a for a in args):
+    if op not in ("where", "mul", "div", "squeeze") and len(args) == 2 and any(_is_number(a) and a for a in args):
         yield "number twice"
         if op in BOUNDED_BELOW:
             yield BOUNDED_BELOW[op]
+
+
+def _is_number(operand: Any) -> bool:
+    """True of a number of Python's; a scalar that was computed of arrays is none, though NumPy's float64 is a float as well."""
+    return isinstance(operand, int | float) and not isinstance(operand, np.generic)
 
 
 def replaced(run: Run, by: str, op: str, args: Sequence[Any], how: Mapping[str, Any]) -> Any:
@@ -278,7 +283,7 @@ def replaced(run: Run, by: str, op: str, args: Sequence[Any], how: Mapping[str, 
         op, args, how: the operation, its operands, and its keywords.
     """
     if by == "number twice":
-        return run.unchanged(op, *(2 * a if isinstance(a, int | float) else a for a in args), **how)
+        return run.unchanged(op, *(2 * a if _is_number(a) else a for a in args), **how)
     if by == "exchanged":
         return run.unchanged(op, args[0], args[2], args[1])
     if by == "another divisor":

@@ -31,7 +31,7 @@ BY_ELEMENT: Mapping[str, Callable[..., Any]] = {
     "not": operator.invert,
     "neg": operator.neg,
     "abs": operator.abs,
-    "square": lambda x: x**2,
+    "square": lambda x, exponent=2: x**exponent,  # of x**2 both are operands
     "sqrt": np.sqrt,
     "where": np.where,
 }

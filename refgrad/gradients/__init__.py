@@ -23,15 +23,29 @@ if TYPE_CHECKING:
         GuidedLossScaling,
         LossMagnitudeBalance,
         MagnitudeInvariantEncoding,
+        MagnitudeInvariantHypernetwork,
         PriorBias,
         ScoreGatedSharing,
+        SubnetDistillation,
     )
     from refgrad.gradients.boosting import BoostedBinaryStep, BoostedRegressionStep, BoostedSoftmaxStep
     from refgrad.gradients.centers import GeometricMedian, LeastDiameterMean, LeastSpreadMean
     from refgrad.gradients.clipped_centers import CenteredClipping, WeiszfeldSteps
     from refgrad.gradients.coding import GradientCode, GradientDecoding
-    from refgrad.gradients.contributions import DiffROAR, MapGradientLoss, NormGrad, RankedMask, SaliencyProduct
-    from refgrad.gradients.convex_networks import ConvexReLUNetwork, ConvexReLUObjective, GroupSoftThreshold
+    from refgrad.gradients.contributions import (
+        DiffROAR,
+        MapGradientLoss,
+        MetaNormGradStep,
+        NormGrad,
+        RankedMask,
+        SaliencyProduct,
+    )
+    from refgrad.gradients.convex_networks import (
+        ConvexReLUNetwork,
+        ConvexReLUObjective,
+        ConvexReLUProgram,
+        GroupSoftThreshold,
+    )
     from refgrad.gradients.curvature import (
         DampedDirection,
         HutchinsonEstimates,
@@ -59,7 +73,13 @@ if TYPE_CHECKING:
         OneSidedNudge,
         RecurrentBackpropagation,
     )
-    from refgrad.gradients.feature_alignment import CorrelationAlignment, DeepKernelDiscrepancy, MaximumMeanDiscrepancy
+    from refgrad.gradients.feature_alignment import (
+        CorrelationAlignment,
+        DeepKernelDiscrepancy,
+        MaximumMeanDiscrepancy,
+        OneSampleDiscrepancy,
+    )
+    from refgrad.gradients.filtering import CovarianceFilterStep, covariance_filter
     from refgrad.gradients.fits import HertzContact, NashSutcliffe, TremaineWeinberg, WeightedLine, intrinsic_scatter
     from refgrad.gradients.functionals import SobolevStep
     from refgrad.gradients.guidance import (
@@ -76,6 +96,7 @@ if TYPE_CHECKING:
         LastLayerGradientNorm,
         LossChangeTerms,
         OppositionCosine,
+        PathScore,
         ScoreSampling,
     )
     from refgrad.gradients.perception import PerceptualScale, ScaleDifferenceProbability, SpectralFisherInformation
@@ -88,6 +109,7 @@ if TYPE_CHECKING:
         OpacityReset,
         RenderingErrorMap,
     )
+    from refgrad.gradients.resizing import BilinearResize
     from refgrad.gradients.saliency import (
         GradCAM,
         GradCAMPlusPlus,
@@ -120,6 +142,7 @@ if TYPE_CHECKING:
         LocalVarianceReducedStep,
         MultiplicativeGradientNoise,
         PerceptronNoise,
+        PrivateLocalStep,
         WeightVariation,
     )
     from refgrad.gradients.softmax_head import (
@@ -143,9 +166,11 @@ if TYPE_CHECKING:
         BoostInfluence,
         LeafInfluence,
         LeafRefit,
+        RelabelInfluence,
         RepresenterInfluence,
         RepresenterWeights,
     )
+    from refgrad.gradients.tree_kernels import LeafKernel, PathKernel, TreeOutputKernel
 
 __getattr__, __dir__ = on_demand(__name__)
 
@@ -153,6 +178,7 @@ __all__ = [
     "AdaptiveClipping",
     "AdaptiveProjectedGuidance",
     "AsymmetryProbe",
+    "BilinearResize",
     "BoostInfluence",
     "BoostedBinaryStep",
     "BoostedRegressionStep",
@@ -170,8 +196,10 @@ __all__ = [
     "ContourNudge",
     "ConvexReLUNetwork",
     "ConvexReLUObjective",
+    "ConvexReLUProgram",
     "CoordinateMedian",
     "CorrelationAlignment",
+    "CovarianceFilterStep",
     "DampedDirection",
     "DeepKernelDiscrepancy",
     "DensityControl",
@@ -224,6 +252,7 @@ __all__ = [
     "LastLayerGradientNorm",
     "LazyHingeLoss",
     "LeafInfluence",
+    "LeafKernel",
     "LeafRefit",
     "LeastDiameterMean",
     "LeastSpreadMean",
@@ -232,9 +261,11 @@ __all__ = [
     "LossChangeTerms",
     "LossMagnitudeBalance",
     "MagnitudeInvariantEncoding",
+    "MagnitudeInvariantHypernetwork",
     "MapGradientLoss",
     "MaximumMeanDiscrepancy",
     "MeanAroundMedian",
+    "MetaNormGradStep",
     "MinMaxMap",
     "MongeGap",
     "MultiKrum",
@@ -242,17 +273,22 @@ __all__ = [
     "NashSutcliffe",
     "NeighborMixing",
     "NormGrad",
+    "OneSampleDiscrepancy",
     "OneSidedNudge",
     "OpacityReset",
     "OppositionCosine",
     "OptimalPlan",
+    "PathKernel",
+    "PathScore",
     "PerceptronNoise",
     "PerceptualScale",
     "PerturbedPoints",
     "PriorBias",
+    "PrivateLocalStep",
     "QuadraticRates",
     "RankedMask",
     "RecurrentBackpropagation",
+    "RelabelInfluence",
     "RenderingErrorMap",
     "RepresenterInfluence",
     "RepresenterWeights",
@@ -274,9 +310,11 @@ __all__ = [
     "SpectralDensity",
     "SpectralFisherInformation",
     "StableRates",
+    "SubnetDistillation",
     "SubspaceGradient",
     "SubspaceParameters",
     "TaskGradientNormalization",
+    "TreeOutputKernel",
     "TremaineWeinberg",
     "TrimmedMean",
     "TwoLayerReluTrace",
@@ -286,6 +324,7 @@ __all__ = [
     "WeightedLine",
     "WeiszfeldSteps",
     "WidthImportance",
+    "covariance_filter",
     "critical_rate",
     "intrinsic_scatter",
     "quadrature",

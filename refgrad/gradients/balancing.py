@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
-from refgrad.rule import Choice, Citation, Positive, Real, Whole, by
+from refgrad.rule import Choice, Citation, Fraction, NonNegative, Positive, Real, Whole, by
 
 OFVL_MS = Citation(
     "Xie et al. 2023",
@@ -233,3 +233,144 @@ class MagnitudeInvariantEncoding(Transform):
             return np.concatenate([gamma, 1.0 - gamma])
         turn = gamma * (math.pi / 2)
         return np.concatenate([np.cos(turn), np.sin(turn)])
+
+
+class MagnitudeInvariantHypernetwork(Transform):
+    """A network's parameters by hyperparameters: what a hypernetwork of one hidden layer adds to parameters of their own.
+
+    theta = theta_0 + V phi(C cos(pi/2 gamma) + S sin(pi/2 gamma)), phi a leaky rectifier. Source: Ortiz, Guttag & Dalca 2023,
+    arXiv:2304.07645.
+
+    ``gamma`` [hyperparameter], each from 0 to 1; ``of_cosines`` C and ``of_sines`` S [unit, hyperparameter]; ``output`` V
+    [parameter, unit]; ``base`` theta_0 [parameter]. Gives [parameter].
+    """
+
+    slope: NonNegative = 0.01
+    form: Annotated[
+        str,
+        Choice(
+            residual=by("what is predicted is added to parameters that are learned as they are", "published"),
+            default="what is predicted is all: the form of hypernetworks before it",
+        ),
+    ] = "residual"
+    encoding: Annotated[
+        str,
+        Choice(
+            circle=by("cosines and sines of a quarter turn", "published"),
+            proportional="the numbers and nothing: predicted parameters grow in proportion to them",
+        ),
+    ] = "circle"
+
+    citation = Citation(
+        "Ortiz, Guttag & Dalca 2023",
+        "Magnitude Invariant Parametrizations Improve Hypernetwork Learning",
+        "arXiv:2304.07645",
+        read="authors' code",
+        source="JJGO/hyperlight a3e2108, by notes on it and on the publication; there theta_0 is the last layer's bias",
+        unreachable="the number of hidden layers, and how they start: the caller's",
+    )
+    shapes: ClassVar[Mapping[str, str]] = {
+        "gamma": "hyperparameter+",
+        "of_cosines": "unit hyperparameter",
+        "of_sines": "unit hyperparameter",
+        "output": "parameter unit",
+        "base": "parameter",
+    }
+    lengths: ClassVar[Mapping[str, int]] = {"hyperparameter": 2, "unit": 3, "parameter": 4}
+    unspecified = "biases of the hidden layer: none, so that what is added grows in proportion to what comes in"
+
+    def check(self, *arrays: np.ndarray) -> None:
+        gamma, of_cosines, of_sines, output, base = arrays
+        check_axes(gamma, "gamma", 1, "one number a hyperparameter")
+        check_axes(of_cosines, "of_cosines", 2, "[unit, hyperparameter]")
+        check_same(of_cosines, "of_cosines", (len(of_cosines), len(gamma)), "one column a hyperparameter")
+        check_same(of_sines, "of_sines", of_cosines.shape, "the shape of of_cosines")
+        check_axes(output, "output", 2, "[parameter, unit]")
+        check_same(output, "output", (len(output), len(of_cosines)), "one column a row of of_cosines")
+        check_same(base, "base", output.shape[:1], "one number a row of output")
+
+    def apply(self, gamma: Any, of_cosines: Any, of_sines: Any, output: Any, base: Any) -> Any:
+        turn = gamma * (math.pi / 2)
+        if self.encoding == "circle":
+            hidden = of_cosines @ np.cos(turn) + of_sines @ np.sin(turn)
+        else:
+            hidden = of_cosines @ gamma
+        predicted = output @ np.where(hidden > 0, hidden, self.slope * hidden)
+        return base + predicted if self.form == "residual" else predicted
+
+
+class SubnetDistillation(Transform):
+    """The loss of a subnet of a language model: a share of distillation from the largest one, the rest of next tokens.
+
+    kd CE(softmax(teacher), student) + (1 - kd) CE(label, student), each a mean over the tokens whose label counts. Source: Fu
+    et al. 2024, NeurIPS.
+
+    ``student`` and ``teacher`` logits [token, class]; ``labels`` of the tokens that follow [token]; ``counted`` [token], 1 of
+    tokens whose label counts. Gives the loss and both parts.
+    """
+
+    share: Fraction = 0.5
+    divergence: Annotated[
+        str,
+        Choice(
+            cross_entropy=by("of the teacher's probabilities, whose entropy stays in the loss's value", "authors"),
+            kullback_leibler="without the teacher's entropy: zero of equal logits",
+        ),
+    ] = "cross_entropy"
+    empty: Annotated[
+        str,
+        Choice(
+            zero="where no token counts the loss is zero",
+            undefined=by("where no token counts the loss is 0/0", "authors"),
+        ),
+    ] = "zero"
+
+    citation = Citation(
+        "Fu et al. 2024",
+        "AmoebaLLM: Constructing Any-Shape Large Language Models for Efficient and Instant Deployment",
+        "NeurIPS, arXiv:2411.10606",
+        read="study",
+        source="a study of GATECH-EIC/AmoebaLLM abb8f7e, a patched trainer",
+        unreachable="the share, and the publication's own name of the divergence",
+    )
+    shapes: ClassVar[Mapping[str, str]] = {
+        "student": "token class",
+        "teacher": "token class",
+        "labels": "token below:class",
+        "counted": "token below:2",
+    }
+    lengths: ClassVar[Mapping[str, int]] = {"token": 5, "class": 4}
+    unspecified = (
+        "which tokens count: the caller's; the authors' trainer masks distillation by the label of the token itself and not of "
+        "the one that follows"
+    )
+
+    def check(self, *arrays: np.ndarray) -> None:
+        student, teacher, labels, counted = arrays
+        check_axes(student, "student", 2, "[token, class]")
+        check_same(student[:, :0], "student", (len(student), 0), "one row a token")
+        check_count(student.T, "student.T", 1, "one logit a class")
+        check_same(teacher, "teacher", student.shape, "the shape of student")
+        check_same(labels, "labels", student.shape[:1], "one a token")
+        check_same(counted, "counted", student.shape[:1], "one a token")
+
+    def apply(self, student: Any, teacher: Any, labels: Any, counted: Any) -> Any:
+        chosen, known = _log_softmax(student), _log_softmax(teacher)
+        said = chosen if self.divergence == "cross_entropy" else chosen - known
+        distilled = -np.sum(np.exp(known) * said, axis=1)
+        of_labels = -np.sum(np.where(labels[:, None] == np.arange(student.shape[1]), chosen, 0.0), axis=1)
+        parts = [self._mean(each, counted) for each in (distilled, of_labels)]
+        whole = self.share * parts[0] + (1.0 - self.share) * parts[1]
+        return {"loss": whole, "distillation": parts[0], "language": parts[1]}
+
+    def _mean(self, losses: Any, counted: Any) -> Any:
+        """Over the tokens that count."""
+        count = float(np.sum(counted))
+        if self.empty == "zero":
+            count = max(count, 1.0)
+        return np.sum(np.where(counted == 1, losses, 0.0)) / count
+
+
+def _log_softmax(logits: Any) -> Any:
+    above = logits - np.max(logits, axis=1, keepdims=True)
+    return above - np.log(np.sum(np.exp(above), axis=1, keepdims=True))

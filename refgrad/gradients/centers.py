@@ -11,7 +11,7 @@ import numpy as np
 
 from refgrad.arithmetic.dtypes import finite
 from refgrad.errors import bad_argument
-from refgrad.optimizers.solved import Conditions, Solved
+from refgrad.gradients.solved import Conditions, Solved
 from refgrad.optimizers.transform import check_axes, check_count
 from refgrad.rule import Citation, Range, Whole
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.optimizers.solved import Conditions, Solved
+from refgrad.gradients.solved import Conditions, Solved
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
 from refgrad.rule import Citation, Range
 
@@ -140,6 +140,47 @@ def selective_repeat(straggles: np.ndarray, bursts: int, stragglers: int) -> lis
         for job in {now, max(now - bursts, 0)}:
             if decoded[job] is None and answered[job].sum() >= workers - stragglers:
                 decoded[job] = now
+    return decoded
+
+
+def multiplexed_repeat(straggles: np.ndarray, bursts: int, window: int, stragglers: int) -> list[int | None]:
+    """The round in which each job of multiplexed sequential gradient coding can be decoded.
+
+    In its slot k of round r a worker does job r - k: a plain part in the first ``window`` - 1 slots; in each of the ``bursts``
+    others that group's coded part if all plain parts of the job have arrived from it, else a plain part once more. A job needs
+    ``window`` - 1 plain parts of each worker, and of each group all coded parts but ``stragglers``. Source: Krishnan et al. 2023,
+    arXiv:2211.13802. Read: mamaj/Sequential-Gradient-Coding-2 21933da, multiplexed_sgc.py, where the master waits for all workers
+    in a round that the model of stragglers does not allow.
+
+    Args:
+        straggles: [round, worker], true where a worker's answer of a round does not arrive.
+        bursts: how many rounds at most a worker straggles within a window, B.
+        window: W, above ``bursts``.
+        stragglers: how many workers at most straggle within a window, lambda.
+
+    Returns:
+        For each round's job the round, counted from 0, after which it is decoded; None if it is not.
+
+    >>> multiplexed_repeat(np.array([[True, False], [False, False], [False, False]]), 1, 2, 1)
+    [1, 2, None]
+    """
+    rounds, workers = straggles.shape
+    plain = np.zeros((rounds, workers), np.int64)
+    coded = np.zeros((rounds, workers, bursts), bool)
+    decoded: list[int | None] = [None] * rounds
+    for now in range(rounds):
+        there = ~straggles[now]
+        for slot in range(min(window - 1 + bursts, now + 1)):
+            job, group = now - slot, slot - (window - 1)
+            again = plain[job] < window - 1
+            if group < 0:
+                plain[job] += there
+            else:
+                coded[job, :, group] |= there & ~again
+                plain[job] += there & again
+        job = now - (window - 2 + bursts)
+        if job >= 0 and (plain[job] >= window - 1).all() and (coded[job].sum(axis=0) >= workers - stragglers).all():
+            decoded[job] = now
     return decoded
 
 

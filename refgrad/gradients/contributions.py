@@ -68,7 +68,7 @@ class NormGrad(Transform):
     shapes: ClassVar[Mapping[str, str]] = {"activations": "channel height width", "gradients": "channel height width"}
     lengths: ClassVar[Mapping[str, int]] = {"channel": 2, "height": 3, "width": 2}
     longest: ClassVar[Mapping[str, int]] = {"channel": 9}
-    unspecified = "how maps are resized: the caller's; the step of the layer's weights before (Meta-NormGrad): none"
+    unspecified = "how maps are resized: `BilinearResize`; the step of the layer's weights before: `MetaNormGradStep`"
 
     def check(self, *arrays: np.ndarray) -> None:
         check_layer(*arrays)
@@ -95,6 +95,51 @@ class NormGrad(Transform):
         seen = seen.reshape(channels * places, 1, height, width)
         pairs = channels * places * channels
         return (seen * g.reshape(1, channels, height, width)).reshape(pairs, height, width)
+
+
+class MetaNormGradStep(Transform):
+    """What a virtual identity layer gives after a step of gradient descent on its weights, at which NormGrad is then taken.
+
+    Of a bias x - lr sum_u g_u; of a scaling x (1 - lr sum_u x_u g_u); of a 1x1 convolution x_u - lr sum_v g_v (x_v . x_u).
+    The score's gradient by what it gives is `NormGrad`'s second array, and its own result the first. Source: Rebuffi, Fong,
+    Ji & Vedaldi 2020, arXiv:2004.02866 (Meta-NormGrad).
+
+    ``activations`` and the loss's ``gradients`` by them [channel, height, width]. Gives an array of that shape.
+    """
+
+    lr: NonNegative = 0.001
+    layer: Annotated[
+        str,
+        Choice(
+            conv1x1="a matrix of the channels, which is the identity before",
+            scaling="a factor of each channel, which is one before",
+            bias="a number of each channel, which is zero before",
+        ),
+    ] = "conv1x1"
+    citation = Citation(
+        _REBUFFI.authors,
+        _REBUFFI.title,
+        _REBUFFI.where,
+        read="study",
+        source="a recollection of the publication's inner step; the layers' forms are derived",
+        unreachable="the code of the meta variant, and the size of its step",
+    )
+    shapes: ClassVar[Mapping[str, str]] = NormGrad.shapes
+    lengths: ClassVar[Mapping[str, int]] = NormGrad.lengths
+    longest: ClassVar[Mapping[str, int]] = {"channel": 9}
+    unspecified = "the size of the step; whether NormGrad takes activations of before or after it: the caller's"
+
+    def check(self, *arrays: np.ndarray) -> None:
+        check_layer(*arrays)
+
+    def apply(self, activations: Any, gradients: Any) -> Any:
+        if self.layer == "bias":
+            return activations - self.lr * np.sum(gradients, axis=(1, 2), keepdims=True)
+        if self.layer == "scaling":
+            return activations - self.lr * (np.sum(activations * gradients, axis=(1, 2), keepdims=True) * activations)
+        channels = activations.shape[0]
+        x, g = activations.reshape(channels, -1), gradients.reshape(channels, -1)
+        return activations - self.lr * ((g @ x.T) @ x).reshape(activations.shape)
 
 
 class SaliencyProduct(Transform):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import comb
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from refgrad.errors import bad_argument
+from refgrad.gradients.solved import Conditions, Solved
 from refgrad.optimizers.transform import Transform, check_axes, check_same
-from refgrad.rule import Citation, NonNegative
+from refgrad.rule import Citation, NonNegative, Positive, Range
 
 _BAI = Citation(
     "Bai, Gautam & Sojoudi 2023",
@@ -110,6 +111,87 @@ class ConvexReLUNetwork(Transform):
         hidden = np.where(norm[:, None] == 0, 0.0, rows / root[:, None])
         signs = np.where(np.arange(rows.shape[0]) < positive.shape[0], 1.0, -1.0)
         return hidden, signs * root
+
+
+class ConvexReLUProgram(Solved):
+    """The point that solves the convex program of a two-layer ReLU network (`ConvexReLUObjective`).
+
+    ``x`` [example, feature], ``target`` y [example], ``patterns`` [example, pattern]. Gives ``positive`` v and ``negative`` w,
+    [pattern, feature]. Judged by the constraints, and by the distance of the objective to what a point of the dual bounds it by:
+    with r the error, and z = r shrunk until every |X^T D_i z - X^T S_i a| <= beta for some a >= 0, S_i = 2 D_i - I, and likewise
+    of -z, the program is at least -|z|**2 / 2 - z . y. Source: Pilanci & Ergen 2020, arXiv:2002.10553; the bound is derived.
+    """
+
+    beta: Positive = 0.1
+    tolerance: Annotated[float, Range(0.0, 1e-3)] = 1e-5
+    citation = ConvexReLUObjective.citation
+    shapes: ClassVar[Mapping[str, str]] = {
+        "x": "example feature",
+        "target": "example",
+        "patterns": "example pattern below:2",
+    }
+    lengths: ClassVar[Mapping[str, int]] = {"example": 5, "feature": 2, "pattern": 3}
+    longest: ClassVar[Mapping[str, int]] = {"example": 17, "feature": 4, "pattern": 7}
+    unspecified = "which point, where several are right: any"
+
+    def check(self, *arrays: np.ndarray) -> None:
+        x, target, patterns = arrays
+        check_axes(x, "x", 2, "[example, feature]")
+        check_axes(patterns, "patterns", 2, "[example, pattern]")
+        check_same(target, "target", x.shape[:1], "one an example")
+        check_same(patterns, "patterns", (len(x), patterns.shape[1]), "one row an example")
+
+    def apply(self, x: Any, target: Any, patterns: Any) -> Any:
+        x, target, size, height = _of_size_one(x, target)
+        beta, shape = self.beta / (size * height), (patterns.shape[1], x.shape[1])
+        if not np.isfinite(beta) or not np.isfinite(x).all() or not np.isfinite(target).all() or not min(shape):
+            return {"positive": np.zeros(shape), "negative": np.zeros(shape)}
+        found = convex_relu(x, target, patterns, beta, tolerance=1e-8, most=5000)
+        scale = height / size
+        return {"positive": scale * found.positive, "negative": scale * found.negative}
+
+    def condition(self, x: Any, target: Any, patterns: Any, positive: Any, negative: Any, unit: float) -> Conditions:
+        x, target, size, height = _of_size_one(x, target)
+        positive, negative = positive * (size / height), negative * (size / height)
+        beta, sides = self.beta / (size * height), 2.0 * patterns - 1.0
+        seen = (x @ positive.T, x @ negative.T)
+        reach = sum(np.abs(x) @ np.abs(each).T for each in (positive, negative))
+        error = np.sum(patterns * (seen[0] - seen[1]), axis=1) - target
+        norms = sum(np.sum(np.linalg.norm(each, axis=1)) for each in (positive, negative))
+        objective, known_to = 0.5 * np.sum(error * error) + beta * norms, 8 * unit
+        off = np.sum(known_to * reach, axis=1)
+        gap = objective - _dual(x, target, patterns, beta, error)
+        return {
+            "how far a unit is on the wrong side of an example": (
+                max((np.max(-sides * each, initial=0.0) for each in seen), default=0.0),
+                self.tolerance + known_to * np.max(reach, initial=0.0),
+            ),
+            "the distance of the objective to a bound from below": (
+                max(gap, 0.0),
+                self.tolerance * 0.5 * np.sum(target * target)
+                + known_to * beta * norms
+                + np.sum((np.abs(error) + off) * off),
+            ),
+        }
+
+
+def _of_size_one(x: Any, target: Any) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """Examples and targets of which the largest number is one, and what it was."""
+    size, height = (float(np.max(np.abs(each), initial=0.0)) or 1.0 for each in (x, target))
+    return np.asarray(x, np.float64) / size, np.asarray(target, np.float64) / height, size, height
+
+
+def _dual(x: np.ndarray, target: np.ndarray, patterns: np.ndarray, beta: float, error: np.ndarray) -> float:
+    """What the program is at least, by the error of a point that is shrunk until it is a point of the dual."""
+    from scipy.optimize import nnls
+
+    largest = 0.0
+    for pattern in patterns.T:
+        cone = ((2.0 * pattern - 1.0)[:, None] * x).T
+        for sign in (1.0, -1.0):
+            largest = max(largest, float(nnls(cone, sign * (x.T @ (pattern * error)))[1]))
+    dual = error if largest <= beta else (beta / largest) * error
+    return float(-0.5 * np.sum(dual * dual) - np.sum(dual * target))
 
 
 def activation_patterns(x: Any, directions: Any) -> np.ndarray:

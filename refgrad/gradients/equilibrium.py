@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 
 from refgrad.errors import bad_argument
-from refgrad.optimizers.solved import Conditions, Solved
+from refgrad.gradients.solved import Conditions, Solved
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
 from refgrad.rule import Choice, Citation, Positive, Range, Whole, by
 

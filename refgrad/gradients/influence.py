@@ -237,6 +237,44 @@ class ScoreSampling(Transform):
         return self.share * shares + (1.0 - self.share) / n
 
 
+class PathScore(Transform):
+    """The score of each operation of a supernet by the path that was trained: its mean gradient norm, averaged with the last.
+
+    ``weights`` and ``biases`` [edge, number]: gradients of the operation on each edge of the path; ``operation`` [edge];
+    ``score`` [operation]. An operation's norms of both are added up over its edges, over how many it has; the new score is the
+    mean of that and the old one, and the old one where it is not in the path or has no gradient. Source: Lu et al. 2023,
+    arXiv:2302.14772 (PA&DA).
+    """
+
+    citation = Citation(
+        _LU.authors, _LU.title, _LU.where, read="authors' code", source="ShunLu91/PA-DA e65ad62, train_panda_201.py"
+    )
+    shapes: ClassVar[Mapping[str, str]] = {
+        "weights": "edge weight",
+        "biases": "edge bias",
+        "operation": "edge below:op",
+        "score": "op+",
+    }
+    lengths: ClassVar[Mapping[str, int]] = {"edge": 4, "weight": 3, "bias": 2, "op": 3}
+    longest: ClassVar[Mapping[str, int]] = {"edge": 65, "op": 65}
+    unspecified = "operations without parameters: their gradients are zeros, so that their score stays"
+
+    def check(self, *arrays: np.ndarray) -> None:
+        weights, biases, operation, score = arrays
+        check_axes(weights, "weights", 2, "[edge, number]")
+        check_axes(biases, "biases", 2, "[edge, number]")
+        check_same(biases[:, :0], "biases", (len(weights), 0), "one row an edge")
+        check_same(operation, "operation", weights.shape[:1], "one an edge")
+        check_axes(score, "score", 1, "one an operation")
+
+    def apply(self, weights: Any, biases: Any, operation: Any, score: Any) -> Any:
+        norms = np.sqrt(np.sum(weights * weights, axis=1)) + np.sqrt(np.sum(biases * biases, axis=1))
+        there = operation[:, None] == np.arange(len(score))
+        total = np.sum(np.where(there, norms[:, None], 0.0), axis=0)
+        mean = total / np.maximum(np.sum(there, axis=0), 1).astype(np.float64)
+        return np.where(total == 0, score, 0.5 * (score + mean))
+
+
 class ImportanceWeightedMean(Transform):
     """The mean gradient of examples that were drawn with given probabilities.
 

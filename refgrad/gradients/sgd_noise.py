@@ -232,7 +232,6 @@ class LocalVarianceReducedStep(Transform):
         "ICML, arXiv:2102.03198; Murata & Suzuki 2023, arXiv:2302.03884",
         read="study",
         source="a summary of the second publication by others",
-        unreachable="the clipping and the noise of the private form, which the fork of the authors' code does not have",
     )
     shapes: ClassVar[Mapping[str, str]] = {
         "p": "parameter",
@@ -242,7 +241,7 @@ class LocalVarianceReducedStep(Transform):
     }
     lengths: ClassVar[Mapping[str, int]] = {"example": 4, "parameter": 3}
     unspecified = (
-        "the private form's clipping and noise of these steps: none here; whose last parameters all go on with: "
+        "the private form's clipping and noise of these steps: `PrivateLocalStep`; whose last parameters all go on with: "
         "those of one worker, drawn"
     )
 
@@ -256,4 +255,52 @@ class LocalVarianceReducedStep(Transform):
 
     def apply(self, p: Any, gradients: Any, previous: Any, estimate: Any) -> Any:
         estimate = np.mean(gradients - previous, axis=0) + estimate
+        return {"p": p - self.lr * estimate, "estimate": estimate}
+
+
+class PrivateLocalStep(Transform):
+    """A worker's local step in DIFF2 with BVR-L-SGD: as `LocalVarianceReducedStep`, of differences that are clipped, with noise.
+
+    ``p`` and ``last`` [parameters], the last two; ``gradients`` and ``previous`` [examples, parameters] of one batch at them,
+    ``estimate`` v [parameters], ``noise`` [parameters] of standard normal numbers. Each example's difference is clipped to C =
+    ``radius`` |p - last|; v' = v + their mean + C ``noise_scale`` noise. Gives p - lr v' and v'. Source: Murata & Suzuki 2023,
+    arXiv:2302.03884.
+    """
+
+    lr: NonNegative = 0.1
+    radius: Positive = 1.0
+    noise_scale: NonNegative = 0.01
+    citation = Citation(
+        "Murata & Suzuki 2023",
+        "DIFF2: Differential Private Optimization via Gradient Differences for Nonconvex Distributed Learning",
+        "arXiv:2302.03884",
+        read="study",
+        source="a summary of the publication by others, and its rounds' clipping, which this takes over",
+        unreachable="the clipping and the noise of local steps, which the fork of the authors' code does not have",
+    )
+    shapes: ClassVar[Mapping[str, str]] = {
+        "p": "parameter",
+        "last": "parameter",
+        "gradients": "example parameter",
+        "previous": "example parameter",
+        "estimate": "parameter",
+        "noise": "parameter",
+    }
+    lengths: ClassVar[Mapping[str, int]] = {"example": 4, "parameter": 3}
+    unspecified = "how large the noise is for a budget of privacy: the caller's"
+
+    def check(self, *arrays: np.ndarray) -> None:
+        p, last, gradients, previous, estimate, noise = arrays
+        check_axes(gradients, "gradients", 2, "[examples, parameters]")
+        check_count(gradients, "gradients", 1, "one row an example")
+        check_same(previous, "previous", gradients.shape, "the shape of gradients")
+        for array, name in ((p, "p"), (last, "last"), (estimate, "estimate"), (noise, "noise")):
+            check_same(array, name, gradients.shape[1:], "one number a parameter")
+
+    def apply(self, p: Any, last: Any, gradients: Any, previous: Any, estimate: Any, noise: Any) -> Any:
+        radius = self.radius * np.sqrt(np.sum((p - last) ** 2))
+        apart = gradients - previous
+        length = np.sqrt(np.sum(apart * apart, axis=1, keepdims=True))
+        clipped = np.where(length > radius, (radius / np.where(length == 0, 1.0, length)) * apart, apart)
+        estimate = np.mean(clipped, axis=0) + estimate + radius * self.noise_scale * noise
         return {"p": p - self.lr * estimate, "estimate": estimate}

@@ -10,7 +10,7 @@ import numpy as np
 
 from refgrad.arithmetic.dtypes import finite
 from refgrad.errors import bad_argument
-from refgrad.optimizers.solved import Conditions, Solved
+from refgrad.gradients.solved import Conditions, Solved
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
 from refgrad.rule import Choice, Citation, Positive, Range, Whole, by
 

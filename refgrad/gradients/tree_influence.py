@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.errors import bad_argument
-from refgrad.optimizers.solved import Conditions, Solved
+from refgrad.gradients.solved import Conditions, Solved
 from refgrad.optimizers.transform import Transform, check_axes, check_same
 from refgrad.rule import Choice, Citation, Positive, Range, by
 
@@ -32,6 +32,16 @@ _SHARCHILEV = Citation(
 Loss = Annotated[
     str,
     Choice(squared="half the squared error", logistic="the logistic loss of a log odds"),
+]
+
+
+LeafWeight = Annotated[
+    str,
+    Choice(
+        none=by("every leaf counts alike", "authors: BoostIn"),
+        once=by("a leaf counts one over its number of training examples", "authors: BoostInW1"),
+        twice=by("a leaf counts one over the square of its number of training examples", "authors: BoostInW2"),
+    ),
 ]
 
 
@@ -75,6 +85,7 @@ class BoostInfluence(_OfTrees):
             stored=by("the stored value, lr times too small, which turns signs", "authors"),
         ),
     ] = "unshrunk"
+    counted: LeafWeight = "none"
     citation = _BROPHY
     unspecified = "the first prediction: zero"
 
@@ -87,6 +98,62 @@ class BoostInfluence(_OfTrees):
             test_g, _, _ = _derivatives(self.loss, test_at, test_target)
             theta = value / self.lr if self.leaf_value == "unshrunk" else value
             slope = self.lr * (g + theta[leaf] * h) / (_by_leaf(h, leaf, values.shape[1])[leaf] + self.l2)
+            slope = slope * _leaf_weight(self.counted, leaf)
+            together = leaf[:, None] == test_leaf[None, :]
+            found = found + np.where(together, slope[:, None] * test_g[None, :], 0.0)
+            at, test_at = at + value[leaf], test_at + value[test_leaf]
+        return found
+
+
+class RelabelInfluence(_OfTrees):
+    """The influence of training examples on test examples if each were taken away and put back with another label (BoostInLE).
+
+    ``other`` [example]: the labels that they would have. The leaf's derivative by the example, less that by the example with its
+    other label, whose second derivative then stands in the leaf's sum. Gives [example, test example]; positive lowers the test
+    loss. Source: Brophy, Hammoudeh & Lowd 2023, arXiv:2205.00359.
+    """
+
+    leaf_value: Annotated[
+        str,
+        Choice(
+            unshrunk="the leaf's value before it is multiplied by lr, as the derivative has it",
+            stored=by("the stored value, lr times too small, which turns signs", "authors"),
+        ),
+    ] = "unshrunk"
+    counted: LeafWeight = "none"
+    citation = Citation(
+        _BROPHY.authors,
+        _BROPHY.title,
+        _BROPHY.where,
+        read="authors' code",
+        source="jjbrophy47/tree_influence a325794, explainers/boostinLE.py, boostinW1LE.py and boostinW2LE.py",
+    )
+    shapes: ClassVar[Mapping[str, str]] = {
+        "values": "tree leaf",
+        "target": "n",
+        "other": "n",
+        "test_target": "q",
+        "leaves": "n tree below:leaf",
+        "test_leaves": "q tree below:leaf",
+    }
+    unspecified = "the first prediction: zero"
+
+    def check(self, *arrays: np.ndarray) -> None:
+        super().check(*arrays[:2], *arrays[3:])
+        check_same(arrays[2], "other", arrays[1].shape, "the shape of target")
+
+    def apply(self, values: Any, target: Any, other: Any, test_target: Any, leaves: Any, test_leaves: Any) -> Any:
+        at, test_at = 0.0 * target, 0.0 * test_target
+        found = 0.0 * (target[:, None] + test_target[None, :])
+        for tree in range(len(values)):
+            leaf, test_leaf, value = leaves[:, tree], test_leaves[:, tree], values[tree]
+            g, h, _ = _derivatives(self.loss, at, target)
+            new_g, new_h, _ = _derivatives(self.loss, at, other)
+            test_g, _, _ = _derivatives(self.loss, test_at, test_target)
+            theta = value[leaf] / self.lr if self.leaf_value == "unshrunk" else value[leaf]
+            whole = _by_leaf(h, leaf, values.shape[1])[leaf] + self.l2
+            slope = self.lr * ((g + theta * h) / whole - (new_g + theta * new_h) / (whole - h + new_h))
+            slope = slope * _leaf_weight(self.counted, leaf)
             together = leaf[:, None] == test_leaf[None, :]
             found = found + np.where(together, slope[:, None] * test_g[None, :], 0.0)
             at, test_at = at + value[leaf], test_at + value[test_leaf]
@@ -237,6 +304,14 @@ class RepresenterInfluence(Transform):
         whole = np.sum(parts, axis=0)
         without = _loss(self.loss, whole[None, :] - parts, target[None, :])
         return without - _loss(self.loss, whole, target)[None, :]
+
+
+def _leaf_weight(counted: str, leaf: np.ndarray) -> Any:
+    """By what each example's part is multiplied: a power of one over the number of examples of its leaf."""
+    if counted == "none":
+        return 1.0
+    count = np.sum(leaf[:, None] == leaf[None, :], axis=1).astype(np.float64)
+    return 1.0 / (count if counted == "once" else count * count)
 
 
 def _by_leaf(numbers: Any, leaf: np.ndarray, count: int) -> Any:

@@ -24,7 +24,6 @@ from refgrad.kinds.kind import NORMS, NOT_FINITE, SHAPES
 from refgrad.kinds.record import Call, Driven, Record, Results, Situation
 from refgrad.kinds.result_faults import LabelFault, ResultFault, faults_of
 from refgrad.kinds.stateless import Answer, Stateless, misshapen
-from refgrad.optimizers.solved import Solved
 from refgrad.optimizers.transform import Transform, axes_named, below
 from refgrad.oracle.acceptance import no_numbers
 from refgrad.oracle.acceptance.bodies import (
@@ -37,7 +36,6 @@ from refgrad.oracle.acceptance.bodies import (
     tried,
     ways,
 )
-from refgrad.oracle.acceptance.conditions import judge_condition, missed
 from refgrad.oracle.acceptance.explicit_sets import Way, of_sets
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
@@ -104,13 +102,19 @@ class TransformKind(Stateless):
 
     def situations(self, rule: Transform, asked: Driven) -> Iterator[Situation]:
         """Those of every kind, and NaN and infinities where every program gives the same."""
+        yield from self.of_every_kind(rule, asked)
+        yield from self._not_finite(rule, asked)
+
+    def of_every_kind(self, rule: Transform, asked: Driven) -> Iterator[Situation]:
+        """The situations of every kind, with the lengths that are left out."""
         left_out: list[str] = []
         sizes(rule, asked.dtype, asked.seed, left_out)
         for usual in super().situations(rule, asked):
             said = f"{'; '.join(left_out)} (the formula itself gives NaN there)" if left_out else _too_long(rule)
             yield replace(usual, left_out=said) if usual.name == SHAPES else usual
-        if isinstance(rule, Solved):  # no condition is said to hold of what is no number
-            return
+
+    def _not_finite(self, rule: Transform, asked: Driven) -> Iterator[Situation]:
+        """Norms near a bound, NaN and infinities."""
         near = norms_near(rule, asked.dtype, asked.seed)
         if near is not None:
             yield Situation(NORMS, near, rule)
@@ -183,8 +187,6 @@ class TransformKind(Stateless):
 
     def judge(self, rule: Transform, arrays: Arrays, seen: Results, policy: Policy, plans: Plans = plan_for) -> Answer:
         """Every result; all undecided where choices that rounding decides go too many ways."""
-        if isinstance(rule, Solved):
-            return {n: (judged, seen[n]) for n, judged in judge_condition(rule, arrays, seen).items()}
         judged = judge_body(rule, arrays, seen, policy)
         return {n: (unknown(a) if judged is None else judged[n], a) for n, a in seen.items()}
 
@@ -202,14 +204,12 @@ class TransformKind(Stateless):
 
     def ways(self, rule: Transform, record: Record, policy: Policy, given: Container[str]) -> list[Way]:
         """Those through the body's open choices, if they are few."""
-        found = None if isinstance(rule, Solved) else ways(rule, record.cases.arrays[-1], policy)
+        found = ways(rule, record.cases.arrays[-1], policy)
         return of_sets(found or [], {n: (a.shape, a.dtype) for n, a in record.seen[-1].items()}, policy)
 
     def exactly(self, rule: Transform, record: Record, digits: int) -> dict[str, Any]:
         """The body itself on exact numbers, where it has operations alone that these know."""
         arrays, seen = record.cases.arrays[-1], record.seen[-1]
-        if isinstance(rule, Solved):
-            return {}
         try:
             with np.errstate(all="ignore"):
                 found = named(exact.run(rule.apply, list(arrays.values()), digits))
@@ -225,20 +225,9 @@ class TransformKind(Stateless):
         """Arrays of the same shape; axes of one length need not be the same axis, so that nothing is broadcast."""
         return {n: a for n, a in arrays.items() if a.shape == values.shape}
 
-    def judged_as_seen(self, rule: Transform, record: Record) -> frozenset[str]:
-        """All results of a rule that is judged by its condition."""
-        return frozenset(record.seen[-1]) if isinstance(rule, Solved) else frozenset()
-
     def notes(self, subject: Any, record: Record, counts: Counts) -> Iterator[str]:
-        """Results that are undecided as a whole; the first condition that one does not satisfy."""
-        rule = record.rules[0]
-        if isinstance(rule, Solved):
-            wrong = any(c.outside for c in counts.values())
-            for number, (arrays, seen) in enumerate(zip(record.cases.arrays, record.seen, strict=False)):
-                for said in missed(rule, arrays, seen) if wrong and seen is not None else ():
-                    yield f"in case {number + 1} {said}"
-                    return
-        elif any(c.undecided == c.total for c in counts.values()):
+        """Results that are undecided as a whole."""
+        if any(c.undecided == c.total for c in counts.values()):
             yield f"choices that rounding decides went more than {MOST_WAYS} ways in some cases: undecided there"
 
     def comparable(self, rule: Transform, other: Transform, record: Record) -> bool:
@@ -263,12 +252,7 @@ class TransformKind(Stateless):
         return [np.asarray(r, np.float64) for r in named(rule(*wide)).values()]
 
     def rewritten(self, rule: Transform) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-        """One operation of the body's text, replaced by another; of a gradient, one of the formula's or of its derivative's.
-
-        None of a rule that is judged by its condition: its body is one of many ways.
-        """
-        if isinstance(rule, Solved):
-            return
+        """One operation of the body's text, replaced by another; of a gradient, one of the formula's or of its derivative's."""
         arrays = self.generate(rule, 1, np.dtype(np.float64), 0).arrays[0]
         if "function" in vars(type(rule)):
             yield from results_changed(rule, arrays)

@@ -46,6 +46,8 @@ class Transform(Rule):
     magnitudes: ClassVar[frozenset[str]] = frozenset()
     #: arrays that are normal numbers in every second case, such as matrices of systems that may not be singular
     distinct: ClassVar[frozenset[str]] = frozenset()
+    #: whether what it is lies in the steps of its body, so that these can be counted and replaced one by one
+    by_steps: ClassVar[bool] = True
     #: the way in which it is judged, where that is not the one of its kind (`refgrad.kinds.table.VARIANTS`)
     variant: ClassVar[str] = ""
     #: whether the arrays may have any number of axes, all of them the same, whatever `shapes` says

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from refgrad.arithmetic.body_mutations import BodyMutation
-from refgrad.optimizers.solved import Solved
 from refgrad.optimizers.transform import Transform
 from refgrad.strength.body_interpreter import BodyRun
 from refgrad.strength.body_operations import REAL
@@ -69,7 +68,7 @@ def body_mutants(rule: Transform, cases: Sequence[Mapping[str, Array]]) -> list[
     Returns:
         The mutations; none of a rule that is judged by its condition, whose body is one way of many.
     """
-    if isinstance(rule, Solved):
+    if not rule.by_steps:
         return []
     met: dict[BodyMutation, None] = {}
     truths = [BodyRun(met=met).results(rule, case) for case in cases]

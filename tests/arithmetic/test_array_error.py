@@ -33,3 +33,45 @@ def test_a_product_with_zeros_is_zero() -> None:
     b = Bounded(np.full((3, 2), 2.0**-140))
     assert (array_error.product(Bounded(np.zeros((3, 3))), b, MODEL).bound() == 0.0).all()
     assert (array_error.product(Bounded(np.full((3, 3), 2.0**-100)), b, MODEL).bound() > 0.0).all()
+
+
+def by_elimination(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Thomas' algorithm, in the dtype of the arrays."""
+    upper, right = np.zeros_like(b), np.zeros_like(b)
+    for i in range(len(b)):
+        below = a[i, i - 1] if i else a.dtype.type(0)
+        divisor = a[i, i] - below * (upper[i - 1] if i else a.dtype.type(0))
+        upper[i] = a[i, i + 1] / divisor if i + 1 < len(b) else 0
+        right[i] = (b[i] - below * (right[i - 1] if i else a.dtype.type(0))) / divisor
+    for i in range(len(b) - 2, -1, -1):
+        right[i] -= upper[i] * right[i + 1]
+    return right
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 33, 129])
+def test_solutions_of_systems_of_three_diagonals_lie_within_the_bound(n: int) -> None:
+    """By LAPACK, by elimination along the diagonal, and by a product with the inverse, each in float32."""
+    from scipy.linalg import solveh_banded
+
+    random = np.random.default_rng(n)
+    for weight in (0.1, 1.0, (n + 1.0) ** 2):
+        a = np.float32((1 + 2 * weight) * np.eye(n) - weight * (np.eye(n, k=1) + np.eye(n, k=-1)))
+        b = random.standard_normal(n).astype(np.float32)
+        found = array_error.solution(Bounded(np.float64(a)), Bounded(np.float64(b)), MODEL)
+        banded = np.float32([np.append(0, np.diag(a, 1)) if n > 1 else [0.0], np.diag(a)])
+        for solution in (
+            np.linalg.solve(a, b),
+            by_elimination(a, b),
+            np.linalg.inv(a) @ b,
+            solveh_banded(banded, b) if n > 1 else b / a[0],
+        ):
+            assert solution.dtype == np.float32
+            assert (np.abs(np.float64(solution) - found.value) <= found.bound()).all()
+        assert np.isfinite(found.bound()).all()
+
+
+def test_a_system_of_three_diagonals_is_known_better_than_one_whose_zeros_are_not_known() -> None:
+    a = 4.0 * np.eye(33) - np.eye(33, k=1) - np.eye(33, k=-1)
+    known = array_error.solution(Bounded(a), Bounded(np.ones(33)), MODEL)
+    unknown = array_error.solution(Bounded(a, np.full((33, 33), 1e-30)), Bounded(np.ones(33)), MODEL)
+    assert np.max(known.bound()) < np.max(unknown.bound()) / 20

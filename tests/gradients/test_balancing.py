@@ -16,8 +16,10 @@ from refgrad.gradients import (
     GuidedLossScaling,
     LossMagnitudeBalance,
     MagnitudeInvariantEncoding,
+    MagnitudeInvariantHypernetwork,
     PriorBias,
     ScoreGatedSharing,
+    SubnetDistillation,
 )
 from refgrad.oracle.inputs.transforms import generate
 
@@ -120,6 +122,76 @@ def test_gated_weights_are_autograds(shares: str) -> None:
         np.testing.assert_allclose(found[name], leaf.grad.numpy(), rtol=1e-13, atol=1e-15, err_msg=name)
 
 
+@pytest.mark.parametrize("form", ["residual", "default"])
+@pytest.mark.parametrize("encoding", ["circle", "proportional"])
+def test_a_hypernetworks_parameters_are_their_equation(form: str, encoding: str) -> None:
+    random = np.random.default_rng(3)
+    gamma, base = random.random(2), random.standard_normal(4)
+    of_cosines, of_sines, output = (random.standard_normal(shape) for shape in ((3, 2), (3, 2), (4, 3)))
+    found = MagnitudeInvariantHypernetwork(form=form, encoding=encoding, slope=0.25)(
+        gamma, of_cosines, of_sines, output, base
+    )
+    turn = [mp.pi * mpf(float(g)) / 2 for g in gamma]
+    first = [mp.cos(t) for t in turn] if encoding == "circle" else [mpf(float(g)) for g in gamma]
+    second = [mp.sin(t) for t in turn] if encoding == "circle" else [mpf(0)] * 2
+    hidden = [mp.fdot(c, first) + mp.fdot(s, second) for c, s in zip(of_cosines, of_sines, strict=True)]
+    reached = [h if h > 0 else h / 4 for h in hidden]
+    wanted = [
+        mp.fdot(row, reached) + (mpf(float(b)) if form == "residual" else 0)
+        for row, b in zip(output, base, strict=True)
+    ]
+    np.testing.assert_allclose(found, np.array(wanted, float), rtol=1e-13, atol=1e-14)
+
+
+def test_what_is_predicted_grows_in_proportion_without_the_encoding_alone() -> None:
+    random = np.random.default_rng(4)
+    gamma, base = random.random(2) / 4, np.zeros(4)
+    arrays = [random.standard_normal(shape) for shape in ((3, 2), (3, 2), (4, 3))]
+    plain = MagnitudeInvariantHypernetwork(encoding="proportional")
+    np.testing.assert_allclose(plain(4 * gamma, *arrays, base), 4 * plain(gamma, *arrays, base), rtol=1e-14)
+    nothing = MagnitudeInvariantHypernetwork()(gamma, *arrays[:2], 0 * arrays[2], base + 1.5)
+    np.testing.assert_array_equal(nothing, base + 1.5)  # of a last layer of zeros the parameters are their own
+
+
+@pytest.mark.parametrize("divergence", ["cross_entropy", "kullback_leibler"])
+def test_distillation_is_its_equation_and_torchs(divergence: str) -> None:
+    torch = pytest.importorskip("torch")
+    random = np.random.default_rng(5)
+    student, teacher = random.standard_normal((2, 5, 4))
+    labels, counted = np.array([0, 3, 1, 1, 2]), np.array([1, 0, 1, 1, 0])
+    found = SubnetDistillation(share=0.25, divergence=divergence)(student, teacher, labels, counted)
+    kept = torch.tensor(counted == 1)
+    logits, target = torch.tensor(student)[kept], torch.tensor(teacher)[kept].softmax(1)
+    torch_loss = (
+        torch.nn.functional.cross_entropy(logits, target)
+        if divergence == "cross_entropy"
+        else torch.nn.functional.kl_div(logits.log_softmax(1), target, reduction="batchmean")
+    )
+    assert found["distillation"] == pytest.approx(float(torch_loss), rel=1e-14)
+    of_labels = torch.nn.functional.cross_entropy(logits, torch.tensor(labels)[kept])
+    assert found["language"] == pytest.approx(float(of_labels), rel=1e-14)
+    assert found["loss"] == pytest.approx(0.25 * found["distillation"] + 0.75 * found["language"], rel=1e-15)
+
+    def logs(row: Any) -> list[Any]:
+        whole = mp.log(mp.fsum(mp.exp(mpf(float(z))) for z in row))
+        return [mpf(float(z)) - whole for z in row]
+
+    wanted = mpf(0)
+    for s, t in zip(student[counted == 1], teacher[counted == 1], strict=True):
+        for a, b in zip(logs(s), logs(t), strict=True):
+            wanted -= mp.exp(b) * (a if divergence == "cross_entropy" else a - b) / 3
+    assert found["distillation"] == pytest.approx(float(wanted), rel=1e-14)
+
+
+def test_a_subnet_that_is_the_largest_has_its_entropy_alone_and_tokens_that_do_not_count_say_nothing() -> None:
+    logits, labels = np.random.default_rng(6).standard_normal((3, 4)), np.array([0, 1, 2])
+    same = SubnetDistillation(share=1.0, divergence="kullback_leibler")(logits, logits, labels, np.ones(3, int))
+    assert same["loss"] == 0
+    none = np.zeros(3, int)
+    assert SubnetDistillation()(logits, logits, labels, none)["loss"] == 0
+    assert np.isnan(SubnetDistillation(empty="undefined")(logits, logits, labels, none)["loss"])
+
+
 def guided(
     classification: Any, regression: Any, foreground: Any, gradient: Any, regression_norm: Any, wrong: str = ""
 ) -> Any:
@@ -161,9 +233,36 @@ def gated(scores: Any, shared: Any, specific: Any, upstream: Any, threshold: Any
     }
 
 
+def hypernetwork(
+    gamma: Any, of_cosines: Any, of_sines: Any, output: Any, base: Any, slope: Any = 0.01, wrong: str = ""
+) -> Any:
+    turn = gamma * np.float32(np.pi if wrong == "half a turn" else np.pi / 2)
+    hidden = of_cosines @ np.cos(turn) + of_sines @ np.sin(turn)
+    predicted = output @ np.where(hidden > 0, hidden, np.float32(0 if wrong == "no slope" else slope) * hidden)
+    return predicted if wrong == "no base" else predicted + base
+
+
+def distilled(student: Any, teacher: Any, labels: Any, counted: Any, share: Any = 0.5, wrong: str = "") -> Any:
+    from scipy.special import log_softmax, softmax
+
+    tokens = np.arange(len(labels))
+    said = log_softmax(student, axis=1) - (log_softmax(teacher, axis=1) if wrong == "entropy" else 0)
+    each = {
+        "distillation": -(softmax(teacher, axis=1) * said).sum(1),
+        "language": -log_softmax(student, axis=1)[tokens, labels],
+    }
+    keep = counted >= 0 if wrong == "all tokens" else counted == 1
+    count = max(keep.sum(), 1)
+    parts = {name: np.float32(np.where(keep, losses, 0).sum() / count) for name, losses in each.items()}
+    first, second = parts.values() if wrong != "exchanged" else reversed(parts.values())
+    return {"loss": np.float32(share * first + (1 - share) * second), **parts}
+
+
 @pytest.mark.parametrize(
     ("rule", "program", "wrong"),
     [
+        (MagnitudeInvariantHypernetwork(), hypernetwork, ("half a turn", "no slope", "no base")),
+        (SubnetDistillation(share=0.25), distilled, ("entropy", "all tokens", "exchanged")),
         (GuidedLossScaling(), guided, ("images", "sum", "no factor")),
         (LossMagnitudeBalance(), balanced, ("mean", "inverse", "unscaled")),
         (PriorBias(), prior, ("odds", "classes", "sign")),

@@ -9,7 +9,7 @@ import pytest
 
 import refgrad
 from refgrad.gradients import GradientCode, GradientDecoding
-from refgrad.gradients.coding import multiplexed_load, selective_repeat
+from refgrad.gradients.coding import multiplexed_load, multiplexed_repeat, selective_repeat
 
 
 @pytest.mark.parametrize(("m", "s"), [(7, 2), (5, 1), (4, 3), (3, 0)])
@@ -65,6 +65,23 @@ def test_selective_repeat_decodes_bursts_in_time() -> None:
         found = selective_repeat(np.vstack([straggles, np.zeros((1, workers), bool)]), 1, 1)
         assert all(each is not None and each <= job + 1 for job, each in enumerate(found)), straggles
     assert selective_repeat(np.zeros((3, 4), bool), 1, 1) == [0, 1, 2]
+
+
+def test_multiplexed_repeats_decode_bursts_in_time() -> None:
+    """B = 1, W = 2, T = 1: every pattern of the model of three workers, of one and of two that straggle in a window."""
+    rounds, workers = 4, 3
+    for bits, stragglers in product(product([False, True], repeat=rounds * workers), (1, 2)):
+        straggles = np.array(bits).reshape(rounds, workers)
+        pairs = [straggles[r : r + 2] for r in range(rounds - 1)]
+        if any(p.any(axis=0).sum() > stragglers or p.all(axis=0).any() for p in pairs):
+            continue
+        found = multiplexed_repeat(straggles, 1, 2, stragglers)
+        assert found == [job + 1 if job + 1 < rounds else None for job in range(rounds)], straggles
+    none = np.zeros((6, 3), bool)
+    assert multiplexed_repeat(none, 2, 3, 0) == [3, 4, 5, None, None, None]  # T = W - 2 + B
+    twice = none.copy()
+    twice[:3, 0] = True  # a burst that is longer than B
+    assert multiplexed_repeat(twice, 2, 3, 1)[0] is None
 
 
 def test_the_shares_of_slots_cover_a_job() -> None:

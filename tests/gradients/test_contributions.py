@@ -13,7 +13,7 @@ from mpmath import mp, mpf
 
 import refgrad
 from refgrad.errors import ArgumentError
-from refgrad.gradients import DiffROAR, MapGradientLoss, NormGrad, RankedMask, SaliencyProduct
+from refgrad.gradients import DiffROAR, MapGradientLoss, MetaNormGradStep, NormGrad, RankedMask, SaliencyProduct
 from refgrad.oracle.inputs.transforms import generate
 
 mp.dps = 60
@@ -43,6 +43,26 @@ def added(name: str, x: np.ndarray, g: np.ndarray, row: int, column: int) -> lis
         "conv3x3": [at(c, *d) * b for c in range(channels) for d in around for b in u],
         "depthwise3x3": [at(c, *d) * u[c] for c in range(channels) for d in around],
     }[name]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", ["conv1x1", "scaling", "bias"])
+def test_a_step_of_a_virtual_layer_is_autograds(name: str, shape: tuple[int, ...]) -> None:
+    torch = pytest.importorskip("torch")
+    x, upstream = (torch.tensor(a) for a in layer(shape))
+    start = {"conv1x1": torch.eye(shape[0]), "scaling": torch.ones(shape[0]), "bias": torch.zeros(shape[0])}[name]
+    weights = start.double().requires_grad_()
+
+    def given(w: Any) -> Any:
+        if name == "conv1x1":
+            return torch.einsum("oi,ihw->ohw", w, x)
+        return x * w[:, None, None] if name == "scaling" else x + w[:, None, None]
+
+    (slope,) = torch.autograd.grad((given(weights) * upstream).sum(), weights)
+    wanted = given(weights - 0.25 * slope).detach().numpy()
+    found = MetaNormGradStep(layer=name, lr=0.25)(x.numpy(), upstream.numpy())
+    np.testing.assert_allclose(found, wanted, rtol=1e-13, atol=1e-13)
+    np.testing.assert_array_equal(MetaNormGradStep(layer=name, lr=0.0)(x.numpy(), upstream.numpy()), x.numpy())
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -99,6 +99,27 @@ def test_deep_kernel(kind: str) -> None:
     assert rule(features, raw, point_features, point) >= 0
 
 
+@pytest.mark.parametrize("pairs", ["without_own", "all"])
+def test_one_sample_discrepancy(pairs: str) -> None:
+    rule = g.OneSampleDiscrepancy(width=4.0, pairs=pairs)
+    a, b = drawn(rule, 6)
+    n = range(len(a))
+    off = [(i, j) for i in n for j in n if i != j]
+
+    def k(x: Any, y: Any) -> Tracked:
+        return kernel(x, y, [0.25])
+
+    between = [k(a[i], b[j]) for i, j in (off if pairs == "without_own" else [(i, j) for i in n for j in n])]
+    wanted = mean([k(a[i], a[j]) for i, j in off]) - 2 * mean(between) + mean([k(b[i], b[j]) for i, j in off])
+    rows = [mean([k(a[i], a[j]) + k(b[i], b[j]) - k(a[i], b[j]) - k(b[i], a[j]) for j in n]) for i in n]
+    whole = mean(rows)
+    found = rule(a, b)
+    holds(found["discrepancy"], wanted)
+    holds(found["variance"], 4 * (mean([row * row for row in rows]) - whole * whole))
+    if pairs == "without_own":
+        assert rule(a, a) == {"discrepancy": pytest.approx(0, abs=1e-15), "variance": pytest.approx(0, abs=1e-15)}
+
+
 def averaged(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     def gram(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         squares = ((x[:, None] - y[None]) ** 2).sum(2)
@@ -112,3 +133,6 @@ def test_verdicts() -> None:
     assert verdict(lambda a, b: 7 * averaged(a, b), g.MaximumMeanDiscrepancy()).conforms
     coral = lambda a, b: ((np.cov(a.T, ddof=0) - np.cov(b.T, ddof=0)) ** 2).mean().astype(np.float32) / 4  # noqa: E731
     assert not verdict(coral, g.CorrelationAlignment()).conforms
+
+    for rule, other in (("without_own", "all"), ("all", "without_own")):
+        assert not verdict(g.OneSampleDiscrepancy(pairs=other), g.OneSampleDiscrepancy(pairs=rule)).conforms

@@ -16,8 +16,10 @@ from refgrad.gradients import (
     LastLayerGradientNorm,
     LossChangeTerms,
     OppositionCosine,
+    PathScore,
     ScoreSampling,
 )
+from tests.gradients.judged import verdict
 
 RANDOM = np.random.default_rng(7)
 
@@ -101,3 +103,30 @@ def test_the_weighted_mean_has_the_mean_of_all_over_draws_and_the_authors_has_no
         rule = ImportanceWeightedMean(examples=5, weights=weights)
         over_draws = sum(q * rule(gradients[i : i + 1], probability[i : i + 1]) for i, q in enumerate(probability))
         assert np.allclose(over_draws, gradients.mean(axis=0), rtol=1e-12) == same
+
+
+def test_path_scores_are_mean_norms_averaged_with_the_last() -> None:
+    """Five edges, three operations: of the first two edges, of the second one whose gradients are zero, of the third none."""
+    weights = np.array([[3.0, 4.0], [0.0, 5.0], [0.0, 0.0], [6.0, 8.0], [0.0, 0.0]])
+    biases = np.array([[1.0], [2.0], [0.0], [0.0], [0.0]])
+    operation, score = np.array([0, 0, 1, 0, 1]), np.array([7.0, 3.0, 0.25])
+    found = PathScore()(weights, biases, operation, score)
+    assert found.tolist() == [(7 + (5 + 1 + 5 + 2 + 10) / 3) / 2, 3.0, 0.25]
+    order = np.array([4, 2, 0, 1, 3])
+    np.testing.assert_allclose(PathScore()(weights[order], biases[order], operation[order], score), found, rtol=1e-15)
+
+
+def test_verdicts_of_path_scores() -> None:
+    def scored(w: np.ndarray, b: np.ndarray, operation: np.ndarray, score: np.ndarray, wrong: str = "") -> np.ndarray:
+        found = score.astype(float)
+        for op in range(len(score)):
+            there = operation == op
+            norms = [*np.linalg.norm(w[there], axis=1), *np.linalg.norm(b[there], axis=1)]
+            if there.any() and sum(norms):
+                new = sum(norms) / (1 if wrong == "sum" else len(norms) if wrong == "each" else there.sum())
+                found[op] = new if wrong == "forgotten" else (new + score[op]) / 2
+        return found.astype(score.dtype)
+
+    assert verdict(scored, PathScore()).conforms
+    for wrong in ("sum", "each", "forgotten"):
+        assert not verdict(lambda *a, wrong=wrong: scored(*a, wrong), PathScore()).conforms, wrong

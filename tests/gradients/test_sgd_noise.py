@@ -134,6 +134,42 @@ def test_local_steps_telescope() -> None:
     holds(rule(p, new, old, estimate)["p"], [lift(x) - 0.25 * y for x, y in zip(p, v, strict=True)])
 
 
+def test_private_local_steps() -> None:
+    rule = g.PrivateLocalStep(lr=0.25, radius=0.5, noise_scale=0.125)
+    p, last, new, old, estimate, noise = drawn(rule, 9)
+    moved = [lift(a) - b for a, b in zip(p, last, strict=True)]
+    radius = root(total(a * a for a in moved)) / 2
+    apart = [[lift(a) - b for a, b in zip(*pair, strict=True)] for pair in zip(new, old, strict=True)]
+    lengths = [root(total(a * a for a in row)) for row in apart]
+    clipped = [
+        [a * radius / length if float(length.value) > float(radius.value) else a for a in row]
+        for row, length in zip(apart, lengths, strict=True)
+    ]
+    v = [
+        mean(column) + e + radius * z / 8
+        for column, e, z in zip(zip(*clipped, strict=True), map(lift, estimate), map(lift, noise), strict=True)
+    ]
+    found = rule(p, last, new, old, estimate, noise)
+    holds(found["estimate"], v)
+    holds(found["p"], [lift(x) - 0.25 * y for x, y in zip(p, v, strict=True)])
+    # nothing is clipped of a radius that is large enough, and nothing moves of parameters that stood still
+    plain = g.LocalVarianceReducedStep(lr=0.25)(p, new, old, estimate)
+    wide = g.PrivateLocalStep(lr=0.25, radius=1e6, noise_scale=0.0)(p, last, new, old, estimate, noise)
+    np.testing.assert_allclose(wide["p"], plain["p"], rtol=1e-13)
+    np.testing.assert_array_equal(rule(p, p, new, old, estimate, noise)["estimate"], estimate)
+
+
+def private(p: Any, last: Any, new: Any, old: Any, estimate: Any, noise: Any, wrong: str = "") -> dict[str, Any]:
+    radius = np.linalg.norm(np.float64(p) - last) if wrong != "constant" else 1.0
+    apart = np.float64(new) - old
+    if wrong == "mean":
+        apart = apart.mean(0, keepdims=True)
+    length = np.linalg.norm(apart, axis=1, keepdims=True)
+    apart = np.where(length > radius, apart * (radius / np.where(length, length, 1)), apart)
+    estimate = estimate + apart.mean(0) + (1.0 if wrong == "noise" else radius) * 0.01 * noise
+    return {"p": np.float32(p - 0.1 * estimate), "estimate": np.float32(estimate)}
+
+
 def unbiased(gradients: np.ndarray) -> Any:
     return np.float32(0.005) * np.cov(gradients.T, ddof=1).astype(np.float32)
 
@@ -146,3 +182,6 @@ def swapped(p: np.ndarray, gradients: np.ndarray, previous: np.ndarray, estimate
 def test_verdicts() -> None:
     assert not verdict(unbiased, g.GradientNoise()).conforms
     assert not verdict(swapped, g.LocalVarianceReducedStep()).conforms
+    assert verdict(private, g.PrivateLocalStep()).conforms
+    for wrong in ("constant", "mean", "noise"):
+        assert not verdict(lambda *a, wrong=wrong: private(*a, wrong), g.PrivateLocalStep()).conforms, wrong

@@ -16,7 +16,7 @@ import scipy.sparse.linalg
 import scipy.spatial.transform
 import scipy.special
 
-from refgrad import verify
+from refgrad import Cases, verify
 from refgrad.errors import ArgumentError
 from refgrad.gradients import (
     BoostedBinaryStep,
@@ -29,6 +29,7 @@ from refgrad.gradients import (
     ContourNudge,
     ConvexReLUNetwork,
     ConvexReLUObjective,
+    ConvexReLUProgram,
     DensityControl,
     DirichletConcentration,
     EntangledKernel,
@@ -244,6 +245,78 @@ def test_the_convex_optimum_is_that_of_the_network() -> None:
     large = convex_relu(x, target, patterns, beta=100.0)
     assert not large.positive.any()
     assert large.objective == pytest.approx(0.5 * np.sum(target**2))
+
+
+def by_slsqp(x: np.ndarray, target: np.ndarray, patterns: np.ndarray, beta: float = 0.1) -> dict[str, np.ndarray]:
+    """The program by SciPy: from a point off its kinks, with constraints."""
+    count, features, sides = patterns.shape[1], x.shape[1], 2 * patterns - 1
+
+    def parts(flat: np.ndarray) -> np.ndarray:
+        return flat.reshape(2, count, features)
+
+    def objective(flat: np.ndarray) -> float:
+        v, w = parts(flat)
+        error = (patterns * (x @ (v - w).T)).sum(1) - target
+        return float(0.5 * error @ error + beta * np.sqrt((parts(flat) ** 2).sum(2) + 1e-18).sum())
+
+    legal = {
+        "type": "ineq",
+        "fun": lambda flat: np.concatenate([(sides * (x @ each.T)).ravel() for each in parts(flat)]),
+    }
+    start = 0.1 * random(0).standard_normal(2 * count * features)
+    options = {"maxiter": 2000, "ftol": 1e-15}
+    found = scipy.optimize.minimize(objective, start, method="SLSQP", constraints=[legal], options=options)
+    return dict(zip(("positive", "negative"), parts(found.x), strict=True))
+
+
+def test_a_convex_program_is_judged_by_its_dual() -> None:
+    draw, rule = random(2), ConvexReLUProgram()
+    x, target = draw.standard_normal((5, 2)), draw.standard_normal(5)
+    patterns = activation_patterns(x, draw.standard_normal((2, 4)))
+    arrays = {"x": x, "target": target, "patterns": patterns}
+    inputs = Cases([arrays])
+    assert verify(by_slsqp, rule, inputs=inputs, explain=False).conforms
+    own = rule(*arrays.values())
+    best = ConvexReLUObjective()(*arrays.values(), *own.values())[0]
+    assert ConvexReLUObjective()(*arrays.values(), *by_slsqp(*arrays.values()).values())[0] == pytest.approx(
+        best, abs=1e-6
+    )
+
+    def other_beta(x: np.ndarray, target: np.ndarray, patterns: np.ndarray) -> dict[str, np.ndarray]:
+        return ConvexReLUProgram(beta=0.11)(x, target, patterns)
+
+    def unconstrained(x: np.ndarray, target: np.ndarray, patterns: np.ndarray) -> dict[str, np.ndarray]:
+        free = np.concatenate([patterns[:, [i]] * x for i in range(patterns.shape[1])], axis=1)
+        v = np.linalg.lstsq(free, target)[0].reshape(-1, x.shape[1])
+        return {"positive": v, "negative": 0 * v}
+
+    def exchanged(x: np.ndarray, target: np.ndarray, patterns: np.ndarray) -> dict[str, np.ndarray]:
+        found = rule(x, target, patterns)
+        return {"positive": found["negative"], "negative": found["positive"]}
+
+    def nothing(x: np.ndarray, target: np.ndarray, patterns: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: 0 * each for name, each in rule(x, target, patterns).items()}
+
+    for wrong in (other_beta, unconstrained, exchanged, nothing):
+        found = verify(wrong, rule, inputs=inputs, explain=False, shrink=False)
+        assert found.outcome == "does not conform", wrong.__name__
+    assert "on the wrong side of an example" in str(verify(unconstrained, rule, inputs=inputs, explain=False))
+
+
+def test_the_bound_of_the_dual_is_the_optimum() -> None:
+    x, target, patterns = example()
+    found = convex_relu(x, target, patterns, beta=0.2, tolerance=1e-6)
+    _, (gap, most) = (
+        ConvexReLUProgram(beta=0.2).condition(x, target, patterns, found.positive, found.negative, 2.0**-53).values()
+    )
+    assert gap <= most
+    for scale in (0.9, 1.1):
+        _, (gap, most) = (
+            ConvexReLUProgram(beta=0.2)
+            .condition(x, target, patterns, scale * found.positive, scale * found.negative, 2.0**-53)
+            .values()
+        )
+        assert gap > most
 
 
 def test_the_objective_is_its_equation() -> None:

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 import refgrad
-from refgrad.gradients import BoostInfluence, LeafInfluence, LeafRefit, RepresenterInfluence, RepresenterWeights
+from refgrad.gradients import (
+    BoostInfluence,
+    LeafInfluence,
+    LeafRefit,
+    RelabelInfluence,
+    RepresenterInfluence,
+    RepresenterWeights,
+)
 
 LR, L2 = 0.1, 0.7
 
@@ -93,6 +100,42 @@ def test_the_stored_value_turns_the_sign_of_boost_influence() -> None:
     np.testing.assert_allclose(right, [float(e) for e in exact], rtol=1e-14)
     np.testing.assert_allclose(wrong, [-0.020625, -0.045625, -0.095625], rtol=1e-14)
     assert np.sum(right) == pytest.approx(-0.1 * 1.75 / 4)  # of a leaf: -lr l2 theta / (H + l2)
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_leaves_count_by_their_examples(loss: str) -> None:
+    """BoostInW1 and W2: of one tree each leaf's part over the number of its examples, and over its square."""
+    model = Boosted(loss, 5, trees=1)
+    plain, once, twice = (
+        BoostInfluence(lr=LR, l2=L2, loss=loss, counted=each)(*model.arrays()) for each in ("none", "once", "twice")
+    )
+    count = (model.leaves[:, 0, None] == model.leaves[None, :, 0]).sum(1)[:, None]
+    np.testing.assert_allclose(once * count, plain, rtol=1e-14)
+    np.testing.assert_allclose(twice * count**2, plain, rtol=1e-14)
+
+
+@pytest.mark.parametrize("counted", ["none", "once"])
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_relabelled_influence_is_one_derivative_less_another(loss: str, counted: str) -> None:
+    """Of one tree: the derivative of its leaf by an example's weight, less that by its weight with the other label."""
+    model, other = Boosted(loss, 6, trees=1), 1 - Boosted(loss, 6, trees=1).target
+    values, target, test_target, leaves, test_leaves = model.arrays()
+    found = RelabelInfluence(lr=LR, l2=L2, loss=loss, counted=counted)(
+        values, target, other, test_target, leaves, test_leaves
+    )
+    slope = derivatives(loss, np.zeros(4), test_target)[0]
+    for i in range(8):
+        moved = np.zeros(4)
+        for labels, sign in ((target, 1.0), (np.where(np.arange(8) == i, other, target), -1.0)):
+            g, h = derivatives(loss, np.zeros(8), labels)
+            inside = leaves[:, 0] == leaves[i, 0]
+            # theta is that of the leaf as it stands; the example's own part is taken with either label
+            theta = values[0, leaves[i, 0]] / LR
+            part = sign * LR * (g[i] + theta * h[i]) / (h[inside].sum() + L2)
+            moved += np.where(test_leaves[:, 0] == leaves[i, 0], part / (inside.sum() if counted == "once" else 1), 0)
+        np.testing.assert_allclose(found[i], moved * slope, rtol=1e-12, atol=1e-15)
+    same = RelabelInfluence(lr=LR, l2=L2, loss=loss)(values, target, target, test_target, leaves, test_leaves)
+    assert not same.any()
 
 
 def test_leaf_refit_at_the_predictions_after_the_tree_is_no_leave_one_out() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from refgrad.rule import rules
 from tests.estimators.worked import EXAMPLES as ESTIMATORS
+from tests.gradients.worked import EXAMPLES as GRADIENTS
 from tests.optimizers.worked.transforms import EXAMPLES as TRANSFORMS
 from tests.quantizers.worked import EXAMPLES as QUANTIZERS
 from tests.quantizers.worked import WITHOUT as OF_QUANTIZERS
@@ -15,6 +16,6 @@ __all__ = ["EXAMPLES", "WITHOUT"]
 WITHOUT = OF_QUANTIZERS | {
     name: "its equation is evaluated in more digits, at many shapes, in tests/gradients"
     for name, cls in rules().items()
-    if cls.__module__.startswith("refgrad.gradients")
+    if cls.__module__.startswith("refgrad.gradients") and name not in {example.name for example in GRADIENTS}
 }
-EXAMPLES = (*ESTIMATORS, *QUANTIZERS, *MASKS, *TRANSFORMS)
+EXAMPLES = (*ESTIMATORS, *QUANTIZERS, *MASKS, *TRANSFORMS, *GRADIENTS)

@@ -8,7 +8,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.dtypes import whole_numbers
-from refgrad.optimizers.solved import Conditions, Solved
+from refgrad.gradients.solved import Conditions, Solved
 from refgrad.oracle.acceptance.bodies import named
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
 

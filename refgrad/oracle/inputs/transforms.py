@@ -14,7 +14,6 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.replacing import Work
 from refgrad.errors import ArgumentError
-from refgrad.optimizers.solved import Solved
 from refgrad.optimizers.transform import Transform, axes_named, below, length_of
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extremes import beside_numbers
@@ -156,7 +155,7 @@ def norms_near(rule: Transform, dtype: np.dtype, seed: int) -> Cases | None:
         rule: the rule.
         dtype, seed: of the arrays.
     """
-    if isinstance(rule, Solved) or below(rule.shapes[rule.primary]):
+    if not rule.by_steps or below(rule.shapes[rule.primary]):
         return None
     axes = {axis for named in rule.shapes.values() for axis in axes_named(named) if not axis.isdigit()}
     cases = of_any_axes(rule, dtype, seed, FEW_AXES) or generate(rule, 1, dtype, seed, dict.fromkeys(axes, 2))
@@ -279,7 +278,7 @@ def _largest(rule: Transform, lengths: Mapping[str, int]) -> int:
 
 def _work(rule: Transform, lengths: Mapping[str, int]) -> Work | None:
     """What is computed for arrays of some lengths; None if the rule does not take them, or goes a way that is not counted."""
-    return None if isinstance(rule, Solved) else _worked(rule, tuple(sorted(lengths.items())))
+    return _worked(rule, tuple(sorted(lengths.items()))) if rule.by_steps else None
 
 
 def exponential(rule: Transform) -> bool:

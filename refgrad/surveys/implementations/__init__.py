@@ -12,7 +12,7 @@ __all__ = ["Implementation", "known"]
 #: the modules whose ``ROWS`` are the table
 FAMILIES = (
     *("frameworks", "wrappers", "extra", "keras", "packages", "momenta", "layers", "matrices"),
-    *("estimators", "masks", "quantizers"),
+    *("estimators", "masks", "quantizers", "gradients"),
 )
 
 

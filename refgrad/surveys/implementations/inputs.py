@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from refgrad.gradients import GradCAM, Krum
 from refgrad.optimizers import LBFGS, SAM, Muon, PolyakSGD, PSGDKron, Shampoo, Sophia
 from refgrad.optimizers.base import Optimizer
+from refgrad.oracle.inputs import transforms
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.steps import completed, generate
 from refgrad.oracle.inputs.written import of_steps
@@ -18,6 +20,28 @@ def without_wide_magnitudes() -> Cases:
     """The leaves of ordinary numbers and of edges: squares of distances overflow on the others."""
     every = generate(10, np.dtype(np.float32), 0)
     return of_steps(every.p[::2], [g[::2] for g in every.g])
+
+
+def seven_workers() -> Cases:
+    """Gradients of seven workers, all finite: of another number of them other rows are kept."""
+    return transforms.generate(Krum(), 10, np.dtype(np.float32), 0)
+
+
+def finite_maps() -> Cases:
+    """Layers of finite numbers: of infinities in maps programs say what they like."""
+    return transforms.generate(GradCAM(), 10, np.dtype(np.float32), 0)
+
+
+def independent_tasks() -> Cases:
+    """Gradients of tasks that are far from dependent, and none of which is zero."""
+    random = np.random.default_rng(0)
+    return Cases([{"gradients": random.standard_normal((3, 8)).astype(np.float32)} for _ in range(6)])
+
+
+def distinct_points() -> Cases:
+    """Points of which no two are the same."""
+    random = np.random.default_rng(0)
+    return Cases([{"points": random.standard_normal((12, 3)).astype(np.float32)} for _ in range(6)])
 
 
 def even_blocks() -> Cases:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import refgrad
-from refgrad.optimizers.solved import Conditions, Solved
+from refgrad.gradients.solved import Conditions, Solved
 from refgrad.oracle.acceptance.conditions import judge_condition, missed
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED
 from refgrad.rule import Citation

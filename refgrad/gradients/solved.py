@@ -30,6 +30,9 @@ class Solved(Transform):
     {"the subgradient's norm": False}
     """
 
+    variant = "solved"
+    by_steps = False
+
     def condition(self, *arrays_and_results_and_unit: Any) -> Conditions:
         """What a right answer satisfies; a subclass writes it, with arguments of its own names.
 

@@ -100,6 +100,10 @@ class OpaqueKind(TransformKind):
         """None besides those of the mode."""
         return iter(())
 
+    def unlike(self, rule: Transform, record: Record, policy: Policy) -> Iterator[str]:
+        """Nothing: the verdict itself is by such runs."""
+        return iter(())
+
     def rewritten(self, rule: Transform) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         """Results with factors, labels read otherwise, arrays exchanged; nothing of the text, which is not looked into."""
         yield from results_changed(rule, self.generate(rule, 1, np.dtype(np.float64), 0).arrays[0])

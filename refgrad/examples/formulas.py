@@ -114,6 +114,13 @@ def causal_attention(q: Array, k: Array, v: Array, *, scale: refgrad.Positive = 
     return refgrad.stored(shares, "p") @ v
 
 
+@causal_attention.form("row by row")
+def _row_by_row(q: Array, k: Array, v: Array, scale: float) -> Array:
+    """Tokens that are not seen are not looked at, so that what is NaN there does not come in."""
+    rows = [refgrad.softmax(scale * (k[: i + 1] @ q[i])) @ v[: i + 1] for i in range(q.shape[0])]
+    return np.stack(rows)
+
+
 @refgrad.formula(x="batch in", weight="out in", bias="out", wrt="x weight bias")
 def linear(x: Array, weight: Array, bias: Array) -> Array:
     """A layer of weights and biases."""
@@ -138,6 +145,15 @@ def depthwise_convolution(x: Array, weight: Array) -> Array:
     padded, time = np.pad(x, ((0, 0), (0, 0), (1, 1))), x.shape[-1]
     terms = [padded[:, :, i : i + time] * weight[:, i, None] for i in range(3)]
     return terms[0] + terms[1] + terms[2]
+
+
+@depthwise_convolution.form("without padding")
+def _without_padding(x: Array, weight: Array) -> Array:
+    """Beyond the ends nothing is multiplied, so that a weight that is infinite does not make NaN there."""
+    edge = ((0, 0), (0, 0))
+    before = np.pad(x[:, :, :-1] * weight[:, 0, None], (*edge, (1, 0)))
+    after = np.pad(x[:, :, 1:] * weight[:, 2, None], (*edge, (0, 1)))
+    return before + x * weight[:, 1, None] + after
 
 
 @refgrad.formula(x="batch feature", wrt="x")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.strength.kernels.program import Program
+from tests.strength.kernels.program import EVERYWHERE, SHAPES, Program
 
 TEXT = Path(__file__).with_name("kernels.c")
 COMPILER = shutil.which("gcc")
@@ -193,4 +193,4 @@ def programs() -> Iterator[Program]:
     """All of them; none where there is no compiler."""
     for language in FLAGS if COMPILER else ():
         for of, form, function in _kernels(language):
-            yield Program(of, language, form.strip("_") or "as written", function)
+            yield Program(of, language, form.strip("_") or "as written", function, tried=EVERYWHERE if language == "C" else SHAPES)

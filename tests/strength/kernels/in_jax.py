@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.strength.kernels.program import BACKWARD, Program, rule_of
+from tests.strength.kernels.program import BACKWARD, ONE_SHAPE, Program, rule_of
 
 #: XLA flushes subnormal numbers to zero
 POLICY = {"subnormals": "either"}
@@ -136,9 +136,9 @@ def programs() -> Iterator[Program]:
     """All of them."""
     for function in FUNCTIONS:
         name = function.__name__
-        yield Program(name, "jax.jit", "as written", _called(function), policy=POLICY, one_shape=True)
+        yield Program(name, "jax.jit", "as written", _called(function), policy=POLICY, tried=ONE_SHAPE)
         said = "in float32, rounded once"
-        yield Program(name, "jax.jit", said, _called(function, True), "bfloat16", POLICY, one_shape=True)
+        yield Program(name, "jax.jit", said, _called(function, True), "bfloat16", POLICY, tried=ONE_SHAPE)
     for function in BACKWARDS:
         name = function.__name__ + BACKWARD
-        yield Program(name, "jax.jit", "vjp", _differentiated(function), policy=POLICY, one_shape=True)
+        yield Program(name, "jax.jit", "vjp", _differentiated(function), policy=POLICY, tried=ONE_SHAPE)

@@ -16,13 +16,17 @@ from refgrad.kinds.transform import ORDINARY
 from refgrad.oracle.acceptance.bodies import named
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.unlike import distances
+from refgrad.optimizers.transform import axes_named
 from refgrad.oracle.inputs.cases import Cases
-from tests.strength.kernels.program import Program, called
+from refgrad.oracle.inputs.transforms import generate
+from tests.strength.kernels.program import EVERYWHERE, SHAPES, Program, called, candidate
 
 ASSERT_CLOSE, ONE_PERCENT, NORM_WISE = "torch.testing.assert_close", "1e-2", "twice the reference's error"
 GATES = (ASSERT_CLOSE, ONE_PERCENT, NORM_WISE)
 #: torch's own tolerances by dtype: relative, absolute
 CLOSE: Mapping[str, tuple[float, float]] = {"float32": (1.3e-6, 1e-5), "bfloat16": (1.6e-2, 1e-5), "float16": (1e-3, 1e-5)}
+#: of all axes together, where a program is tried in a few shapes
+LENGTHS = (3, 17, 33)
 #: cases of all families of numbers, as `refgrad.verify` has them
 CASES = 10
 
@@ -36,12 +40,12 @@ def outcome(program: Program) -> dict[str, Any]:
     kind: Any = kind_of(program.rule)
     dtype = dtypes.as_dtype(program.dtype, "dtype")
     cases = kind.generate(program.rule, CASES, dtype, 0)
-    inputs = Cases(cases.arrays, cases.names) if program.one_shape else None
+    inputs = None if program.tried == EVERYWHERE else _more(program, cases, dtype)
     asked: dict[str, Any] = {"dtype": dtype, "policy": dict(program.policy) or None, "inputs": inputs}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         started = time.process_time()
-        verdict = refgrad.verify(program.function, program.rule, explain=False, shrink=False, **asked)
+        verdict = refgrad.verify(candidate(program), program.rule, explain=False, shrink=False, **asked)
         seconds = time.process_time() - started
         ordinary = [a for a, name in zip(cases.arrays, cases.names, strict=True) if name == ORDINARY]
         line = {
@@ -51,6 +55,7 @@ def outcome(program: Program) -> dict[str, Any]:
             "dtype": program.dtype,
             "name": program.name,
             "wrong": program.wrong,
+            "tried": program.tried,
             "outcome": verdict.outcome,
             "why": "; ".join(map(str, verdict.faults))[:300],
             "undecided": round(verdict.total.undecided / max(sum(vars(verdict.total).values()), 1), 4),
@@ -63,6 +68,18 @@ def outcome(program: Program) -> dict[str, Any]:
         except Exception as error:  # it raises where it is told of nothing else: every gate notices
             return {**line, "gates": list(GATES), "raised": f"{type(error).__name__}: {error}"[:200]}
         return {**line, **_measured(program, kind, ordinary, results)}
+
+
+def _more(program: Program, cases: Cases, dtype: np.dtype) -> Cases:
+    """Cases, and where a program is tried in several shapes, one of each of `LENGTHS` that the formula takes."""
+    arrays, names = list(cases.arrays), list(cases.names)
+    axes = {axis for text in program.rule.shapes.values() for axis in axes_named(text) if not axis.isdigit()}
+    for length in LENGTHS if program.tried == SHAPES else ():
+        made = generate(program.rule, 1, dtype, 0, dict.fromkeys(axes, length)).arrays[0]
+        if all(np.isfinite(np.asarray(each, np.float64)).all() for each in named(program.rule(*made.values())).values()):
+            arrays.append(made)
+            names.append(f"all axes of {length}")
+    return Cases(arrays, names)
 
 
 def _measured(

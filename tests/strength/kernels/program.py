@@ -21,6 +21,8 @@ SETTINGS: Mapping[str, Mapping[str, float]] = {
     "cross_entropy_of_labels": {"smoothing": 0.1, "z_loss": 1e-3},
 }
 BACKWARD = "_backward"
+#: where a program is tried
+EVERYWHERE, SHAPES, ONE_SHAPE = "everywhere", "shapes", "one shape"
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Program:
         dtype: in which arrays it is tried.
         policy: the family that it belongs to, where it is another than the usual one.
         wrong: whether it has a fault.
-        one_shape: whether it is tried in one shape alone, as is one that is compiled anew for each.
+        tried: `EVERYWHERE`, in every situation of a verdict; `SHAPES`, on ordinary cases and in a few shapes; `ONE_SHAPE`, as is
+            one that is compiled anew for each.
     """
 
     of: str
@@ -45,7 +48,7 @@ class Program:
     dtype: str = "float32"
     policy: Mapping[str, Any] = field(default_factory=dict)
     wrong: bool = False
-    one_shape: bool = False
+    tried: str = EVERYWHERE
 
     @property
     def id(self) -> str:
@@ -101,6 +104,27 @@ def narrow(function: Callable[..., Any], dtype: str = "bfloat16") -> Callable[..
     # what a function is handed by name is read of its signature
     called.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     return called
+
+
+def candidate(program: Program) -> Callable[..., Any]:
+    """A program as a function of arrays in order and of the hyperparameters that it takes, by name.
+
+    Args:
+        program: the program.
+    """
+
+    def function(*arrays: Any, **numbers: Any) -> Any:
+        return program.function(*arrays, **numbers)
+
+    own = inspect.signature(program.function).parameters
+    names = [name for name in program.rule.hyperparameters() if name in own]
+    function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter("arrays", inspect.Parameter.VAR_POSITIONAL),
+            *(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names),
+        ]
+    )
+    return function
 
 
 def called(program: Program, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:

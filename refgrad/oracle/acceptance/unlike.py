@@ -47,7 +47,9 @@ class Distance(NamedTuple):
         return self.own / self.usual if self.usual else 0.0
 
 
-def distances(rule: Any, cases: Sequence[Arrays], seen: Sequence[Mapping[str, Any]], policy: Policy) -> dict[str, Distance]:
+def distances(
+    rule: Any, cases: Sequence[Arrays], seen: Sequence[Mapping[str, Any]], policy: Policy
+) -> dict[str, Distance]:
     """How far each result is, over some cases together; where a formula has forms, from the form that it is nearest to.
 
     Args:

@@ -63,7 +63,9 @@ def main(log: Path, only: str, again: bool, written: Path | None) -> None:
         with log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
         unexpected = (line["outcome"] == "conforms") == program.wrong
-        click.echo(f"{time.process_time() - started:.2f} s{', UNEXPECTED' if unexpected else ''} {program.id}: {line['outcome']}")
+        click.echo(
+            f"{time.process_time() - started:.2f} s{', UNEXPECTED' if unexpected else ''} {program.id}: {line['outcome']}"
+        )
 
 
 if __name__ == "__main__":

@@ -29,7 +29,11 @@ _ATTENTION = [
     ("scores.max(axis=-1, keepdims=True)", "scores.max()", "the largest of all rows is taken out of each"),
     ("scores - scores.max(axis=-1, keepdims=True)", "scores", "the largest is not taken out"),
     ("powers.sum(axis=-1, keepdims=True)", "powers[:, :32].sum(axis=-1, keepdims=True)", "the sum of 32 keys"),
-    ("powers.sum(axis=-1, keepdims=True)", "(powers.sum(axis=-1, keepdims=True) + F(1e-3))", "a number is added to the sum"),
+    (
+        "powers.sum(axis=-1, keepdims=True)",
+        "(powers.sum(axis=-1, keepdims=True) + F(1e-3))",
+        "a number is added to the sum",
+    ),
     ("np.exp(scores", "np.exp2(F(1.4427) * (scores", "log2 e cut to 1.4427"),
     ("(q @ k.T)", f"(q{_HALF} @ k.T)", "q in float16"),
     ("(q @ k.T)", "(np.float16(q) @ np.float16(k).T).astype(F)", "scores added up in float16"),
@@ -64,21 +68,33 @@ EDITS: Mapping[str, list[tuple[str, str, str]]] = {
         ("np.square(x)", f"np.square(x){_HALF}", "squares in float16"),
         ("np.square(x)", "np.abs(x)", "magnitudes stand for squares"),
         ("+ F(eps))", ") + F(eps)", "eps beside the root"),
-        ("np.sqrt(np.mean(np.square(x), axis=-1, keepdims=True) + F(eps))", "np.sqrt(np.maximum(np.mean(np.square(x), axis=-1, keepdims=True), F(eps)))", "the larger of eps and the mean"),
+        (
+            "np.sqrt(np.mean(np.square(x), axis=-1, keepdims=True) + F(eps))",
+            "np.sqrt(np.maximum(np.mean(np.square(x), axis=-1, keepdims=True), F(eps)))",
+            "the larger of eps and the mean",
+        ),
         ("x * scale", f"(x * scale){_HALF}", "rounded to float16 before the weight"),
         ("np.square(x)", "np.square(x[:, :1024])", "the mean of 1024 features"),
     ],
     "layernorm": [
         *_CENTRED,
         (_BIASED, "np.var(x, axis=-1, keepdims=True, ddof=1)", "n - 1 stands for n"),
-        (_BIASED, "(np.mean(x * x, axis=-1, keepdims=True) - x.mean(axis=-1, keepdims=True) ** 2)", "the mean of squares minus the square of the mean"),
+        (
+            _BIASED,
+            "(np.mean(x * x, axis=-1, keepdims=True) - x.mean(axis=-1, keepdims=True) ** 2)",
+            "the mean of squares minus the square of the mean",
+        ),
         ("+ F(eps))", ") + F(eps)", "eps beside the root"),
     ],
     "groupnorm": [
         *_CENTRED,
         ("axis=-1", "axis=-2", "over groups"),
         ("axis=-1", "axis=(-2, -1)", "over all groups together"),
-        ("np.mean(centred * centred, axis=-1, keepdims=True)", "np.var(x, axis=-1, keepdims=True, ddof=1)", "n - 1 stands for n"),
+        (
+            "np.mean(centred * centred, axis=-1, keepdims=True)",
+            "np.var(x, axis=-1, keepdims=True, ddof=1)",
+            "n - 1 stands for n",
+        ),
     ],
     "softmax": [
         _NO_MAXIMUM,
@@ -87,8 +103,16 @@ EDITS: Mapping[str, list[tuple[str, str, str]]] = {
         ("np.exp(", "np.exp2(", "powers of two"),
         ("powers.sum(axis=-1, keepdims=True)", "powers.sum()", "the sum of all rows"),
         ("powers.sum(axis=-1, keepdims=True)", "powers[:, :32].sum(axis=-1, keepdims=True)", "the sum of 32 classes"),
-        ("powers.sum(axis=-1, keepdims=True)", "(powers.sum(axis=-1, keepdims=True) + F(1e-6))", "1e-6 is added to the sum"),
-        ("powers.sum(axis=-1, keepdims=True)", "(powers.sum(axis=-1, keepdims=True) + F(1e-3))", "1e-3 is added to the sum"),
+        (
+            "powers.sum(axis=-1, keepdims=True)",
+            "(powers.sum(axis=-1, keepdims=True) + F(1e-6))",
+            "1e-6 is added to the sum",
+        ),
+        (
+            "powers.sum(axis=-1, keepdims=True)",
+            "(powers.sum(axis=-1, keepdims=True) + F(1e-3))",
+            "1e-3 is added to the sum",
+        ),
         ("powers.sum(axis=-1, keepdims=True)", f"powers{_HALF}.sum(axis=-1, keepdims=True)", "powers in float16"),
         ("x.max(axis=-1, keepdims=True)", "x[:, :1]", "the first is taken out"),
         ("axis=-1", "axis=0", "over the batch"),
@@ -101,8 +125,16 @@ EDITS: Mapping[str, list[tuple[str, str, str]]] = {
         ("return moved -", "return x -", "the largest is taken out of the sum alone"),
         ("np.exp(moved)", f"np.exp(moved){_HALF}", "powers in float16"),
         ("np.exp(moved)", "np.exp(moved)[:, 1:]", "the sum without the first class"),
-        ("moved - np.log(np.exp(moved).sum(axis=-1, keepdims=True))", "np.log(np.exp(moved) / np.exp(moved).sum(axis=-1, keepdims=True))", "the logarithm of the share"),
-        ("moved - np.log(np.exp(moved).sum(axis=-1, keepdims=True))", "np.log(np.exp(moved) / np.exp(moved).sum(axis=-1, keepdims=True) + F(1e-8))", "the logarithm of the share and 1e-8"),
+        (
+            "moved - np.log(np.exp(moved).sum(axis=-1, keepdims=True))",
+            "np.log(np.exp(moved) / np.exp(moved).sum(axis=-1, keepdims=True))",
+            "the logarithm of the share",
+        ),
+        (
+            "moved - np.log(np.exp(moved).sum(axis=-1, keepdims=True))",
+            "np.log(np.exp(moved) / np.exp(moved).sum(axis=-1, keepdims=True) + F(1e-8))",
+            "the logarithm of the share and 1e-8",
+        ),
     ],
     "cross_entropy": [
         ("F(z_loss) *", "F(0) *", "no z-loss"),
@@ -125,11 +157,19 @@ EDITS: Mapping[str, list[tuple[str, str, str]]] = {
     "gelu": [
         ("math.sqrt(0.5)", "0.7", "0.7 for the root of a half"),
         ("math.sqrt(0.5)", "0.7071", "the root of a half to four digits"),
-        ("scipy.special.erf(x * F(math.sqrt(0.5)))", "np.tanh(F(0.7978846) * (x + F(0.044715) * x**3))", "tanh stands for erf"),
+        (
+            "scipy.special.erf(x * F(math.sqrt(0.5)))",
+            "np.tanh(F(0.7978846) * (x + F(0.044715) * x**3))",
+            "tanh stands for erf",
+        ),
         ("1 + ", "F(0.9999) + ", "a ten-thousandth less than one"),
         ("x * (1", "x * (2", "two for one"),
         ("scipy.special.erf(x", f"scipy.special.erf(x{_HALF}", "erf of float16"),
-        ("F(0.5) * x * (1 + scipy.special.erf(x * F(math.sqrt(0.5))))", "x * scipy.special.expit(F(1.702) * x)", "the sigmoid of 1.702 x"),
+        (
+            "F(0.5) * x * (1 + scipy.special.erf(x * F(math.sqrt(0.5))))",
+            "x * scipy.special.expit(F(1.702) * x)",
+            "the sigmoid of 1.702 x",
+        ),
     ],
     "gelu_tanh": [
         ("0.044715", "0.0447", "0.0447"),
@@ -137,7 +177,11 @@ EDITS: Mapping[str, list[tuple[str, str, str]]] = {
         ("math.sqrt(2 / math.pi)", "0.8", "0.8 for the root"),
         ("math.sqrt(2 / math.pi)", "0.79788", "the root to five digits"),
         ("x**3", "x**2", "a square for a cube"),
-        ("F(0.5) * x * (1 + np.tanh(F(math.sqrt(2 / math.pi)) * (x + F(0.044715) * x**3)))", "F(0.5) * x * (1 + scipy.special.erf(x * F(0.70710678)))", "erf stands for tanh"),
+        (
+            "F(0.5) * x * (1 + np.tanh(F(math.sqrt(2 / math.pi)) * (x + F(0.044715) * x**3)))",
+            "F(0.5) * x * (1 + scipy.special.erf(x * F(0.70710678)))",
+            "erf stands for tanh",
+        ),
         ("np.tanh(", "np.arctan(", "arctan for tanh"),
     ],
     "swiglu": [
@@ -150,7 +194,11 @@ EDITS: Mapping[str, list[tuple[str, str, str]]] = {
     "geglu": [
         *_GATED,
         ("math.sqrt(0.5)", "0.7071", "the root of a half to four digits"),
-        ("scipy.special.erf(gate * F(math.sqrt(0.5)))", "np.tanh(F(0.7978846) * (gate + F(0.044715) * gate**3))", "tanh stands for erf"),
+        (
+            "scipy.special.erf(gate * F(math.sqrt(0.5)))",
+            "np.tanh(F(0.7978846) * (gate + F(0.044715) * gate**3))",
+            "tanh stands for erf",
+        ),
     ],
     "rotary": [
         ("first * c - second * s", "first * c + second * s", "the other way round"),
@@ -158,12 +206,20 @@ EDITS: Mapping[str, list[tuple[str, str, str]]] = {
         ("cos[:, None, :], sin[:, None, :]", "sin[:, None, :], cos[:, None, :]", "sine and cosine are exchanged"),
         ("x[..., 0], x[..., 1]", "x[..., 1], x[..., 0]", "the pair is exchanged"),
         ("cos[:, None, :]", f"cos[:, None, :]{_HALF}", "cosines in float16"),
-        ("cos[:, None, :], sin[:, None, :]", "np.roll(cos, 1, 0)[:, None, :], np.roll(sin, 1, 0)[:, None, :]", "the angles of the token before"),
+        (
+            "cos[:, None, :], sin[:, None, :]",
+            "np.roll(cos, 1, 0)[:, None, :], np.roll(sin, 1, 0)[:, None, :]",
+            "the angles of the token before",
+        ),
     ],
     "rotary_of_halves": [
         ("-x[..., 1, :], x[..., 0, :]", "x[..., 1, :], -x[..., 0, :]", "the other way round"),
         ("-x[..., 1, :], x[..., 0, :]", "-x[..., 0, :], x[..., 1, :]", "not exchanged"),
-        ("np.stack([-x[..., 1, :], x[..., 0, :]], axis=-2)", "np.stack([-x.reshape(*x.shape[:2], -1, 2)[..., 1], x.reshape(*x.shape[:2], -1, 2)[..., 0]], axis=-1).reshape(x.shape)", "pairs of neighbours"),
+        (
+            "np.stack([-x[..., 1, :], x[..., 0, :]], axis=-2)",
+            "(lambda y: np.stack([-y[..., 1], y[..., 0]], axis=-1).reshape(x.shape))(x.reshape(*x.shape[:2], -1, 2))",
+            "pairs of neighbours",
+        ),
     ],
     "attention": [
         *_ATTENTION,
@@ -184,7 +240,11 @@ EDITS: Mapping[str, list[tuple[str, str, str]]] = {
         ("x @ weight.T", "(np.float16(x) @ np.float16(weight).T).astype(F)", "added up in float16"),
         ("x @ weight.T", f"x{_HALF} @ weight.T", "x in float16"),
         ("x @ weight.T", "x[:, :-1] @ weight[:, :-1].T", "the last term is left out"),
-        ("x @ weight.T", "x[:, :len(x[0]) // 8 * 8] @ weight[:, :len(x[0]) // 8 * 8].T", "what is beyond a multiple of eight is left out"),
+        (
+            "x @ weight.T",
+            "x[:, :len(x[0]) // 8 * 8] @ weight[:, :len(x[0]) // 8 * 8].T",
+            "what is beyond a multiple of eight is left out",
+        ),
         (" + bias", " + bias[::-1]", "the bias in the other order"),
         ("x @ weight.T + bias", f"(x @ weight.T){_HALF} + bias", "the product in float16"),
     ],
@@ -192,7 +252,11 @@ EDITS: Mapping[str, list[tuple[str, str, str]]] = {
         (" * weight_scale", "", "no scale of the weight"),
         (" * x_scale[:, None]", "", "no scale of x"),
         ("* x_scale[:, None]", "/ x_scale[:, None]", "divided by the scale"),
-        ("* x_scale[:, None] * weight_scale", "* (x_scale[:, None] * weight_scale).astype(np.float16).astype(F)", "scales in float16"),
+        (
+            "* x_scale[:, None] * weight_scale",
+            "* (x_scale[:, None] * weight_scale).astype(np.float16).astype(F)",
+            "scales in float16",
+        ),
         ("(x @ weight.T)", f"(x @ weight.T){_HALF}", "the product in float16"),
         ("x_scale[:, None]", "x_scale.max()", "one scale for all rows"),
     ],
@@ -208,13 +272,21 @@ EDITS: Mapping[str, list[tuple[str, str, str]]] = {
     "depthwise_convolution": [
         ("(1, 1)", "(2, 0)", "causal"),
         ("weight[:, i, None]", "weight[:, 2 - i, None]", "two weights are exchanged"),
-        ("np.pad(x, ((0, 0), (0, 0), (1, 1)))", "np.pad(x, ((0, 0), (0, 0), (1, 1)), mode='edge')", "the edges are repeated"),
+        (
+            "np.pad(x, ((0, 0), (0, 0), (1, 1)))",
+            "np.pad(x, ((0, 0), (0, 0), (1, 1)), mode='edge')",
+            "the edges are repeated",
+        ),
         ("np.pad(x, ((0, 0), (0, 0), (1, 1)))", "np.pad(x, ((0, 0), (0, 0), (1, 1)), mode='wrap')", "the ends meet"),
         ("weight[:, :1]", "weight[:1, :1]", "the first channel's weight for all"),
     ],
     "statistics": [
         ("np.mean((x - mean) ** 2, axis=0)", "np.var(x, axis=0, ddof=1)", "n - 1 stands for n"),
-        ("np.mean((x - mean) ** 2, axis=0)", "np.mean(x * x, axis=0) - mean * mean", "the mean of squares minus the square of the mean"),
+        (
+            "np.mean((x - mean) ** 2, axis=0)",
+            "np.mean(x * x, axis=0) - mean * mean",
+            "the mean of squares minus the square of the mean",
+        ),
         ("np.mean((x - mean) ** 2, axis=0)", "np.std(x, axis=0)", "the root"),
         ("x.mean(axis=0)", "x[1:].mean(axis=0)", "the mean without the first"),
         ("x.mean(axis=0)", "np.median(x, axis=0)", "the median"),
@@ -229,9 +301,17 @@ EDITS: Mapping[str, list[tuple[str, str, str]]] = {
         ("[:, :2]", "[:, :1]", "one expert"),
         ("[:, :2]", "[:, :3]", "three experts"),
         ("argsort(-logits", "argsort(logits", "the smallest"),
-        ("powers / powers.sum(axis=-1, keepdims=True)", "powers / np.exp(logits - logits.max(axis=-1, keepdims=True)).sum(axis=-1, keepdims=True)", "shares of all experts"),
+        (
+            "powers / powers.sum(axis=-1, keepdims=True)",
+            "powers / np.exp(logits - logits.max(axis=-1, keepdims=True)).sum(axis=-1, keepdims=True)",
+            "shares of all experts",
+        ),
         ("powers / powers.sum(axis=-1, keepdims=True)", "powers", "no sum"),
-        ("powers / powers.sum(axis=-1, keepdims=True)", f"(powers / powers.sum(axis=-1, keepdims=True)){_HALF}", "shares in float16"),
+        (
+            "powers / powers.sum(axis=-1, keepdims=True)",
+            f"(powers / powers.sum(axis=-1, keepdims=True)){_HALF}",
+            "shares in float16",
+        ),
     ],
     "rmsnorm_backward": [
         (" - normed * np.mean(reached * normed, axis=-1, keepdims=True)", "", "the root is taken for a constant"),
@@ -240,7 +320,11 @@ EDITS: Mapping[str, list[tuple[str, str, str]]] = {
         ("grad_output * normed, axis=0", "grad_output * x, axis=0", "x stands for its norm in the weight's gradient"),
         ("np.sum(grad_output * normed, axis=0)", "np.mean(grad_output * normed, axis=0)", "the mean over the batch"),
         ("F(eps)", "F(0)", "no eps"),
-        ("np.sum(grad_output * normed, axis=0)", "np.float16(grad_output * normed).sum(axis=0).astype(F)", "added up in float16"),
+        (
+            "np.sum(grad_output * normed, axis=0)",
+            "np.float16(grad_output * normed).sum(axis=0).astype(F)",
+            "added up in float16",
+        ),
         ("of_x = scale * (", "of_x = scale * scale * (", "the scale twice"),
     ],
     "layernorm_backward": [
@@ -289,7 +373,11 @@ EDITS: Mapping[str, list[tuple[str, str, str]]] = {
         ("F(scale) * shares", "shares", "no scale"),
         ("shares.T @ grad_output", "(shares / shares.sum(axis=0)).T @ grad_output", "shares add up over queries"),
         ("of_scores.T @ q", "of_scores.T @ (F(scale) * q)", "the scale twice in the gradient of k"),
-        ("shares = softmax(F(scale) * (q @ k.T))", f"shares = softmax(F(scale) * (q @ k.T)){_HALF}", "shares in float16"),
+        (
+            "shares = softmax(F(scale) * (q @ k.T))",
+            f"shares = softmax(F(scale) * (q @ k.T)){_HALF}",
+            "shares in float16",
+        ),
         ("shares = softmax(F(scale) * (q @ k.T))", "shares = softmax(q @ k.T)", "no scale in the shares"),
     ],
     "cross_entropy_of_labels_backward": [
@@ -301,14 +389,30 @@ EDITS: Mapping[str, list[tuple[str, str, str]]] = {
         ("np.arange(rows), labels", "np.arange(rows), labels - 1", "the label before"),
     ],
     "embedding_backward": [
-        ("np.add.at(found, tokens, grad_output)", "found[tokens] = grad_output", "of a token that occurs twice one gradient"),
+        (
+            "np.add.at(found, tokens, grad_output)",
+            "found[tokens] = grad_output",
+            "of a token that occurs twice one gradient",
+        ),
         ("np.add.at(found, tokens, grad_output)", "found[tokens] += grad_output", "the same by indices"),
-        ("np.add.at(found, tokens, grad_output)", "np.add.at(found, tokens, grad_output); found[0] = 0", "the first row is padding"),
-        ("np.add.at(found, tokens, grad_output)", "np.add.at(found, tokens, grad_output); found /= np.maximum(np.bincount(tokens, minlength=len(table)), 1)[:, None].astype(F)", "divided by how often a token occurs"),
+        (
+            "np.add.at(found, tokens, grad_output)",
+            "np.add.at(found, tokens, grad_output); found[0] = 0",
+            "the first row is padding",
+        ),
+        (
+            "np.add.at(found, tokens, grad_output)",
+            "np.add.at(found, tokens, grad_output / F(1) / np.bincount(tokens)[tokens][:, None].astype(F))",
+            "divided by how often a token occurs",
+        ),
     ],
     "depthwise_convolution_backward": [
         ("2 - i : 2 - i + time", "i : i + time", "not reflected"),
-        ("axis=(0, 2)", "axis=2)[0] * 1 + 0 * np.sum(wide[:, :, i : i + time] * grad_output, axis=(0, 2)", "of the first of the batch alone"),
+        (
+            "axis=(0, 2)",
+            "axis=2)[0] * 1 + 0 * np.sum(wide[:, :, i : i + time] * grad_output, axis=(0, 2)",
+            "of the first of the batch alone",
+        ),
         ("weight[:, i, None]", "weight[:, 1, None]", "the middle weight for all"),
     ],
     "rotary_backward": [

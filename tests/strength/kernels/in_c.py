@@ -193,4 +193,6 @@ def programs() -> Iterator[Program]:
     """All of them; none where there is no compiler."""
     for language in FLAGS if COMPILER else ():
         for of, form, function in _kernels(language):
-            yield Program(of, language, form.strip("_") or "as written", function, tried=EVERYWHERE if language == "C" else SHAPES)
+            yield Program(
+                of, language, form.strip("_") or "as written", function, tried=EVERYWHERE if language == "C" else SHAPES
+            )

@@ -24,8 +24,7 @@ def layernorm(x, weight, bias, eps):
 
 
 def groupnorm(x, weight, bias, eps):
-    rows, groups, members = x.shape
-    return F.group_norm(x.reshape(rows, -1), groups, weight.reshape(-1), bias.reshape(-1), eps).reshape(x.shape)
+    return F.group_norm(x.reshape(len(x), -1), x.shape[1], weight.reshape(-1), bias.reshape(-1), eps).reshape(x.shape)
 
 
 def softmax(x):
@@ -77,7 +76,9 @@ def attention(q, k, v, scale):
 
 
 def causal_attention(q, k, v, scale):
-    return F.scaled_dot_product_attention(q[None, None], k[None, None], v[None, None], scale=scale, is_causal=True)[0, 0]
+    return F.scaled_dot_product_attention(q[None, None], k[None, None], v[None, None], scale=scale, is_causal=True)[
+        0, 0
+    ]
 
 
 def linear(x, weight, bias):
@@ -194,12 +195,14 @@ def programs() -> Iterator[Program]:
     for function in FUNCTIONS:
         yield Program(function.__name__, "torch", "its function", _called(function))
         own = function in BY_THEMSELVES
-        if function is log_softmax:  # which is off by a unit in the last place where one rounding would be by half of one
+        if (
+            function is log_softmax
+        ):  # which is off by a unit in the last place where one rounding would be by half of one
             storage = {"precision": "storage"}
-            yield Program(function.__name__, "torch", "its function", _called(function), "bfloat16", storage, tried=SHAPES)
+            yield Program(
+                function.__name__, "torch", "its function", _called(function), "bfloat16", storage, tried=SHAPES
+            )
         said = "its function" if own else "in float32, rounded once"
         yield Program(function.__name__, "torch", said, _called(function, not own), "bfloat16", tried=SHAPES)
     for function in BACKWARDS:
         yield Program(function.__name__ + BACKWARD, "torch", "autograd", _differentiated(function), tried=SHAPES)
-
-

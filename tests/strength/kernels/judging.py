@@ -13,10 +13,10 @@ import refgrad
 from refgrad.arithmetic import dtypes
 from refgrad.kinds.table import kind_of
 from refgrad.kinds.transform import ORDINARY
+from refgrad.optimizers.transform import axes_named
 from refgrad.oracle.acceptance.bodies import named
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.unlike import distances
-from refgrad.optimizers.transform import axes_named
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.transforms import generate
 from tests.strength.kernels.program import EVERYWHERE, SHAPES, Program, called, candidate
@@ -24,7 +24,11 @@ from tests.strength.kernels.program import EVERYWHERE, SHAPES, Program, called, 
 ASSERT_CLOSE, ONE_PERCENT, NORM_WISE = "torch.testing.assert_close", "1e-2", "twice the reference's error"
 GATES = (ASSERT_CLOSE, ONE_PERCENT, NORM_WISE)
 #: torch's own tolerances by dtype: relative, absolute
-CLOSE: Mapping[str, tuple[float, float]] = {"float32": (1.3e-6, 1e-5), "bfloat16": (1.6e-2, 1e-5), "float16": (1e-3, 1e-5)}
+CLOSE: Mapping[str, tuple[float, float]] = {
+    "float32": (1.3e-6, 1e-5),
+    "bfloat16": (1.6e-2, 1e-5),
+    "float16": (1e-3, 1e-5),
+}
 #: of all axes together, where a program is tried in a few shapes
 LENGTHS = (3, 17, 33)
 #: cases of all families of numbers, as `refgrad.verify` has them
@@ -76,7 +80,9 @@ def _more(program: Program, cases: Cases, dtype: np.dtype) -> Cases:
     axes = {axis for text in program.rule.shapes.values() for axis in axes_named(text) if not axis.isdigit()}
     for length in LENGTHS if program.tried == SHAPES else ():
         made = generate(program.rule, 1, dtype, 0, dict.fromkeys(axes, length)).arrays[0]
-        if all(np.isfinite(np.asarray(each, np.float64)).all() for each in named(program.rule(*made.values())).values()):
+        if all(
+            np.isfinite(np.asarray(each, np.float64)).all() for each in named(program.rule(*made.values())).values()
+        ):
             arrays.append(made)
             names.append(f"all axes of {length}")
     return Cases(arrays, names)
@@ -92,7 +98,9 @@ def _measured(
     for arrays, result in zip(ordinary, results, strict=True):
         wanted = named(rule(*arrays.values()))
         wide = named(rule(*(a if a.dtype.kind in "iu" else a.astype(np.float64) for a in arrays.values())))
-        if len(result) != len(wanted) or any(np.size(a) != np.size(b) for a, b in zip(result, wanted.values(), strict=True)):
+        if len(result) != len(wanted) or any(
+            np.size(a) != np.size(b) for a, b in zip(result, wanted.values(), strict=True)
+        ):
             return {"gates": list(GATES)}
         got = {n: np.reshape(a, np.shape(b)) for a, (n, b) in zip(result, wanted.items(), strict=True)}
         shaped.append(got)

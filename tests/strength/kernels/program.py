@@ -99,7 +99,9 @@ def narrow(function: Callable[..., Any], dtype: str = "bfloat16") -> Callable[..
     @functools.wraps(function)
     def called(*arrays: Any, **numbers: Any) -> Any:
         found = function(*(a if whole_numbers(a) else a.astype(np.float32) for a in arrays), **numbers)
-        return tuple(each.astype(kept) for each in found) if isinstance(found, tuple) else np.asarray(found).astype(kept)
+        return (
+            tuple(each.astype(kept) for each in found) if isinstance(found, tuple) else np.asarray(found).astype(kept)
+        )
 
     # what a function is handed by name is read of its signature
     called.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]

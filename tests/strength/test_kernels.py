@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from refgrad import json_log
 from tests.strength.kernels import faults, in_c, in_numpy, page
 from tests.strength.kernels.judging import ASSERT_CLOSE, GATES, NORM_WISE, ONE_PERCENT, outcome
 from tests.strength.kernels.program import FORMULAS, SHAPES, Program, called, narrow, rule_of, written_in
 
+LOG = Path(page.__file__).with_name("log.jsonl")
+PAGE = Path(__file__).parents[2] / "docs" / "formula-strength.md"
 RIGHT = {program.id: program for program in written_in(in_numpy, "NumPy")}
 
 
@@ -111,3 +114,17 @@ def test_the_page_counts(tmp_path: Path) -> None:
     assert "| `softmax` | d | 0.5 |  | 1e-2 |" in text
     assert "stale" not in text
     assert (tmp_path / "page.svg").read_text().startswith("<svg")
+
+
+def test_the_documentation_has_the_tables_of_the_log(tmp_path: Path) -> None:
+    known = [found for found in json_log.lines(LOG) if found]
+    right = [found for found in known if not found["wrong"]]
+    assert not any(page.refused(found, page.REFGRAD) or found["unlike"] for found in right)
+    assert len(right) >= 200
+    assert page.shares(known)[page.REFGRAD]["wrong"] < 0.03
+    copy = tmp_path / PAGE.name
+    copy.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
+    page.write(copy, known)
+    assert copy.read_text(encoding="utf-8") == PAGE.read_text(encoding="utf-8")
+    assert copy.with_suffix(".svg").read_text() == PAGE.with_suffix(".svg").read_text()
+    assert len(page.REASONS) and "|  |\n" not in page.survivors(known).partition("reason |")[2]

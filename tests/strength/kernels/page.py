@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ BEGIN, END = "<!-- {} -->", "<!-- end of {} -->"
 REFGRAD = "refgrad"
 #: why faults that refgrad accepts are accepted, by a part of their id; the first that fits counts
 REASONS: Mapping[str, str] = {
-    "1e-6 is added to the sum": "less than a rounding: the sum of a softmax is at least 1, of which 1e-6 is eight units, less than "
-    "what the sum's own roundings may come to",
+    "1e-6 is added to the sum": "less than a rounding: the sum of a softmax is at least 1, of which 1e-6 is "
+    "eight units, less than what the sum's own roundings may come to",
     "1e-7 is added to the sum": "less than a rounding: 1e-7 beside a sum of at least 1",
-    "log2 e cut to 1.4427": "sets are wide: errors of scores and shares are charged as if they were independent; told in a note",
+    "log2 e cut to 1.4427": "sets are wide: errors of scores and shares are charged as if they were "
+    "independent; told in a note",
     "of 255 bytes": "the same bytes are dropped at the rates that are tried, a quarter and a half",
 }
 
@@ -46,6 +47,7 @@ def formulas(lines: Sequence[Line]) -> str:
     for of in sorted({line["of"] for line in lines}):
         right, wrong = _split([line for line in lines if line["of"] == of])
         narrowest = [line for line in right if line["dtype"] == "float32" and line.get("allowed")]
+        shares = [line["share"] for line in right if line["dtype"] == "float32"]
         full = [line["seconds"] for line in right if line["tried"] == "everywhere"]
         rows.append(
             (
@@ -55,11 +57,7 @@ def formulas(lines: Sequence[Line]) -> str:
                 len(wrong),
                 ", ".join(str(_of(wrong, judge)) for judge in (REFGRAD, *GATES)) if wrong else "",
                 _number(max((line["allowed"] for line in narrowest), default=None)),
-                _number(
-                    1 / max((line["share"] for line in right if line["dtype"] == "float32"), default=1.0)
-                    if narrowest
-                    else None
-                ),
+                _number(1 / max(shares) if narrowest else None),
                 _number(max((line["farther"] for line in right if "farther" in line), default=None)),
                 _number(statistics.median(full) if full else None),
             )
@@ -89,17 +87,20 @@ def languages(lines: Sequence[Line]) -> str:
     return _table(("language", "dtype", "right programs", "refused", 'told "but unlike"'), rows)
 
 
-def survivors(lines: Sequence[Line]) -> str:
-    """The faults that refgrad accepts, each with the reason, and who sees them."""
-    rows = []
+def accepted(lines: Sequence[Line]) -> Iterator[tuple[str, str, str, str, str, str]]:
+    """The faults that refgrad accepts: formula, fault, error over what is allowed, note, gates that refuse it, reason."""
     for line in sorted(_split(lines)[1], key=lambda line: str(line["id"])):
         if not refused(line, REFGRAD):
             reason = next((why for part, why in REASONS.items() if part in line["id"]), "")
             seen = 'told "but unlike"' if line["unlike"] else ""
-            by = ", ".join(line["gates"])
-            rows.append((f"`{line['of']}`", line["name"].replace("|", "\\|"), f"{line['share']:.2g}", seen, by, reason))
+            fault = line["name"].replace("|", "\\|")
+            yield f"`{line['of']}`", fault, f"{line['share']:.2g}", seen, ", ".join(line["gates"]), reason
+
+
+def survivors(lines: Sequence[Line]) -> str:
+    """The faults that refgrad accepts, each with the reason, and who sees them."""
     head = ("formula", "fault", "largest error over what is allowed", "note", "refused by", "reason")
-    return _table(head, rows)
+    return _table(head, accepted(lines))
 
 
 TABLES = {"judges": judges, "formulas": formulas, "languages": languages, "survivors": survivors}

@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     from refgrad.audits.audit import audit
     from refgrad.audits.found import Audit
     from refgrad.audits.recorder import record
-    from refgrad.formulas import formula, logsumexp, one_hot, softmax, stop_gradient, stored, take, top_k
+    from refgrad.formula_functions import (
+        logsumexp,
+        one_hot,
+        segment_sum,
+        softmax,
+        stop_gradient,
+        stored,
+        take,
+        top_k,
+    )
+    from refgrad.formulas import formula
     from refgrad.legal import Choice, Flag, Fraction, NonNegative, Positive, Range, Real, Whole
     from refgrad.opaque_functions import opaque
     from refgrad.oracle.acceptance.policy import Policy
@@ -65,6 +75,7 @@ __all__ = [
     "optimizers",
     "quantizers",
     "record",
+    "segment_sum",
     "sets",
     "softmax",
     "sparsity",
@@ -83,8 +94,19 @@ _LATER = {
     "audit": "refgrad.audits.audit",
     "Audit": "refgrad.audits.found",
     "record": "refgrad.audits.recorder",
+    "formula": "refgrad.formulas",
     **dict.fromkeys(
-        ("formula", "logsumexp", "one_hot", "softmax", "stop_gradient", "stored", "take", "top_k"), "refgrad.formulas"
+        (
+            "logsumexp",
+            "one_hot",
+            "segment_sum",
+            "softmax",
+            "stop_gradient",
+            "stored",
+            "take",
+            "top_k",
+        ),
+        "refgrad.formula_functions",
     ),
     "opaque": "refgrad.opaque_functions",
     "compare": "refgrad.oracle.compare",

@@ -12,12 +12,8 @@ import numpy as np
 from refgrad import formula_forms as forms
 from refgrad.arithmetic.explorer import OpenChoice
 from refgrad.arithmetic.stored_places import places_met
-from refgrad.arithmetic.stored_places import stored as stored
-from refgrad.arithmetic.subgradients import stop_gradient as stop_gradient
-from refgrad.arithmetic.subgradients import top_k as top_k
 from refgrad.citation import Citation
 from refgrad.errors import ArgumentError, RefgradError, TraceError, bad_argument, shown, with_article
-from refgrad.float_environment import in_standard
 from refgrad.formula_gradients import Derived, gradient, gradient_lines
 from refgrad.formula_signature import axes_of, differentiable, lengths_of, parameters, taken, types_of
 from refgrad.optimizers.transform import Transform, axes_named
@@ -271,76 +267,3 @@ def _made(
     made = type(name, (Formula,), body)
     made()  # a default that is illegal is said here
     return made
-
-
-@in_standard
-def softmax(x: Any, axis: int = -1) -> Any:
-    """The shares of exponentials: ``exp(x - max x)`` over its sum along an axis.
-
-    Args:
-        x: an array of any float dtype, or what stands for one in a formula.
-        axis: along which shares add up to one.
-
-    Returns:
-        Shares of the shape of ``x``.
-
-    >>> softmax(np.array([0.0, 0.0])).tolist()
-    [0.5, 0.5]
-    """
-    powers = np.exp(x - stop_gradient(np.max(x, axis=axis, keepdims=True)))
-    return powers / np.sum(powers, axis=axis, keepdims=True)
-
-
-@in_standard
-def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Any:
-    """The logarithm of a sum of exponentials along an axis, from which the largest is taken out first.
-
-    Args:
-        x: an array of any float dtype, or what stands for one in a formula.
-        axis: the axis.
-        keepdims: True to keep it, of length one.
-
-    Returns:
-        The logarithms, of the shape of ``x`` but for the axis.
-
-    >>> float(logsumexp(np.array([0.0, 0.0])))
-    0.6931471805599453
-    """
-    largest = stop_gradient(np.max(x, axis=axis, keepdims=True))
-    total = largest + np.log(np.sum(np.exp(x - largest), axis=axis, keepdims=True))
-    return total if keepdims else np.squeeze(total, axis)
-
-
-@in_standard
-def one_hot(labels: Any, count: int) -> Any:
-    """Rows of zeros with a one where the label says.
-
-    Args:
-        labels: whole numbers from 0 to ``count`` - 1, of any shape.
-        count: how long a row is.
-
-    Returns:
-        Float32 of the shape of ``labels`` with one more axis at the end; the numbers are exact in any format.
-
-    >>> one_hot(np.array([2, 0]), 3).tolist()
-    [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
-    """
-    return (np.asarray(labels)[..., None] == np.arange(count)).astype(np.float32)
-
-
-@in_standard
-def take(x: Any, labels: Any) -> Any:
-    """The number of each row that its label says.
-
-    Args:
-        x: an array of any float dtype, or what stands for one in a formula, of the shape of ``labels`` with one more axis.
-        labels: whole numbers from 0 on below the length of the last axis.
-
-    Returns:
-        The numbers, of the shape of ``labels``. A row of a table for each label is ``table[labels]``.
-
-    >>> take(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1, 0])).tolist()
-    [2.0, 3.0]
-    """
-    labels = np.asarray(labels)
-    return x[(*np.indices(labels.shape, sparse=True), labels)]

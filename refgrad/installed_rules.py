@@ -15,7 +15,12 @@ GROUP = "refgrad.rules"
 
 def names() -> list[str]:
     """The names that installed packages give their rules, sorted; none of them is imported."""
-    return sorted({each.name for each in entry_points(group=GROUP)})
+    return sorted({each.name for each in entries()})
+
+
+def entries() -> list[EntryPoint]:
+    """The entry points under which installed packages have rules, sorted by name and place; none of them is imported."""
+    return sorted(entry_points(group=GROUP), key=lambda each: (each.name, each.value))
 
 
 def installed(name: str, base: type) -> Any:

@@ -394,7 +394,6 @@ TOPICS: tuple[Topic, ...] = (
 
 #: test files whose subject lies across modules -> what it is
 ACROSS: Mapping[str, str] = {
-    "test_formula_functions.py": "functions of NumPy in formulas and in their backwards",
     "kinds/test_situations.py": "faults that ordinary cases do not show, of every kind",
     "kinds/test_widths.py": "faults at multiples of widths alone, of every kind",
     "backends/cuda/test_interpreter.py": "the interpreter of PTX, which CUDA kernels are run by where there is no card",
@@ -474,6 +473,7 @@ ACROSS: Mapping[str, str] = {
     "test_docstrings.py": "the examples of docstrings",
     "test_mirror.py": "where tests stand",
     "test_named_methods.py": "methods that are named in the literature",
+    "strength/test_kernels.py": "the programme that judges right and wrong kernels of formulas beside other gates",
     "strength/test_edits.py": "the programme that edits source texts, and faults that are named",
     "typing/test_user_file.py": "types, as a user sees them",
 }

@@ -49,7 +49,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("optimizers", "estimators"),
     ("quantizers", "sparsity", "gradients"),
     ("formula_gradients", "formula_forms", "formula_signature"),
-    ("formulas",),
+    ("formulas", "formula_functions"),
     ("opaque_functions",),
     ("candidates",),
     ("oracle.acceptance", "oracle.inputs"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import refgrad
+from refgrad.errors import ArgumentError
 
 F = np.float32
 FEW: dict[str, Any] = {"explain": False, "shrink": False}
@@ -125,3 +126,34 @@ def test_where_rounding_crosses_a_step_either_side_is_right() -> None:
 
     for program, conforms in ((divided, True), (multiplied, True), (moved, False)):
         assert refgrad.verify(program, on_a_grid(), **FEW).conforms == conforms
+
+
+@refgrad.formula(x="row feature", labels="row below:4", wrt="x")
+def of_segments(x: Any, labels: Any) -> Any:
+    return refgrad.segment_sum(x, labels, 4)
+
+
+def test_sums_of_segments() -> None:
+    def added(x: Any, labels: Any) -> Any:
+        found = np.zeros((4, x.shape[1]), x.dtype)
+        np.add.at(found, labels, x)
+        return found
+
+    def the_last(x: Any, labels: Any) -> Any:
+        found = np.zeros((4, x.shape[1]), x.dtype)
+        found[labels] = x
+        return found
+
+    assert refgrad.verify(added, of_segments(), **FEW).conforms
+    assert refgrad.verify(lambda x, labels: refgrad.one_hot(labels, 4).T @ x, of_segments(), **FEW).conforms
+    assert refgrad.verify(the_last, of_segments(), **FEW).outcome == "does not conform"
+    x, labels = np.ones((3, 2)), np.array([0, 1, 3])
+    assert of_segments()(x, labels).tolist() == [[1, 1], [1, 1], [0, 0], [1, 1]]
+    with pytest.raises(ArgumentError, match=r"labels is .*; legal: whole numbers of the shape .3,., one a row"):
+        refgrad.segment_sum(x, np.array([0, 1]), 4)
+
+
+def test_what_to_write_for_what_has_no_bound() -> None:
+    largest = refgrad.formula(x="batch feature")(lambda x: x * np.argmax(x, axis=-1, keepdims=True))
+    with pytest.raises(ArgumentError, match=r"numpy.argmax has no bound in refgrad; write refgrad.top_k\(x, 1\)"):
+        refgrad.verify(lambda x: x, largest(), **FEW)

@@ -23,8 +23,10 @@ from refgrad.strength.programs import programs_of
 from refgrad.strength.rounding_styles import STYLES
 
 GALLERY = {name: cls for name, cls in vars(gallery).items() if isinstance(cls, type) and issubclass(cls, Formula)}
+#: formulas that take a softmax
+SHARES = ("softmax", "attention", "causal_attention", "top_2_routing")
 #: mutants of a softmax that are the softmax: twice an exponential, or minus it, above and below
-SAME = {name: {"exp is taken twice", "exp has the other sign"} for name in ("softmax", "attention", "top_2_routing")}
+SAME = {name: {"exp is taken twice", "exp has the other sign"} for name in SHARES}
 
 #: settings at which each of a formula's terms shows
 SETTINGS: dict[str, dict[str, float]] = {

@@ -120,6 +120,17 @@ def test_the_command_line_judges_by_it(install: Install, name: str, kernel: str,
     assert found["rule"].partition("(")[0] == name
 
 
+def test_the_list_has_them_with_their_places(install: Install) -> None:
+    install("ours_a", HeavyBall="ours_a:HeavyBall", doubled="ours_a:doubled")
+    of_word, every = (CliRunner().invoke(main, ["list", *words]).output for words in (["heavyball"], []))
+    expected = ["of installed packages", "  HeavyBall    ours_a:HeavyBall, of ours_a 1.0"]
+    assert [" ".join(line.split()) for line in of_word.splitlines()[-2:]] == [" ".join(e.split()) for e in expected]
+    assert "ours_a:doubled, of ours_a 1.0" in every
+    assert "AdamW" in every
+    assert "ours_a" not in sys.modules
+    assert "ours_a" not in CliRunner().invoke(main, ["list", "--kind", "mask"]).output
+
+
 def test_a_name_of_refgrads_own_stays_what_it_is(install: Install) -> None:
     own = find("AdamW")
     install("ours_a", AdamW="ours_a:HeavyBall")

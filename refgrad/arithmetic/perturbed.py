@@ -7,8 +7,9 @@ estimate and no bound. What has no operation of NumPy's on the way, such as a ro
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -68,6 +69,9 @@ FAR = ("numpy.linalg", "numpy.fft")
 PRODUCTS = frozenset({"dot", "vdot", "inner", "einsum", "convolve", "correlate", "interp", "tensordot"})
 
 
+#: products of two matrices, up to which every partial sum is looked at
+FEW_PRODUCTS = 200_000
+
 #: operations of a run at most, where nothing else is said
 MOST = 1_000_000
 
@@ -90,6 +94,8 @@ class Noise:
     #: operations that may still be done, and that were; a loop that waits for a difference to vanish never ends among errors
     left: int = MOST
     met: list[int] = field(default_factory=lambda: [0])
+    #: the largest relative error of a rounding at places of a formula (`refgrad.stored`) that programs may round at
+    places: Mapping[str, float] = field(default_factory=dict)
 
     def count(self) -> None:
         """Count an operation.
@@ -121,6 +127,14 @@ class Perturbed(np.ndarray):
 
     def __array_finalize__(self, origin: Any) -> None:
         self.noise = getattr(origin, "noise", None)
+
+    def at_place(self, place: str) -> Perturbed:
+        """The array as it is kept at a place, with the errors of a rounding there, if there is one."""
+        unit = 0.0 if self.noise is None else self.noise.places.get(place, 0.0)
+        if self.noise is None or not unit:
+            return self
+        plain = self.view(np.ndarray)
+        return Perturbed.of(plain + self.noise.of(plain, unit / self.noise.unit), self.noise)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **how: Any) -> Any:
         noise = _noise(*inputs, *(out or ()))
@@ -159,6 +173,7 @@ def runs(
     count: int,
     of_inputs: Callable[[np.ndarray, Noise], np.ndarray] | None = None,
     most: int = MOST,
+    places: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Any]:
     """What a function makes of some arrays when everything is off at random.
 
@@ -169,6 +184,7 @@ def runs(
         count: how often it is run.
         of_inputs: the errors that inputs have besides; None for none.
         most: operations of a run.
+        places: as of `Noise`.
 
     Returns:
         What each run gave: a list of `Perturbed`, or of what holds these.
@@ -178,7 +194,7 @@ def runs(
     """
     random, found = np.random.Generator(np.random.Philox(arrays[0].size)), []
     for _ in range(count):
-        noise = Noise(random, unit, most)
+        noise = Noise(random, unit, most, places=places)
         given = [
             a.copy() if whole_numbers(a) else Perturbed.of(a + (of_inputs(a, noise) if of_inputs else 0.0), noise)
             for a in arrays
@@ -198,8 +214,7 @@ def _off(ufunc: Any, method: str, plain: list[Any], how: Any, result: Any, noise
     if ufunc is np.add and method == "accumulate":
         return result + np.cumsum(noise.of(result), axis=how.get("axis", 0))
     if ufunc is np.matmul:
-        size = np.matmul(np.abs(plain[0]), np.abs(plain[1]))
-        return result + noise.of(size, math.sqrt(np.shape(plain[0])[-1]))
+        return result + noise.of(_products_walked(*plain))
     return result + noise.of(result, 4.0 if ufunc.__name__ in ELEMENTARY else 1.0)
 
 
@@ -211,6 +226,14 @@ def _walked(terms: Any, how: Any, result: Any) -> np.ndarray:
     folded = folded.reshape(*folded.shape[: folded.ndim - len(axes)], -1)
     size = np.sqrt(np.sum(np.square(np.cumsum(folded, axis=-1)), axis=-1))
     return np.reshape(size, np.shape(result))
+
+
+def _products_walked(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The same of sums of products; of large matrices as it is where all terms have one sign."""
+    if a.ndim == b.ndim == 2 and a.shape[0] * a.shape[1] * b.shape[1] <= FEW_PRODUCTS:
+        terms = a[:, None, :] * b.T[None, :, :]
+        return np.sqrt(np.sum(np.square(np.cumsum(terms, axis=-1)) + np.square(terms), axis=-1))
+    return np.asarray(np.matmul(np.abs(a), np.abs(b)) * math.sqrt(np.shape(a)[-1]))
 
 
 def _is_float(value: Any) -> bool:

@@ -197,6 +197,11 @@ INSTEAD: Mapping[str, str] = {
     "floor_divide": "a number of the text, or x.shape",
     "remainder": "a number of the text, or x.shape",
     "median": "numpy.sort",
+    "argmax": "refgrad.top_k(x, 1), which is true where the largest stands",
+    "take_along_axis": "refgrad.take(x, labels)",
+    "bincount": "refgrad.segment_sum(x, labels, count)",
+    "inv": "numpy.linalg.solve",
+    "diff": "x[..., 1:] - x[..., :-1]",
     "prod": "numpy.exp of a sum of logarithms, or a product of slices",
 }
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from refgrad.errors import ArgumentError
+
 FOLDER = Path("golden") / "smoke"
 AT = click.option(
     "--at", "folder", type=click.Path(path_type=Path), default=FOLDER, show_default=True, help="Where the files are."
@@ -78,10 +80,15 @@ def show(case: str, folder: Path) -> int:
 
 
 def _known(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of rules, each of which there is."""
-    from refgrad.rule import find, short_name
+    """Names of rules of refgrad's own, each of which there is."""
+    from refgrad.rule import find, rules, short_name
 
-    return tuple(short_name(find(name)) for name in names)
+    found = {name: find(name) for name in names}
+    for name, rule in found.items():
+        if rules().get(short_name(rule)) is not rule:
+            legal = "a rule of refgrad's own; of yours `refgrad.sets` gives acceptance sets, and `refgrad judge` asks a program"
+            raise ArgumentError(f"golden files of {name}; legal: {legal}")
+    return tuple(map(short_name, found.values()))
 
 
 def _progress(text: str) -> None:

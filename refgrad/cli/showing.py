@@ -37,7 +37,7 @@ Examples:
 @click.option("--kind", help="One kind alone: optimizer, transform, quantizer, estimator, mask ...")
 @click.option("--package", help="What a distribution has implementations of, such as torch or optax.")
 def list_(words: tuple[str, ...], kind: str | None, package: str | None) -> None:
-    """All rules with their sources, or those in whose name, authors, title and place each WORD occurs."""
+    """All rules with their sources and those of installed packages, or those in whose names and sources each WORD occurs."""
     from refgrad.report.listing import listing
 
     click.echo("\n".join(listing(words, kind, package, terminal_width())))

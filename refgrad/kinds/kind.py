@@ -215,6 +215,10 @@ class Kind(ABC):
         """What is not judged, and why."""
         return iter(())
 
+    def unlike(self, rule: Any, record: Record, policy: Policy) -> Iterator[str]:
+        """What is no refusal, and yet no accident, of a candidate that conforms: a sentence each."""
+        return iter(())
+
     def ways(self, rule: Any, record: Record, policy: Policy, given: Container[str]) -> list[Way]:
         """The sets on every way through the decisions of the last step or case that was seen, where a graph tells them.
 

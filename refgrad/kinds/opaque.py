@@ -97,7 +97,13 @@ class OpaqueKind(TransformKind):
         return STATISTICAL
 
     def notes(self, subject: Any, record: Record, counts: Counts) -> Iterator[str]:
-        """None besides those of the mode."""
+        """By how many times as much as is estimated a kernel may be off, where the function says so."""
+        times = record.rules[0].times
+        if times != 1.0:
+            yield f"times={times:g}: a kernel may be off by {times:g} times as much as the runs say"
+
+    def unlike(self, rule: Transform, record: Record, policy: Policy) -> Iterator[str]:
+        """Nothing: the verdict itself is by such runs."""
         return iter(())
 
     def rewritten(self, rule: Transform) -> Iterator[tuple[str, str, Mapping[str, Any]]]:

@@ -20,7 +20,7 @@ from refgrad.candidates.resolve import load
 from refgrad.candidates.transform import resolve
 from refgrad.candidates.transform_arguments import told_names
 from refgrad.errors import ArgumentError, RefgradError, bad_argument, shown
-from refgrad.kinds.kind import NORMS, NOT_FINITE, SHAPES
+from refgrad.kinds.kind import FEW, NORMS, NOT_FINITE, SHAPES
 from refgrad.kinds.record import Call, Driven, Record, Results, Situation
 from refgrad.kinds.result_faults import LabelFault, ResultFault, faults_of
 from refgrad.kinds.stateless import Answer, Stateless, misshapen
@@ -40,6 +40,7 @@ from refgrad.oracle.acceptance.explicit_sets import Way, of_sets
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.acceptance.unlike import distances, said
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.extremes import MOST, far_from_zero
 from refgrad.oracle.inputs.simpler import halves, ranked
@@ -58,6 +59,8 @@ SCALED = "scaled"
 MOVED = frozenset({"over the other axis"})
 #: those of a derivative's operations that are tried: what is left out, signs, means and numbers
 IN_DERIVATIVES = frozenset({"first", "second", "minus", "mean", "number halved", "exchanged"})
+#: the family of cases of ordinary numbers, and how many of these a program is held against roundings on, at most
+ORDINARY, LIKE = "normal", 50_000
 #: of so many elements one is no number: one of all, and some of each group
 EVERY = (MOST, 5)
 
@@ -229,6 +232,16 @@ class TransformKind(Stateless):
         """Results that are undecided as a whole."""
         if any(c.undecided == c.total for c in counts.values()):
             yield f"choices that rounding decides went more than {MOST_WAYS} ways in some cases: undecided there"
+
+    def unlike(self, rule: Transform, record: Record, policy: Policy) -> Iterator[str]:
+        """Of a formula, results that are farther from the truth on ordinary numbers than roundings make them."""
+        cases, known = record.cases, [i for i, each in enumerate(record.seen) if each is not None]
+        chosen = [i for i in known if cases.name(i) == ORDINARY] or known[:FEW]
+        chosen = [i for i in chosen if 0 < sum(a.size for a in cases.arrays[i].values()) <= LIKE]
+        if "function" not in vars(type(rule)) or not chosen:
+            return iter(())
+        found = distances(rule, [cases.arrays[i] for i in chosen], [record.seen[i] for i in chosen], policy)
+        return said(found)
 
     def comparable(self, rule: Transform, other: Transform, record: Record) -> bool:
         """The same arrays taken, and results of the same shapes given."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from refgrad import installed_rules
 from refgrad.errors import ArgumentError, nearest
 from refgrad.layout import WIDTH, wrapped
 from refgrad.rule import Rule, rules
@@ -17,7 +18,8 @@ def listing(
 
     Args:
         words: parts of names, authors, titles or places of publication, of any case; each must occur. Where no rule has all of
-            them, what is said of the rules is searched too.
+            them, what is said of the rules is searched too. Rules of installed packages are listed after refgrad's own, by their
+            names and places, where neither a kind nor a package is asked for.
         kind: one kind alone, such as ``"estimator"``.
         package: rules of which this distribution has an implementation that is known, such as ``"torch"``.
         width: characters a line.
@@ -35,13 +37,23 @@ def listing(
       Lion          Chen et al. 2023, “Symbolic Discovery of Optimization
                     Algorithms”, arXiv:2302.06675, Algorithm 2
     """
-    found = _found(words, kind, package)
-    if not found:
+    found, others = _found(words, kind, package), list(_installed(words) if kind is package is None else ())
+    if not found and not others:
         raise ArgumentError(f"no rule has all of {' '.join(words)!r}; legal: parts of a name, author, title or place")
     lines: list[str] = []
     for each in sorted({cls.kind for cls in found.values()}):
         lines += [*([""] if lines else []), each, *_group({n: c for n, c in found.items() if c.kind == each}, width)]
+    if others:
+        lines += [*([""] if lines else []), "of installed packages", *_columns(others, width)]
     return lines
+
+
+def _installed(words: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """The rules of installed packages, by name, each with its place and its package; none of them is imported."""
+    for entry in installed_rules.entries():
+        package = f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else "unknown"
+        if _has(words, f"{entry.name} {entry.value} {package}"):
+            yield entry.name, f"{entry.value}, of {package}"
 
 
 def _found(words: tuple[str, ...], kind: str | None, package: str | None) -> dict[str, type[Rule]]:
@@ -68,6 +80,10 @@ def _unknown(option: str, value: str, legal: set[str]) -> ArgumentError:
 
 
 def _group(found: Mapping[str, type[Rule]], width: int) -> Iterator[str]:
-    indent = max(map(len, found)) + 4
-    for name, cls in found.items():
-        yield from wrapped(str(cls.citation), width, f"  {name}".ljust(indent), " " * indent)
+    return _columns([(name, str(cls.citation)) for name, cls in found.items()], width)
+
+
+def _columns(rows: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
+    indent = max(len(name) for name, _ in rows) + 4
+    for name, text in rows:
+        yield from wrapped(text, width, f"  {name}".ljust(indent), " " * indent)

@@ -37,8 +37,16 @@ def shares(found: Found) -> dict[str, dict[str, float]]:
 
 
 def picture(found: Found) -> str:
-    """The picture as SVG: two bars a judge, each kind on its own scale, because right and wrong programs are not as many."""
-    known = shares(found)
+    """The picture of the figures of docs/strength.json."""
+    return drawn(shares(found))
+
+
+def drawn(known: Mapping[str, Mapping[str, float]]) -> str:
+    """A picture as SVG: two bars a judge, each kind on its own scale, because right and wrong programs are not as many.
+
+    Args:
+        known: by judge the share of right programs that it rejects, and of wrong ones that it accepts.
+    """
     longest = {kind: max(of[kind] for of in known.values()) or 1.0 for kind in WORDS}
     height = HEAD + ROW * len(known) + 8
     lines = [f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {LEFT + LENGTH + ROOM} {height}' role='img'>"]

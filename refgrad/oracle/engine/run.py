@@ -402,6 +402,8 @@ def _verdict(run: Judgement, departures: tuple[Departure, ...], least: Cases | N
     unjudged = "" if wrong else run.unjudged
     if unjudged:
         notes = (unjudged, *notes)
+    elif not wrong:
+        notes = (*claim.kind.unlike(claim.rule, record, claim.request.policy), *notes)
     return Verdict(
         outcome=DIFFERS if wrong else UNJUDGED if unjudged else CONFORMS,
         candidate=claim.subject.name,

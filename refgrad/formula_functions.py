@@ -1,0 +1,111 @@
+"""Functions for the bodies of formulas, besides NumPy's: each is written in NumPy's vocabulary, on whatever stands for arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic.stored_places import stored as stored
+from refgrad.arithmetic.subgradients import stop_gradient as stop_gradient
+from refgrad.arithmetic.subgradients import top_k as top_k
+from refgrad.errors import bad_argument
+from refgrad.float_environment import in_standard
+from refgrad.legal import Whole
+
+
+@in_standard
+def softmax(x: Any, axis: int = -1) -> Any:
+    """The shares of exponentials: ``exp(x - max x)`` over its sum along an axis.
+
+    Args:
+        x: an array of any float dtype, or what stands for one in a formula.
+        axis: along which shares add up to one.
+
+    Returns:
+        Shares of the shape of ``x``.
+
+    >>> softmax(np.array([0.0, 0.0])).tolist()
+    [0.5, 0.5]
+    """
+    powers = np.exp(x - stop_gradient(np.max(x, axis=axis, keepdims=True)))
+    return powers / np.sum(powers, axis=axis, keepdims=True)
+
+
+@in_standard
+def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Any:
+    """The logarithm of a sum of exponentials along an axis, from which the largest is taken out first.
+
+    Args:
+        x: an array of any float dtype, or what stands for one in a formula.
+        axis: the axis.
+        keepdims: True to keep it, of length one.
+
+    Returns:
+        The logarithms, of the shape of ``x`` but for the axis.
+
+    >>> float(logsumexp(np.array([0.0, 0.0])))
+    0.6931471805599453
+    """
+    largest = stop_gradient(np.max(x, axis=axis, keepdims=True))
+    total = largest + np.log(np.sum(np.exp(x - largest), axis=axis, keepdims=True))
+    return total if keepdims else np.squeeze(total, axis)
+
+
+@in_standard
+def one_hot(labels: Any, count: int) -> Any:
+    """Rows of zeros with a one where the label says.
+
+    Args:
+        labels: whole numbers from 0 to ``count`` - 1, of any shape.
+        count: how long a row is.
+
+    Returns:
+        Float32 of the shape of ``labels`` with one more axis at the end; the numbers are exact in any format.
+
+    >>> one_hot(np.array([2, 0]), 3).tolist()
+    [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    """
+    return (np.asarray(labels)[..., None] == np.arange(count)).astype(np.float32)
+
+
+@in_standard
+def take(x: Any, labels: Any) -> Any:
+    """The number of each row that its label says.
+
+    Args:
+        x: an array of any float dtype, or what stands for one in a formula, of the shape of ``labels`` with one more axis.
+        labels: whole numbers from 0 on below the length of the last axis.
+
+    Returns:
+        The numbers, of the shape of ``labels``. A row of a table for each label is ``table[labels]``.
+
+    >>> take(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1, 0])).tolist()
+    [2.0, 3.0]
+    """
+    labels = np.asarray(labels)
+    return x[(*np.indices(labels.shape, sparse=True), labels)]
+
+
+@in_standard
+def segment_sum(x: Any, labels: Any, count: int) -> Any:
+    """The sum of the rows that have each label.
+
+    Args:
+        x: rows, of any float dtype, or what stands for them in a formula: an array with the axis of ``labels`` first.
+        labels: a whole number from 0 to ``count`` - 1 for each row.
+        count: how many sums there are.
+
+    Returns:
+        The sums, ``count`` rows; zeros where no row has the label.
+
+    Raises:
+        ArgumentError: ``count`` is no whole number from 1 on, or labels are not one a row.
+
+    >>> segment_sum(np.array([1.0, 2.0, 4.0]), np.array([1, 0, 1]), 3).tolist()
+    [2.0, 5.0, 0.0]
+    """
+    count, labels = Whole(1).check("count", count), np.asarray(labels)
+    if labels.shape != x.shape[:1] or labels.dtype.kind not in "iu":
+        raise bad_argument("labels", labels.shape, f"whole numbers of the shape {tuple(x.shape[:1])}, one a row")
+    return np.stack([np.sum(x[np.flatnonzero(labels == label)], axis=0) for label in range(count)])

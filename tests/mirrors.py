@@ -420,6 +420,7 @@ ACROSS: Mapping[str, str] = {
     "fuzz/test_damage.py": "files that are damaged, and trainings that are saved, loaded and refused",
     "fuzz/test_pipe.py": "answers over a pipe that are damaged",
     "fuzz/test_faults.py": "a machine that is short of everything: no disk, no home, closed streams",
+    "golden/test_readers.py": "golden files read in other languages",
     "kinds/test_every_kind.py": "every kind with every entry point",
     "optimizers/test_coverage.py": "every public optimizer of torch and optax",
     "optimizers/test_golden.py": "trajectories that were worked out beforehand",

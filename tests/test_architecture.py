@@ -455,3 +455,33 @@ match i:
 def test_the_reader_of_imports_sees_what_is_hidden() -> None:
     found = {name: at_once for node, at_once in statements(ast.parse(HIDDEN)) for name in imported(node)}
     assert found == {**dict.fromkeys("adfghi", True), **dict.fromkeys("bce", False)}
+
+
+#: what the tests are collected without: where it is missing, tests are skipped with a reason
+OPTIONAL = ("torch", "jax", "optax", "chex", "keras", "onnx", "cupy", "gfloat", "playwright", "torchao")
+
+
+@functools.cache
+def imports_of_test(name: str) -> frozenset[str]:
+    """What a module of the tests imports when it is imported, and all that modules of the tests which it imports do."""
+    path = Path(__file__).parents[1].joinpath(*name.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    found: set[str] = set()
+    for node, at_once in statements(ast.parse(path.read_text())) if path.is_file() else ():
+        if at_once:
+            found |= {node.module or ""} if isinstance(node, ast.ImportFrom) else {each.name for each in node.names}  # type: ignore[attr-defined]
+            if isinstance(node, ast.ImportFrom):
+                found |= {f"{node.module}.{each.name}" for each in node.names}
+    for each in [each for each in found if each.startswith("tests.") and each != name]:
+        found |= imports_of_test(each)
+    return frozenset(found)
+
+
+def test_no_framework_is_needed_to_collect_the_tests() -> None:
+    """Those that need one import it within a function, or by `pytest.importorskip`."""
+    folder = Path(__file__).parent
+    files = [*folder.rglob("test_*.py"), *folder.rglob("conftest.py")]
+    names = [".".join(path.relative_to(folder.parent).with_suffix("").parts) for path in files]
+    needed = {name: {each.partition(".")[0] for each in imports_of_test(name)}.intersection(OPTIONAL) for name in names}
+    assert {name: found for name, found in needed.items() if found} == {}
+    assert "torch" in imports_of_test("tests.oracle.inputs.clipping_in_torch")

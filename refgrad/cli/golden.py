@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 
-from refgrad.errors import ArgumentError
+from refgrad.cli.options import claimed
 
 FOLDER = Path("golden") / "smoke"
 AT = click.option(
@@ -33,8 +34,9 @@ def make(names: tuple[str, ...], level: str, out: Path | None, fresh: bool) -> i
     from refgrad.golden.making import make as make_files
 
     start = time.perf_counter()
-    made = make_files(out or Path("golden") / level, level_of(level), _known(names), fresh, _progress)
-    click.echo(f"{len(made)} rules made in {time.perf_counter() - start:.0f} s")
+    known, own = _known(names)
+    made = make_files(out or Path("golden") / level, level_of(level), known, fresh, _progress, own)
+    click.echo(f"{len(made)} rule{'' if len(made) == 1 else 's'} made in {time.perf_counter() - start:.0f} s")
     return 0
 
 
@@ -45,7 +47,7 @@ def lint(names: tuple[str, ...], folder: Path) -> int:
     """Check form: schema, digests, tensors, notes."""
     from refgrad.golden import checking
 
-    return _told(checking.lint(folder, _known(names)), "well-formed")
+    return _told(checking.lint(folder, _known(names)[0]), "well-formed")
 
 
 @golden.command()
@@ -55,7 +57,8 @@ def verify(names: tuple[str, ...], folder: Path) -> int:
     """Check form and digests, and compute every truth again by the exact path."""
     from refgrad.golden import checking
 
-    return _told(checking.verify(folder, _known(names), _progress), "right")
+    known, own = _known(names)
+    return _told(checking.verify(folder, known, _progress, own), "right")
 
 
 @golden.command()
@@ -79,16 +82,12 @@ def show(case: str, folder: Path) -> int:
     return 0
 
 
-def _known(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of rules of refgrad's own, each of which there is."""
-    from refgrad.rule import find, rules, short_name
+def _known(names: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The names of rules, each of which there is, and those of them that are not refgrad's."""
+    from refgrad.golden.rules_of_files import own_rules
 
-    found = {name: find(name) for name in names}
-    for name, rule in found.items():
-        if rules().get(short_name(rule)) is not rule:
-            legal = "a rule of refgrad's own; of yours `refgrad.sets` gives acceptance sets, and `refgrad judge` asks a program"
-            raise ArgumentError(f"golden files of {name}; legal: {legal}")
-    return tuple(map(short_name, found.values()))
+    classes = [type(claimed(name, ())) for name in names]
+    return tuple(cls.__name__ for cls in classes), own_rules(classes)
 
 
 def _progress(text: str) -> None:

@@ -15,7 +15,7 @@ from refgrad.golden.inputs import Sample, plain
 from refgrad.kinds.table import kind_of
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.sets import OutputSet, record_of, sets
-from refgrad.rule import Rule, short_name
+from refgrad.rule import Rule
 
 #: ways through open decisions that a case holds at most: those with more are left out
 MOST_WAYS = 8
@@ -66,7 +66,7 @@ class Case:
             total.update(f"version {self.rule.revision}".encode())
         for name, array in sorted(self.arrays.items()):
             total.update(f"{name}{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-        return f"{short_name(type(self.rule))}-{total.hexdigest()[:12]}"
+        return f"{type(self.rule).__name__}-{total.hexdigest()[:12]}"
 
 
 def case_of(rule: Rule, drawn: Sample, dtype: str) -> Case | None:

@@ -16,9 +16,10 @@ from refgrad.golden.case import MORE_DIGITS, within
 from refgrad.golden.flags import FLAGS
 from refgrad.golden.making import MANIFEST, built, described
 from refgrad.golden.reading import File, read, scalars
+from refgrad.golden.rules_of_files import Known, known_rules
 from refgrad.kinds.table import kind_of
 from refgrad.oracle.sets import record_of
-from refgrad.rule import Rule, rules
+from refgrad.rule import Rule
 
 #: the product of a whole setting, which may be a length, and the numbers of a case's largest array, at most: what a file
 #: has computed takes no more memory than that
@@ -39,7 +40,7 @@ def lint(folder: Path, names: Sequence[str] = ()) -> Iterator[str]:
 
     Args:
         folder: where they are.
-        names: rules; all if there are none.
+        names: rules; all that the manifest lists if there are none.
     """
     try:
         manifest = listed(folder)
@@ -60,17 +61,18 @@ def lint(folder: Path, names: Sequence[str] = ()) -> Iterator[str]:
             yield from (f"{name}: no note on {w['flag']}" for w in file.document["wrong"] if w["flag"] not in FLAGS)
         except records.GoldenError as error:
             yield str(error)
-    if not names:
-        yield from (f"{name}: no golden file" for name in rules() if name not in known)
 
 
-def verify(folder: Path, names: Sequence[str] = (), say: Callable[[str], None] = lambda _: None) -> Iterator[str]:
+def verify(
+    folder: Path, names: Sequence[str] = (), say: Callable[[str], None] = lambda _: None, own: Known | None = None
+) -> Iterator[str]:
     """What is wrong: form first, then every truth computed again, and whether it lies in its set.
 
     Args:
         folder: where the files are.
-        names: rules; all if there are none.
+        names: rules; all that the manifest lists if there are none.
         say: is told of progress.
+        own: rules that are not refgrad's, by name.
     """
     wrong = list(lint(folder, names))
     yield from wrong
@@ -78,24 +80,29 @@ def verify(folder: Path, names: Sequence[str] = (), say: Callable[[str], None] =
         return
     wanted = names or [each["rule"] for each in listed(folder)["files"]]
     for number, name in enumerate(wanted, 1):
-        found = list(problems(read(folder, name)))
+        found = list(problems(read(folder, name), own))
         yield from found
         say(f"{number}/{len(wanted)} {name}: {'right' if not found else f'{len(found)} wrong'}")
 
 
-def problems(file: File) -> Iterator[str]:
+def problems(file: File, own: Known | None = None) -> Iterator[str]:
     """What is wrong with a file that was read: its version, and truths that are not those of the exact path.
 
     Args:
         file: of one rule.
+        own: rules that are not refgrad's, by name.
     """
     document = file.document
-    if document["rule"] in rules() and rules()[document["rule"]].revision != document["version"]:
+    known = known_rules(own)
+    if document["rule"] not in known:
+        yield f"{document['rule']}: there is no such rule; one of your own is named by its file, as in mine.py:{document['rule']}"
+        return
+    if known[document["rule"]].revision != document["version"]:
         yield f"{document['rule']}: of version {document['version']} of the rule, which is another now"
         return
     for number, case in enumerate(document["cases"]):
         try:
-            rule = built(document["rule"], case["hyperparameters"])
+            rule = built(document["rule"], case["hyperparameters"], own)
             yield from (f"{case['id']}: {text}" for text in _case(file, number, case, rule))
         except RefgradError as error:
             yield f"{case['id']}: {error}"
@@ -203,8 +210,7 @@ def shown(folder: Path, id_: str) -> str:
     if not numbers:
         raise records.GoldenError(f"there is no case {id_[:120]!r}")
     case = file.document["cases"][numbers[0]]
-    rule = built(file.document["rule"], case["hyperparameters"])
-    lines = [f"{id_}: {rule}", f"{case['family']}, {case['dtype']}", ""]
+    lines = [f"{id_}: {_called(file.document['rule'], case)}", f"{case['family']}, {case['dtype']}", ""]
     lines += [f"{n} = {v:g}" for n, v in scalars(case).items()]
     for name in case["inputs"]:
         lines.append(f"{name} = {file.array(numbers[0], 'in', name).reshape(-1)[:4].tolist()} ...")
@@ -215,3 +221,10 @@ def shown(folder: Path, id_: str) -> str:
     told = [w for w in file.document["wrong"] if w["case"] == id_]
     lines += [f"{w['flag']}: {w['output']}{w['at']} = {', '.join(w['value'])} ({w['name']})" for w in told]
     return "\n".join(lines)
+
+
+def _called(name: str, case: Mapping[str, Any]) -> str:
+    """The rule of a case; of one that is not refgrad's the settings as they stand in the file."""
+    if name in known_rules():
+        return str(built(name, case["hyperparameters"]))
+    return f"{name}({', '.join(f'{n}={v}' for n, v in case['hyperparameters'].items())})"

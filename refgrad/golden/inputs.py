@@ -63,7 +63,7 @@ def golden_rule(cls: type[Rule]) -> Rule:
     """The rule of a class whose cases, variants and faults are looked at: with its decays and momentum switched on.
 
     Args:
-        cls: one of refgrad's rules.
+        cls: of the rule.
     """
     rule: Any = cls()
     if isinstance(rule, Optimizer):

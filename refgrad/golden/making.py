@@ -16,8 +16,9 @@ from refgrad.golden.case import Case, case_of
 from refgrad.golden.flags import FLAGS
 from refgrad.golden.inputs import drawn, golden_rule, telling
 from refgrad.golden.levels import Level
+from refgrad.golden.rules_of_files import Known, known_rules
 from refgrad.golden.wrong import Wrong, mutants, others, survivors, told, variants
-from refgrad.rule import Rule, rules, short_name
+from refgrad.rule import Rule
 
 MANIFEST = "manifest.json"
 #: arrays of a rule or variant that cases are chosen among, for each dtype and seed
@@ -68,7 +69,7 @@ def choose(cls: type[Rule], level: Level) -> Chosen:
     """The cases of a rule and its variants.
 
     Args:
-        cls: one of refgrad's rules.
+        cls: of the rule.
         level: how many there may be.
     """
     found, base = Chosen(), golden_rule(cls)
@@ -150,25 +151,38 @@ def make(
     names: Sequence[str] = (),
     fresh: bool = False,
     say: Callable[[str], None] = lambda _: None,
+    own: Known | None = None,
 ) -> list[str]:
-    """Write the files of a level; rules whose files are there, whole, are left as they are.
+    """Write the files of a level; those of refgrad's rules that are there, whole, are left as they are.
 
     Args:
         folder: where.
         level: which.
-        names: rules; all if there are none.
+        names: rules; all of refgrad's if there are none.
         fresh: make what is there too.
         say: is told of progress.
+        own: rules that are not refgrad's, by name; they may have changed since their files were made, which are made anew.
 
     Returns:
         The rules whose files were made.
+
+    Raises:
+        GoldenError: there is no rule of a name, or no case can be made of it.
     """
-    wanted = {n: cls for n, cls in rules().items() if not names or n in names}
+    known = known_rules(own)
+    for name in names:
+        if name not in known:
+            raise records.GoldenError(f"there is no rule {name[:80]!r}")
+    wanted = {n: cls for n, cls in known.items() if (n in names if names else n not in (own or {}))}
     made = []
     for number, (name, cls) in enumerate(wanted.items(), 1):
-        if not fresh and _is_whole(folder, name):
+        if not fresh and name not in (own or {}) and _is_whole(folder, name):
             continue
         document, arrays = of_rule(cls, level)
+        if not document["cases"]:
+            raise records.GoldenError(
+                f"{name}: no case can be made of it; refgrad.sets has no sets of finite numbers for it"
+            )
         data = tensors.packed(arrays)
         document["tensors"] = {"file": f"{name}.safetensors", "sha256": hashlib.sha256(data).hexdigest()}
         records.write(folder / f"{name}.safetensors", data)
@@ -213,7 +227,7 @@ def of_rule(cls: type[Rule], level: Level) -> tuple[dict[str, Any], dict[str, np
     """The document of a rule without its digest, and its arrays, each of them once.
 
     Args:
-        cls: one of refgrad's rules.
+        cls: of the rule.
         level: how many cases there may be.
     """
     chosen = choose(cls, level)
@@ -226,11 +240,11 @@ def of_rule(cls: type[Rule], level: Level) -> tuple[dict[str, Any], dict[str, np
     for name, other in copies.items():
         place, _, own = name.partition("/")
         cases[int(place)].setdefault("shared", {})[own] = other
-    source = f"{cls.citation}"
+    source = str(getattr(cls, "citation", "a formula without a citation"))
     document = {
         "schema": records.SCHEMAS[-1],
         "level": level.name,
-        "rule": short_name(cls),
+        "rule": cls.__name__,
         "kind": cls.kind,
         "version": cls.revision,
         "source": source[:2000],
@@ -296,21 +310,22 @@ def described(rule: Rule) -> dict[str, Any]:
 
 def _described(value: Any) -> Any:
     if isinstance(value, Rule):
-        return {"rule": short_name(type(value)), "hyperparameters": described(value)}
+        return {"rule": type(value).__name__, "hyperparameters": described(value)}
     return float(value).hex() if isinstance(value, float) else value
 
 
-def built(name: str, values: Mapping[str, Any]) -> Rule:
+def built(name: str, values: Mapping[str, Any], own: Known | None = None) -> Rule:
     """The rule that `described` described.
 
     Args:
         name: its name.
         values: its hyperparameters, as they stand in a file.
+        own: rules that are not refgrad's, by name.
 
     Raises:
         GoldenError: there is no such rule, or it does not take them.
     """
-    known = rules()
+    known = known_rules(own)
     if name not in known:
         raise records.GoldenError(f"there is no rule {name[:80]!r}")
     legal = known[name].legal()
@@ -318,7 +333,7 @@ def built(name: str, values: Mapping[str, Any]) -> Rule:
     try:
         for field_, value in values.items():
             if isinstance(value, dict):
-                value = built(str(value.get("rule")), value.get("hyperparameters", {}))
+                value = built(str(value.get("rule")), value.get("hyperparameters", {}), own)
             elif isinstance(value, str) and not hasattr(legal.get(field_), "sentences"):
                 value = float.fromhex(value)
             found[field_] = value

@@ -14,7 +14,7 @@ import numpy as np
 from refgrad.golden import records, tensors
 from refgrad.golden.records import GoldenError
 
-NAME = re.compile(r"^[A-Za-z0-9_]+$")
+NAME = re.compile(r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$")
 #: the last step that a case may be of: all whole numbers up to it are numbers of float64
 LAST_STEP = 1 << 53
 

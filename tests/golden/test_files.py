@@ -9,7 +9,6 @@ import json
 import random
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -448,50 +447,6 @@ def test_the_repository_has_every_rule_and_is_small() -> None:
     listed = {each["rule"] for each in checking.listed(FOLDER)["files"]}
     assert listed == set(rules())
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 8_000_000
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("options", [(), ("-DEPS_INSIDE",)], ids=["right", "wrong"])
-def test_a_reader_in_c_tells_right_from_wrong(options: tuple[str, ...], tmp_path: Path) -> None:
-    if shutil.which("cc") is None:
-        pytest.skip("cc is not installed")
-    source = Path(__file__).parents[2] / "docs" / "subjects" / "read_golden.c"
-    subprocess.run(["cc", "-O2", *options, str(source), "-lm", "-o", str(tmp_path / "reader")], check=True)
-    file, outside = reading.read(FOLDER, "AdamW"), 0
-    cases = [n for n, case in enumerate(file.document["cases"]) if not case["variant"] and case["dtype"] == "float32"]
-    assert any("NaN" in file.document["cases"][n]["family"] for n in cases)
-    for number in cases:
-        words = [str(tmp_path / "reader"), str(FOLDER / "AdamW"), str(number)]
-        said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-        assert said.startswith(file.document["cases"][number]["id"])
-        found, of = re.findall(r"\d+", said.partition(":")[2])
-        outside += int(found)
-        assert int(of) > 0
-    assert (outside > 0) is bool(options)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "named"),
-    [
-        ("Affine", "OtherVariant (another named behaviour): signed=False"),
-        ("ClippedSTE", "OtherVariant (another named behaviour): sign_at_zero=minus"),
-        ("Magnitude", "OtherVariant (another named behaviour): rounding=floor_plus_one"),
-    ],
-    ids=["quantizer", "estimator", "mask"],
-)
-def test_a_reader_in_javascript_tells_right_from_wrong_and_names_it(name: str, named: str) -> None:
-    if shutil.which("node") is None:
-        pytest.skip("node is not installed")
-    source = str(FOLDER.parents[1] / "docs" / "subjects" / "read_golden.js")
-    for mode in ("right", "wrong"):
-        said = subprocess.run(
-            ["node", source, str(FOLDER), name, mode], capture_output=True, text=True, check=True
-        ).stdout
-        outside = [int(n) for n in re.findall(r": (\d+) outside", said)]
-        assert len(outside) >= 3
-        assert (sum(outside) > 0) is (mode == "wrong"), said
-        assert (named in said) is (mode == "wrong")
 
 
 def made_again(file: Any, number: int, record: Any) -> Case:

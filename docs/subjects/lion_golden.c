@@ -1,0 +1,47 @@
+/* Lion judged by its golden files, in float32 and bfloat16: cc -O2 -ffp-contract=off lion_golden.c -lm -o lion_golden
+ * ./lion_golden golden/smoke prints for each case how many numbers are outside; -DEXCHANGED builds it with its decays exchanged. */
+#include "golden.h"
+
+static double stored(double x, const char *dtype) { /* as an array of the case's dtype keeps it: rounded to nearest, ties to even */
+    float narrow = (float)x;
+    uint32_t bits;
+    memcpy(&bits, &narrow, 4);
+    if (strcmp(dtype, "bfloat16") || isnan(narrow)) return narrow;
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
+    memcpy(&narrow, &bits, 4);
+    return narrow;
+}
+
+int main(int argc, char **argv) {
+    golden_file file = golden_open(argc > 1 ? argv[1] : "golden/smoke", "Lion");
+    size_t total = 0;
+    const golden_json *record = golden_get(file.document, "cases")->child;
+    for (int number = 0; record; number++, record = record->next) {
+        const char *dtype = golden_get(record, "dtype")->text;
+        if (*golden_get(record, "variant")->text || (strcmp(dtype, "float32") && strcmp(dtype, "bfloat16"))) continue;
+        const golden_json *settings = golden_get(record, "hyperparameters");
+        double b1 = golden_number(settings, "beta1"), b2 = golden_number(settings, "beta2"), decay = golden_number(settings, "weight_decay");
+#ifdef EXCHANGED
+        double other = b1;
+        b1 = b2, b2 = other;
+#endif
+        float lr = golden_number(settings, "lr"), c1 = b1, c2 = b2, d1 = 1 - b1, d2 = 1 - b2; /* 1 - beta in double, rounded once */
+        float shrink = golden_number(settings, "lr") * decay;
+        size_t n;
+        double *p = golden_tensor(&file, number, "in", "p", &n), *g = golden_tensor(&file, number, "in", "g", &n);
+        double *m = golden_tensor(&file, number, "in", "m", &n), *p1 = calloc(n, sizeof *p1), *m1 = calloc(n, sizeof *m1);
+        for (size_t i = 0; i < n; i++) {
+            float mf = m[i], gf = g[i], pf = p[i], c = c1 * mf + d1 * gf;
+            float sign = isnan(c) ? NAN : (c > 0) - (c < 0);
+            m1[i] = stored(c2 * mf + d2 * gf, dtype), p1[i] = stored(pf - shrink * pf - lr * sign, dtype);
+        }
+        golden_result results[] = {{"p", p1, n}, {"m", m1, n}, {0}};
+        size_t outside = 0;
+        for (const golden_json *output = golden_get(record, "outputs")->child; output; output = output->next)
+            outside += golden_outside(&file, number, output, results);
+        printf("%s (%s, %s): %zu of %zu outside\n", golden_get(record, "id")->text, dtype, golden_get(record, "family")->text, outside, 2 * n);
+        if (outside) golden_named(&file, record, results);
+        total += outside;
+    }
+    return total > 0;
+}

@@ -50,6 +50,7 @@ class Leaf:
         self.slots = rule.slots()
         self.carried: dict[str, Bounded] = {}
         self.last_scalars: dict[str, float] = {}
+        self._states: dict[int, Mapping[str, Any]] = {}
         #: a step that was looked at with those of other leaves, and its outputs if it was judged with them
         self.ahead: tuple[int, Step, dict[str, Judged] | None] | None = None
         p = record.cases.p[index]
@@ -59,6 +60,11 @@ class Leaf:
 
     def state(self, t: int) -> Mapping[str, Any]:
         """The slots that were read after step ``t``, each in the shape that broadcasts against the parameter."""
+        if t not in self._states:
+            self._states[t] = self._read(t)
+        return self._states[t]
+
+    def _read(self, t: int) -> Mapping[str, Any]:
         seen = {n: v for n, v in self.record.seen[t].state[self.index].items() if n in self.slots}
         return {
             n: v if self.slots[n].scalar else np.reshape(v, self.slots[n].shape(self.shape))

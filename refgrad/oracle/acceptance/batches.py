@@ -111,7 +111,8 @@ def _spread(known: Bounded, step: Step) -> Bounded:
 
 def _mapped(known: Bounded, function: Callable[[np.ndarray], np.ndarray]) -> Bounded:
     """All that is known, in another order or shape."""
-    return known._replace(**{n: function(a) for n, a in known._asdict().items() if isinstance(a, np.ndarray)})
+    moved: dict[str, Any] = {n: function(a) for n, a in known._asdict().items() if isinstance(a, np.ndarray)}
+    return known._replace(**moved)
 
 
 def _end_to_end(parts: Sequence[Bounded]) -> Bounded:
@@ -192,11 +193,12 @@ def _joined(steps: Sequence[Step]) -> Step:
 
 def _apart(judged: dict[str, Judged], steps: Sequence[Step]) -> list[dict[str, Judged]]:
     """Of each step its own outputs, in its own shape."""
-    found = []
-    for step, end in _places(steps):
-        shape = step.after["p"].shape
-        cut = slice(end - step.after["p"].size, end)
-        found.append(
-            {n: Judged(*(None if a is None else a[cut].reshape(shape) for a in j.parts())) for n, j in judged.items()}
-        )
-    return found
+    return [{name: Judged(*_parts(each, step, end)) for name, each in judged.items()} for step, end in _places(steps)]
+
+
+def _parts(judged: Judged, step: Step, end: int) -> Parts:
+    """What a step's own part of an output is made of."""
+    shape, cut = step.after["p"].shape, slice(end - step.after["p"].size, end)
+    status, truth, low, high = (a[cut].reshape(shape) for a in judged.parts()[:4] if a is not None)
+    nowhere = judged.no_number
+    return status, truth, low, high, None if nowhere is None else nowhere[cut].reshape(shape)

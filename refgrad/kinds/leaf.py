@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,11 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.axes import broadcasts
+from refgrad.errors import RefgradError
 from refgrad.kinds.record import Record
 from refgrad.kinds.stepped import fits
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.acceptance import chunks, judge, no_numbers, screening
+from refgrad.oracle.acceptance import batches, chunks, judge, no_numbers, screening
 from refgrad.oracle.acceptance.findings import Output
 from refgrad.oracle.acceptance.judge import Judged, Step
 from refgrad.oracle.acceptance.policy import Policy
@@ -30,6 +31,17 @@ def locked_steps(record: Record, rules: list[Optimizer], policy: Policy) -> list
     return [[leaf.step(t) for t in times] for leaf in leaves]
 
 
+def judge_ahead(leaves: Sequence[Leaf], t: int) -> None:
+    """Judge step ``t`` of leaves together, as far as that can be; each then gives its own outputs."""
+    ready = [(leaf, step) for leaf in leaves if (step := leaf.small_step(t)) is not None]
+    if len(ready) > 1:
+        policy = ready[0][0].policy
+        for (leaf, step), judged in zip(
+            ready, batches.judged_together([step for _, step in ready], policy), strict=True
+        ):
+            leaf.ahead = t, step, judged
+
+
 class Leaf:
     """One parameter's way through the run; carries enclosures of the slots that cannot be read."""
 
@@ -38,6 +50,9 @@ class Leaf:
         self.slots = rule.slots()
         self.carried: dict[str, Bounded] = {}
         self.last_scalars: dict[str, float] = {}
+        self._states: dict[int, Mapping[str, Any]] = {}
+        #: a step that was looked at with those of other leaves, and its outputs if it was judged with them
+        self.ahead: tuple[int, Step, dict[str, Judged] | None] | None = None
         p = record.cases.p[index]
         #: a number without axes is judged as a vector of one, which is what a rule's body makes of it too
         self.shape = p.shape or (1,)
@@ -45,6 +60,11 @@ class Leaf:
 
     def state(self, t: int) -> Mapping[str, Any]:
         """The slots that were read after step ``t``, each in the shape that broadcasts against the parameter."""
+        if t not in self._states:
+            self._states[t] = self._read(t)
+        return self._states[t]
+
+    def _read(self, t: int) -> Mapping[str, Any]:
         seen = {n: v for n, v in self.record.seen[t].state[self.index].items() if n in self.slots}
         return {
             n: v if self.slots[n].scalar else np.reshape(v, self.slots[n].shape(self.shape))
@@ -82,12 +102,24 @@ class Leaf:
                 t, self.index, name, judged[name], step.after[name], dtype, self._origin(name, t, judged[name], step)
             )
 
+    def small_step(self, t: int) -> Step | None:
+        """What step ``t`` is judged from, of few elements and a state that shows; None of another."""
+        if not 0 < self.record.cases.p[self.index].size <= batches.SMALL or not self.record.cases.given(t, self.index):
+            return None
+        shows = self.slots.keys() <= self.state(t - 1).keys() and self.slots.keys() <= self.state(t).keys()
+        try:
+            return self.step(t) if shows else None
+        except RefgradError:  # which is raised again where this leaf has its turn
+            return None
+
     def _judged(self, t: int) -> Iterator[tuple[str, Judged, Step | None, np.dtype]]:
         if not self.record.cases.given(t, self.index):
             yield from self._left_alone(t)
             return
-        step = self.step(t)
-        judged, carried = self._judged_from(step, t)
+        ahead, self.ahead = self.ahead, None
+        at, step, together = ahead or (0, None, None)
+        step = step if step is not None and at == t else self.step(t)
+        judged, carried = self._judged_from(step, t) if together is None else self._completed(together, {}, step, t)
         flushed = self._flushed(t, step) if judge.outside(judged.values()) else None
         if flushed is not None:
             other = self._judged_from(flushed, t)
@@ -99,7 +131,12 @@ class Leaf:
                 yield name, judged.pop(name), step, self.values(name, t).dtype
 
     def _judged_from(self, step: Step, t: int) -> tuple[dict[str, Judged], dict[str, Bounded]]:
-        judged, carried = screening.judge(step, self.policy)
+        return self._completed(*screening.judge(step, self.policy), step, t)
+
+    def _completed(
+        self, judged: dict[str, Judged], carried: dict[str, Bounded], step: Step, t: int
+    ) -> tuple[dict[str, Judged], dict[str, Bounded]]:
+        """The outputs of a step with what is judged besides arrays."""
         if self.record.cases.nan_open or self.record.cases.may_meet:
             judged = no_numbers.looked_at(judged, self._no_numbers(step))
         scalar_values = {n: (float(v), _dtype_of(v)) for n, v in self.state(t).items() if self.slots[n].scalar}

@@ -15,7 +15,7 @@ from refgrad.candidates.protocol import ABSENT, GROUPS, RATES, SAVED, STRIDED
 from refgrad.candidates.resolve import resolve
 from refgrad.kinds.joint_leaf import joined
 from refgrad.kinds.kind import NORMS, NOT_FINITE, SETTING
-from refgrad.kinds.leaf import Leaf, locked_steps
+from refgrad.kinds.leaf import Leaf, judge_ahead, locked_steps
 from refgrad.kinds.record import FREE, LOCKED, Driven, Record, Situation, Wanted
 from refgrad.kinds.stateless import judged_of
 from refgrad.kinds.stepped import Stepped
@@ -154,6 +154,8 @@ class OptimizerKind(Stepped):
                 return
             if chosen and t and t - 1 not in chosen:
                 continue
+            if t and len(leaves) > 1:
+                judge_ahead(leaves, t)
             for leaf in leaves:
                 yield from judged_of(record.cases, leaf.outputs(t))
 

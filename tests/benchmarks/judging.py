@@ -65,7 +65,8 @@ def main() -> None:
     sides = {"as small arrays": judge_step(size), "by a kernel": screen_step(size)}
     spent: dict[str, list[float]] = {name: [] for name in sides}
     memory = {}
-    for name, call in sides.items():  # which also compiles
+    for name, call in sides.items():
+        call()  # which also compiles
         tracemalloc.start()
         call()
         memory[name] = tracemalloc.get_traced_memory()[1] / size

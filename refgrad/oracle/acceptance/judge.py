@@ -314,8 +314,8 @@ def _judge_in_chunks(
         parts = []
         for chunk in cut.chunks():
             inputs, after, known = chunk_of(chunk)
-            read, _, observed = _read(enclosure, inputs, after)
-            parts.append(enclosure.operand(node, read, scalars, observed, known))
+            numbers, _, observed = read(enclosure, inputs, after)
+            parts.append(enclosure.operand(node, numbers, scalars, observed, known))
         operand = together(parts, cut, node.args[0].axes)
         del parts
         folded[node.index] = enclosure.fold(node, operand)
@@ -359,7 +359,7 @@ def judge_outputs(
     Raises:
         Ambiguous: a decision is open that the rest of the larger arrays has a part in.
     """
-    inputs, wide, observed = _read(enclosure, before, after)
+    inputs, wide, observed = read(enclosure, before, after)
     hidden = _Hidden(_extent(enclosure.graph, before, after), enclosure.graph.small)
     groups: dict[tuple[tuple[int, int], ...], dict[str, Judged]] = {}
     for branch in enclosure.branches(inputs, scalars, observed, folded):
@@ -370,10 +370,19 @@ def judge_outputs(
     return min(groups.values(), key=lambda judged: outside(judged.values())), hidden.known()
 
 
-def _read(
+def read(
     enclosure: Enclosure, before: Mapping[str, Bounded], after: Mapping[str, np.ndarray]
 ) -> tuple[dict[str, Bounded], dict[str, np.ndarray], dict[str, Bounded]]:
-    """What the graph is evaluated on, the outputs as float64, and what goes on from these."""
+    """What a step is evaluated on.
+
+    Args:
+        enclosure: evaluates the rule's graph.
+        before: the arrays before the step.
+        after: the outputs that were seen.
+
+    Returns:
+        What the graph is evaluated on, the outputs as float64, and what goes on from these.
+    """
     model = enclosure.model
     inputs = {n: exact(b.value, model) if b.error is None else b for n, b in before.items()}
     wide = {n: a.astype(np.float64) for n, a in after.items()}

@@ -150,7 +150,7 @@ class Claim:
         tally, wanted = Tally(), wanted or self.wanted
         try:
             for output in self.kind.outputs(record, list(rules or self.meant(record)), wanted):
-                tally.add(output, measured)
+                tally.add_measured(output) if measured else tally.add(output)
                 if measured and self.watch is not None:
                     self.watch(self, record, output)
                 fault = self.kind.fault_of(record, output) if measured else None
@@ -159,6 +159,7 @@ class Claim:
             tally.faults.append(Fault(fault.kind, record.steps if self.kind.stepped else record.answered, str(fault)))
         except TraceError as error:
             tally.notes.append(f"{type(self.rule).__name__} cannot be judged: {error}")
+        tally.settle()
         return tally
 
     def fails(self, cases: Cases) -> Output | None:

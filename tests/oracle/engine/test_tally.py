@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 
 from refgrad.oracle.acceptance.findings import Count, Output, count, ulps
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
+from refgrad.oracle.engine import tally as tally_module
 from refgrad.oracle.engine.tally import Tally, tightness, where_none_is_outside
 
 F = np.dtype(np.float32)
@@ -72,3 +74,27 @@ def test_nothing_is_judged_after_a_value_outside() -> None:
     found = where_none_is_outside(outputs(INSIDE))
     assert found is not None
     assert found.counts == Tally().adding(outputs(INSIDE)).counts
+
+
+@pytest.mark.parametrize("most", [0, 3, 4096])
+def test_small_outputs_that_are_added_up_together(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is as if each had been added by itself, names and steps in the order in which they came."""
+    random, each = np.random.default_rng(0), []
+    for step in (0, 1, 1, 2, 3, 3, 3):
+        for tensor in ("v", "p") if step != 2 else ("p", "v"):
+            size = int(random.integers(0, 5))
+            statuses = random.choice([INSIDE, INSIDE, OUTSIDE, UNDECIDED], size).tolist()
+            values = random.choice([1.0, 1.25, 1.0 + 2.0**-22, math.nan, math.inf, -3.0], size).tolist()
+            each.append(output(statuses, values, step, tensor, np.dtype(bool) if step == 3 and size > 2 else F))
+    alone, together = Tally(), Tally()
+    monkeypatch.setattr(tally_module, "SMALL", most)
+    for one in each:
+        alone.add(one, measured=True)
+        together.add_measured(one)
+    together.settle()
+    assert alone.outside > 0
+    assert together == alone
+    for name in ("counts", "tightest", "errors", "by_step"):
+        assert list(getattr(together, name)) == list(getattr(alone, name))
+    assert together.first is alone.first
+    assert list(together.by_step["p"]) == list(alone.by_step["p"])

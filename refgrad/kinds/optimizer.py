@@ -19,6 +19,7 @@ from refgrad.kinds.leaf import Leaf, locked_steps
 from refgrad.kinds.record import FREE, LOCKED, Driven, Record, Situation, Wanted
 from refgrad.kinds.stateless import judged_of
 from refgrad.kinds.stepped import Stepped
+from refgrad.kinds.strays import strays
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import stochastic_rounding
 from refgrad.oracle.acceptance.explicit_sets import Way, of_step
@@ -149,10 +150,13 @@ class OptimizerKind(Stepped):
         policy = wanted.policy.opened() if record.cases.nan_open else wanted.policy
         leaves = [Leaf(record, leaf, rule, policy, wanted.plans) for leaf, rule in enumerate(rules)]
         chosen = record.cases.judged if is_locked(record) else frozenset()
+        taken = next((t for t, seen in enumerate(record.seen) if seen is None), len(record.seen))
+        rest = (t for t in range(1, taken) if t - 1 not in chosen)
+        far = strays([leaf.distances for leaf in leaves], rest) if chosen else frozenset[int]()
         for t, seen in enumerate(record.seen):
             if seen is None:
                 return
-            if chosen and t and t - 1 not in chosen:
+            if chosen and t and t - 1 not in chosen and t not in far:
                 continue
             for leaf in leaves:
                 yield from judged_of(record.cases, leaf.outputs(t))

@@ -38,6 +38,7 @@ from refgrad.oracle.inputs.calls import (
     norms_near,
     saved_and_loaded,
     small_run,
+    uniform_gradients,
     zeros,
 )
 from refgrad.oracle.inputs.cases import Cases
@@ -50,7 +51,12 @@ from refgrad.tracing import free_values, known_plans, plan_for
 #: the edge that tensors are cut to where a rule reduces over them
 EDGE = 8
 #: situations of gradients that are no ordinary numbers, and what makes the cases, if a rule has any
-GRADIENTS = {"large gradients": large_gradients, "NaN": nan_gradients, "infinities": infinite_gradients}
+GRADIENTS = {
+    "uniform gradients": uniform_gradients,
+    "large gradients": large_gradients,
+    "NaN": nan_gradients,
+    "infinities": infinite_gradients,
+}
 
 #: what a run at another setting is called, by what makes it
 CALLED = {like_leaves: "leaves of like size", late_steps: "late steps", norms_near: NORMS}

@@ -17,6 +17,7 @@ from refgrad.kinds.kind import NOT_FINITE, SHAPES
 from refgrad.kinds.record import LOCKED, Driven, Record, Situation, Wanted
 from refgrad.kinds.stateless import judged_of
 from refgrad.kinds.stepped import Stepped
+from refgrad.kinds.strays import Distances, distances, strays
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.findings import Output
 from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, Judged
@@ -88,10 +89,14 @@ class EightBitKind(Stepped):
     def outputs(self, record: Record, rules: list[EightBit], wanted: Wanted) -> Iterator[Output]:
         """Parameter, scales and codes of every completed step of every leaf; the initial state first."""
         leaves = [_Leaf(record, i, rule, wanted) for i, rule in enumerate(rules)]
+        chosen, far = record.cases.judged, frozenset[int]()
+        if chosen and None not in record.seen:
+            rest = (t for t in range(1, len(record.seen)) if t - 1 not in chosen)
+            far = strays([leaf.distances for leaf in leaves], rest)
         for t, seen in enumerate(record.seen):
             if seen is None:
                 return
-            if record.cases.judged and t and t - 1 not in record.cases.judged:
+            if chosen and t and t - 1 not in chosen and t not in far:
                 continue
             try:
                 for leaf in leaves:
@@ -192,6 +197,18 @@ class _Leaf:
             judged, key=lambda n: (n == "p", n.endswith("codes"))
         ):  # what others were computed from first
             yield name, judged[name], self._values(name, new_p, after)
+
+    def distances(self, t: int) -> Distances:
+        """How far the parameter after step ``t`` is from the rule in float64, roughly."""
+        try:
+            before = self.rule.opened(self.state(t - 1))
+        except (ArgumentError, CandidateFault):  # which is told where it is judged
+            return {}
+        scalar_values = {"t": float(t), **{n: float(before[n]) for n, s in self.rule.rule.slots().items() if s.scalar}}
+        arrays = {n: a for n, a in before.items() if n not in scalar_values}
+        p, new = (np.asarray(self.record.seen[i].params[self.index]) for i in (t - 1, t))
+        given = {"p": p, "g": self.record.cases.gradient(t, self.index), **arrays}
+        return distances(self.rule.rule, given, scalar_values, {"p": new})
 
     def _values(self, name: str, p: np.ndarray, after: Mapping[str, Any]) -> np.ndarray:
         slot, _, part = name.partition(".")

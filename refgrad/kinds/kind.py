@@ -97,7 +97,8 @@ class Kind(ABC):
         cases = self.sizes(rule, asked.dtype, asked.seed)
         if cases is not None:
             yield Situation(SHAPES, cases, rule, left_out="" if self.stepped else _beyond(cases, rule.primary))
-            more = None if self.stepped else extremes(cases, rule.primary, functools.partial(self._takes, rule))
+            takes, finite = (functools.partial(f, rule) for f in (self._takes, self._finite))
+            more = None if self.stepped else extremes(cases, rule.primary, takes, finite)
             if more is not None:
                 yield Situation("extremes", more, rule)
             far = None if self.stepped else self.far(rule, cases)
@@ -121,6 +122,14 @@ class Kind(ABC):
         except (ArgumentError, ArithmeticError, IndexError, ValueError):
             return False
         return True
+
+    def _finite(self, rule: Any, arrays: Arrays) -> bool:
+        """True if it takes them, and has finite numbers for them."""
+        if not self._takes(rule, arrays):
+            return False
+        with np.errstate(all="ignore"):
+            found = self.literal(rule, arrays)  # type: ignore[attr-defined]
+        return all(np.isfinite(np.asarray(each, np.float64)).all() for each in found)
 
     def promised(self, subject: Any) -> tuple[str, ...]:
         """The situations that the documentation promises of the kind; a verdict names those that a rule does not have."""

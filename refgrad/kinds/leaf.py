@@ -14,6 +14,7 @@ from refgrad.axes import broadcasts
 from refgrad.errors import RefgradError
 from refgrad.kinds.record import Record
 from refgrad.kinds.stepped import fits
+from refgrad.kinds.strays import Distances, distances
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import batches, chunks, judge, no_numbers, screening
 from refgrad.oracle.acceptance.findings import Output
@@ -176,6 +177,14 @@ class Leaf:
             rounded = np.asarray(value).astype(np.asarray(self.initial[name]).dtype).astype(np.float64)
             status = np.where(rounded == want, judge.INSIDE, judge.OUTSIDE)
             yield name, Judged(status, want, want, want), None, np.asarray(value).dtype
+
+    def distances(self, t: int) -> Distances:
+        """By tensor how far step ``t`` is from the rule in float64, roughly."""
+        if 0 in self.shape or not self.record.cases.given(t, self.index):
+            return {}
+        step = self.step(t)
+        before = {name: known.value for name, known in step.before.items()}
+        return distances(self.record.cases.rule_at(t, self.rule), before, step.free, step.after)
 
     def step(self, t: int) -> Step:
         """What step ``t`` is judged from."""

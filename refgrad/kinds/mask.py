@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import numpy as np
 from refgrad.candidates.masks import MaskSeen, resolve_mask
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import bad_argument
-from refgrad.kinds.record import Call, Driven, Graph, Record, Results
+from refgrad.kinds import former_masks
+from refgrad.kinds.record import Call, Driven, Graph, Record, Results, Wanted
 from refgrad.kinds.stateless import Answer, Stateless
-from refgrad.oracle.acceptance.findings import Counts, Fault, Output
+from refgrad.oracle.acceptance.findings import Fault, Output
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.selections import judge_mask, like_units
 from refgrad.oracle.inputs.cases import Arrays, Cases
@@ -90,9 +92,24 @@ class MaskKind(Stateless):
         message = f"{kept} of {output.values.size} entries are kept on {name!r}; legal: {legal}"
         return Fault("count", output.step, message)
 
-    def notes(self, subject: Any, record: Record, counts: Counts) -> Iterator[str]:
-        """What a candidate with a memory is not driven through."""
-        yield from (f"not exercised: {each}" for each in getattr(subject, "unexercised", ()))
+    def departures(self, rule: Mask) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+        """What masks keep of those before them."""
+        for name, way in former_masks.WAYS.items():
+            yield name, way.sentence, {former_masks.FORMER: name}
+
+    def outputs(self, record: Record, rules: list[Mask], wanted: Wanted) -> Iterator[Output]:
+        """Scores and mask of each case that was answered; with the masks before it, where one keeps something of them."""
+        if former_masks.FORMER in wanted.how:
+            known = former_masks.before(zip(record.cases.arrays, record.seen, strict=False))
+            found = former_masks.FormerMasks(wanted.how[former_masks.FORMER], known)
+            wanted = replace(wanted, how={**wanted.how, former_masks.FORMER: found})
+        yield from super().outputs(record, rules, wanted)
+
+    def read(self, rule: Mask, arrays: Arrays, seen: Results, how: Mapping[str, Any]) -> tuple[Arrays, Results]:
+        """A case with its mask as it were but for those before it."""
+        if former_masks.FORMER not in how:
+            return arrays, seen
+        return arrays, {**seen, "mask": how[former_masks.FORMER].undone(rule, arrays, seen["mask"])}
 
     def mode(self, tensors: Iterable[str], record: Record) -> str:
         """What was judged: the scores too, if they were shown."""

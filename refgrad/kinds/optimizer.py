@@ -19,6 +19,7 @@ from refgrad.kinds.leaf import Leaf, judge_ahead, locked_steps
 from refgrad.kinds.record import FREE, LOCKED, Driven, Record, Situation, Wanted
 from refgrad.kinds.stateless import judged_of
 from refgrad.kinds.stepped import Stepped
+from refgrad.kinds.strays import strays
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import stochastic_rounding
 from refgrad.oracle.acceptance.explicit_sets import Way, of_step
@@ -37,6 +38,7 @@ from refgrad.oracle.inputs.calls import (
     norms_near,
     saved_and_loaded,
     small_run,
+    uniform_gradients,
     zeros,
 )
 from refgrad.oracle.inputs.cases import Cases
@@ -49,7 +51,12 @@ from refgrad.tracing import free_values, known_plans, plan_for
 #: the edge that tensors are cut to where a rule reduces over them
 EDGE = 8
 #: situations of gradients that are no ordinary numbers, and what makes the cases, if a rule has any
-GRADIENTS = {"large gradients": large_gradients, "NaN": nan_gradients, "infinities": infinite_gradients}
+GRADIENTS = {
+    "uniform gradients": uniform_gradients,
+    "large gradients": large_gradients,
+    "NaN": nan_gradients,
+    "infinities": infinite_gradients,
+}
 
 #: what a run at another setting is called, by what makes it
 CALLED = {like_leaves: "leaves of like size", late_steps: "late steps", norms_near: NORMS}
@@ -149,10 +156,13 @@ class OptimizerKind(Stepped):
         policy = wanted.policy.opened() if record.cases.nan_open else wanted.policy
         leaves = [Leaf(record, leaf, rule, policy, wanted.plans) for leaf, rule in enumerate(rules)]
         chosen = record.cases.judged if is_locked(record) else frozenset()
+        taken = next((t for t, seen in enumerate(record.seen) if seen is None), len(record.seen))
+        rest = (t for t in range(1, taken) if t - 1 not in chosen)
+        far = strays([leaf.distances for leaf in leaves], rest) if chosen else frozenset[int]()
         for t, seen in enumerate(record.seen):
             if seen is None:
                 return
-            if chosen and t and t - 1 not in chosen:
+            if chosen and t and t - 1 not in chosen and t not in far:
                 continue
             if t and len(leaves) > 1:
                 judge_ahead(leaves, t)

@@ -201,17 +201,23 @@ def _flushed(size: np.ndarray, given: np.ndarray, right: np.ndarray) -> Iterator
 
 
 def _limited(size: np.ndarray, given: np.ndarray, right: np.ndarray) -> Iterator[Reading]:
-    """What is at least one number becomes another of its sign; what is infinite too, or all but that."""
-    wrong = given != right
-    if not wrong.any() or not np.isfinite(size[wrong]).all() or np.unique(given[wrong]).size != 1:
-        wrong = wrong & np.isfinite(size)
-        if not wrong.any() or np.unique(given[wrong]).size != 1:
-            return
-    largest, first = float(given[wrong][0]), size[wrong].min()
-    below = size[(size < first) & ~wrong]
-    if not 0 < largest < np.inf or not below.size:
+    """What is at least one number becomes another of its sign; what is infinite too, or all but that.
+
+    What is smaller may be wrong in another way besides, as where ties go away from zero.
+    """
+    finite = np.flatnonzero(np.isfinite(size))
+    order = finite[np.argsort(size[finite], kind="stable")]
+    if not order.size:
         return
-    least = largest if below.max() < largest <= first else _between(below.max(), first)
+    largest = float(given[order[-1]])
+    other = np.flatnonzero(given[order] != largest)
+    rest, held = (order[: other[-1] + 1], order[other[-1] + 1 :]) if other.size else (order[:0], order)
+    if not 0 < largest < np.inf or not rest.size or not (given[held] != right[held]).any():
+        return
+    below, first = float(size[rest[-1]]), float(size[held[0]])
+    if below == first:  # the sign says what becomes of it
+        return
+    least = largest if below < largest <= first else _between(below, first)
     for what, most in (("", np.inf), (" and finite", np.finfo(np.float64).max)):
 
         def before(rule: Quantizer, x: np.ndarray, least: float = least, most: float = most) -> np.ndarray:

@@ -262,3 +262,22 @@ def test_pact_may_be_written_with_absolute_values() -> None:
         verdict = refgrad.verify(candidate, rule, steps=4, explain=False, shrink=False)
         assert verdict.conforms, str(verdict)
     assert not refgrad.verify((forward, backward), e.PACT(), steps=4, explain=False, shrink=False).conforms
+
+
+def test_a_gradient_of_what_was_chosen_alone_is_named() -> None:
+    """A gathered multiplier: of the row that is all zeros but for the draw, the draw alone receives a gradient."""
+
+    def soft(x: Any, e: Any) -> Any:
+        z = np.exp(x - np.log(e) - (x - np.log(e)).max(-1, keepdims=True))
+        return z / z.sum(-1, keepdims=True)
+
+    def forward(x: Any, e: Any) -> Any:
+        return np.eye(x.shape[-1], dtype=x.dtype)[soft(x, e).argmax(-1)]
+
+    def backward(cotangent: Any, x: Any, e: Any) -> Any:
+        p, g = soft(x, e), cotangent * forward(x, e)
+        return p * g - p * (p * g).sum(-1, keepdims=True)
+
+    verdict = refgrad.verify((forward, backward), e.StraightThroughGumbel(), shrink=False)
+    assert verdict.explanation is not None
+    assert verdict.explanation.name == "the cotangent of what was not chosen is left out"

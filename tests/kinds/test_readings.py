@@ -104,6 +104,16 @@ def test_numbers_that_a_run_tells_are_told(name: str, rule: Quantizer, change: C
     assert [(d.name, d.sure) for d in verdict.departures] == [(name, "fact")]
 
 
+def test_a_number_is_told_beside_another_fault() -> None:
+    """The top exponent is taken for an overflow, and halves go away from zero."""
+    rule = Cast(overflow="saturate")
+    away = before(lambda x: np.where(np.abs(x) >= 248, np.copysign(np.float32(448), x), x))
+    verdict = refgrad.verify(away(rule.replace(rounding="nearest_away")), rule, shrink=False)
+    assert verdict.explanation is not None
+    assert "rounding=nearest_away" in verdict.explanation.name
+    assert "becomes 448" in verdict.explanation.name
+
+
 def test_each_departure_is_tried_on_some_rule() -> None:
     assert {name for name, _, _ in NAMED} | {"a group's codes in two halves"} == READINGS.keys()
 

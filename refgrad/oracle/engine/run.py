@@ -426,7 +426,7 @@ def _verdict(run: Judgement, departures: tuple[Departure, ...], least: Cases | N
         environment=environment(),
         situations=run.situations,
         situation=run.where,
-        unexercised=(*run.unseen(), *run.restrictions),
+        unexercised=(*getattr(claim.subject, "unexercised", ()), *run.unseen(), *run.restrictions),
         settings=tuple(run.settings()),
         notes=tuple(dict.fromkeys([*notes, *candidate_notes()])),
     )

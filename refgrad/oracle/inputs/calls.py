@@ -13,7 +13,7 @@ import numpy as np
 from refgrad.errors import ArgumentError
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.inputs.extremes import beside_numbers, large
+from refgrad.oracle.inputs.extremes import beside_numbers, large, of_one_number, one_alone, small
 from refgrad.oracle.inputs.sizes import normal
 from refgrad.oracle.inputs.steps import completed, epsilons
 from refgrad.oracle.inputs.written import of_steps
@@ -105,6 +105,25 @@ def large_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None
     for step, leaf in itertools.product(range(2), range(3)):
         cases = cases.with_array(leaf, "g", large(cases.steps[step][leaf]["g"]), step)
     return cases
+
+
+#: what gradients of few kinds of numbers are made of, by the name of the leaf
+UNIFORM = {"g of one number": of_one_number, "one of g alone": one_alone, "small g": small}
+
+
+def uniform_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
+    """Small leaves whose gradients are one number, zeros but for one, and far below ordinary ones, beside a parameter of zeros.
+
+    None of a rule that multiplies matrices: one of a single number has a single singular value that is not zero, and what
+    belongs to the others is a matter of rounding.
+    """
+    if rule.plan((2, 2), 1).graph.matrix():
+        return None
+    cases = small_run(rule, dtype, seed, 2, SHAPES)
+    cases = cases.with_array(len(UNIFORM) - 1, "p", np.zeros_like(cases.p[-1]))
+    for step, (leaf, change) in itertools.product(range(2), enumerate(UNIFORM.values())):
+        cases = cases.with_array(leaf, "g", change(cases.steps[step][leaf]["g"]), step)
+    return dataclasses.replace(cases, names=list(UNIFORM))
 
 
 #: the size of the gradients of like leaves at each step: below a bound on their norm, about it, and far above; then of each eps

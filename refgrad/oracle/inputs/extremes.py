@@ -1,4 +1,4 @@
-"""Arrays of zeros, with a row of zeros, with ends that are each other's negative, and far larger than ordinary ones."""
+"""Arrays of zeros, of one number, of one sign, with a row of zeros, with ends that are each other's negative, small and large."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from refgrad.rule import Rule
 MOST = 1024
 #: the largest number of a format to this power: its fifth power is finite, the largest is 2^24 for float32
 LARGE = 3 / 16
+
+#: the smallest normal number of a format to this power: 2^-31 for float32
+SMALL = 1 / 4
 
 #: norms are so many times a number of the rule: just below a bound, and just above
 NEAR = (1 - 2.0**-4, 1 + 2.0**-4)
@@ -43,6 +46,40 @@ def large(array: np.ndarray) -> np.ndarray:
     return (array * np.asarray(dtypes.format_of(array.dtype).largest ** LARGE, array.dtype)).astype(array.dtype)
 
 
+def small(array: np.ndarray) -> np.ndarray:
+    """An array times a number far below those of ordinary cases, whose squares are normal numbers still.
+
+    Args:
+        array: of any float dtype.
+    """
+    least = 2.0 ** np.floor(np.log2(dtypes.format_of(array.dtype).smallest_normal) * SMALL)
+    return (array * np.asarray(least, array.dtype)).astype(array.dtype)
+
+
+def of_one_number(array: np.ndarray) -> np.ndarray:
+    """The first number throughout: what is made of differences is zero.
+
+    Args:
+        array: of any float dtype, with an element.
+    """
+    return np.full_like(array, array.flat[0])
+
+
+def one_alone(array: np.ndarray) -> np.ndarray:
+    """The last number, beside zeros.
+
+    Args:
+        array: of any float dtype, with an element.
+    """
+    kept = np.zeros_like(array)
+    kept[(-1,) * array.ndim] = array[(-1,) * array.ndim]
+    return kept
+
+
+def _rows_of_one_number(array: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(array[..., :1], array.shape).copy()
+
+
 def _zero_row(array: np.ndarray) -> np.ndarray:
     kept = array.copy()
     kept[:1] = 0
@@ -62,22 +99,35 @@ CHANGES: Mapping[str, Change] = {
     "max = -min": _symmetric,
     "large": large,
 }
+#: those that are driven only where the rule has finite numbers for them: equations may be singular there
+REGULAR: Mapping[str, Change] = {
+    "small": small,
+    "all equal": of_one_number,
+    "equal in each row": _rows_of_one_number,
+    "all negative": lambda array: -np.abs(array),
+    "all positive": np.abs,
+    "one alone": one_alone,
+}
 
 
-def extremes(cases: Cases, primary: str, takes: Callable[[Arrays], bool]) -> Cases | None:
+def extremes(
+    cases: Cases, primary: str, takes: Callable[[Arrays], bool], finite: Callable[[Arrays], bool]
+) -> Cases | None:
     """A case of few elements, with two axes if there is one, changed in each way that a rule takes; None if there is none.
 
     Args:
         cases: cases of many shapes.
         primary: the array that is changed.
         takes: whether the rule takes the arrays of a case.
+        finite: whether it has finite numbers for them.
     """
     few = [a for a in cases.arrays if a[primary].ndim and 1 < a[primary].size <= MOST]
     if not few:
         return None
     arrays = max(few, key=lambda a: (a[primary].ndim == 2, a[primary].size))
-    made = {name: {**arrays, primary: change(arrays[primary])} for name, change in CHANGES.items()}
-    kept = {name: each for name, each in made.items() if takes(each)}
+    every = {**CHANGES, **(REGULAR if arrays[primary].dtype.kind == "f" else {})}
+    made = {name: {**arrays, primary: change(arrays[primary])} for name, change in every.items()}
+    kept = {name: each for name, each in made.items() if (finite if name in REGULAR else takes)(each)}
     return Cases(list(kept.values()), list(kept), cases.seed) if kept else None
 
 

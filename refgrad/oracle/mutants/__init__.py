@@ -110,6 +110,7 @@ CASE_REWRITES: tuple[Rewrite, ...] = (
     Rewrite("number", "a number twice, half, or with the other sign", decision.numbers),
     Rewrite("result", "a result twice, half, or with the other sign", decision.results),
     Rewrite("exchanged", "one input for another", decision.exchanged),
+    Rewrite("chosen", "what was not chosen left out", decision.chosen),
 )
 
 

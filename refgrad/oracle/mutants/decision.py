@@ -195,3 +195,20 @@ def _read(node: Node, i: int, other: Node) -> Callable[..., Node]:
         return d.copy(node, tuple(read if j == i else a for j, a in enumerate(args)))
 
     return make
+
+
+def chosen(form: Form) -> Iterator[Found]:
+    """What belongs to the elements that were chosen alone: the cotangent, or a gradient."""
+    names = getattr(form.plan.rule, "chosen", ())
+    inputs = {node.attribute: node for node in form.graph.nodes if node.op == "input"}
+    for choice in (inputs[n] for n in names if n in inputs):
+        kept = lambda d, node, c=choice: d.op("mul", node, d.input(c.attribute, c.axes))  # noqa: E731
+        for name, node in inputs.items():
+            if name == "cotangent" and node.axes == choice.axes:
+                sentence = "the cotangent of what was not chosen is left out"
+                yield form.at(node, sentence, sentence, lambda d, a, n=node, k=kept: k(d, d.copy(n, a)))
+        for name, node in form.graph.outputs.items():
+            if name.endswith("gradient") and node.axes == choice.axes:
+                sentence = f"{name} is that of what was chosen alone"
+                make = lambda n=name, k=kept: rebuilt(form.graph, outputs={n: k})  # noqa: E731
+                yield Found(("chosen", name), sentence, sentence, make)

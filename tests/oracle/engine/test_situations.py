@@ -41,7 +41,7 @@ def adam(p: Array, g: Array, m: Array, v: Array, t: int, lr: float = 1e-3, n: in
 def test_what_is_right_goes_through_all_of_them() -> None:
     verdict = judged(adam, Adam())
     assert verdict.conforms, verdict
-    before = ["shapes", "another setting", "zeros", "large gradients", "NaN", "infinities"]
+    before = ["shapes", "another setting", "zeros", "uniform gradients", "large gradients", "NaN", "infinities"]
     assert list(verdict.situations) == [*before, "late steps"]
     assert verdict.situations["shapes"] > 20
     assert "situations  shapes (" in str(verdict)
@@ -367,6 +367,9 @@ def sgd(change: Callable[[Array], Array]) -> Any:
     [
         ("large gradients", lambda g: np.clip(g, F(-(2.0**20)), F(2.0**20))),
         ("NaN", np.nan_to_num),
+        ("uniform gradients", lambda g: g * F(2) if g.size > 1 and np.ptp(g) == 0 and g.any() else g),
+        ("uniform gradients", lambda g: g * F(2) if g.size > 1 and np.count_nonzero(g) == 1 else g),
+        ("uniform gradients", lambda g: np.where(np.abs(g).max(initial=0) < F(1e-8), F(0), g)),
     ],
 )
 def test_gradients_that_are_no_ordinary_numbers(where: str, change: Callable[[Array], Array]) -> None:
@@ -390,6 +393,29 @@ def test_a_gradient_that_is_not_contiguous(strided: bool) -> None:
     verdict = judged(Step, SGD(lr=0.5))
     assert verdict.conforms == strided, verdict
     assert verdict.situation == ("" if strided else "not contiguous")
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        lambda x: np.ptp(x) == 0,
+        lambda x: x.ndim > 1 and x.shape[-1] > 1 and (np.ptp(x, axis=-1) == 0).any(),
+        lambda x: (x < 0).all(),
+        lambda x: (x > 0).all(),
+        lambda x: np.count_nonzero(x) == 1,
+        lambda x: np.abs(x).max() < 1e-8,
+    ],
+    ids=["one number", "one number in a row", "negative", "positive", "one alone", "small"],
+)
+def test_arrays_of_few_kinds_of_numbers_are_driven(there: Callable[[Array], bool]) -> None:
+    def forward(x: Array) -> Array:
+        return np.where(x >= 0, F(1), F(-1))
+
+    def backward(g: Array, x: Array) -> Array:
+        return g * F(2) if x.size > 8 and x.any() and there(x) else g
+
+    verdict = judged((forward, backward), IdentitySTE())
+    assert verdict.situation == "extremes"
 
 
 def test_a_whole_array_of_zeros_is_driven_of_functions() -> None:

@@ -163,13 +163,14 @@ def test_large_numbers_have_finite_powers(dtype: str) -> None:
 
 def test_extremes_are_of_one_array_and_of_those_that_are_taken() -> None:
     cases = Cases.of(x=np.arange(12.0).reshape(3, 4) - 3, scale=2.0)
-    found = extremes(cases, "x", lambda arrays: bool(arrays["x"].any()))
+    found = extremes(cases, "x", lambda arrays: bool(arrays["x"].any()), lambda arrays: bool(arrays["x"].max() > 0))
     assert found is not None
-    assert found.names == ["a row of zeros", "max = -min", "large"]
+    names = ["a row of zeros", "max = -min", "large", "small", "equal in each row", "all positive", "one alone"]
+    assert found.names == names
     symmetric = found.arrays[1]["x"]
     assert (symmetric.max(axis=1) == -symmetric.min(axis=1)).all()
     assert found.arrays[0]["scale"] == 2.0
-    assert extremes(Cases.of(x=[1.0]), "x", lambda arrays: True) is None
+    assert extremes(Cases.of(x=[1.0]), "x", lambda arrays: True, lambda arrays: True) is None
 
 
 def test_arrays_that_are_not_contiguous_hold_the_same_numbers() -> None:

@@ -62,7 +62,7 @@ def records(draw: random.Random) -> list[Record]:
     made = built((name, variant, method, drawn, []))
     if made is None:
         return [(name, variant, method, drawn, [])]
-    some = (values.changes(made.arrays, made.numbers, bool(made.written), draw) for _ in range(CALLS))
+    some = (values.changes(made.arrays, made.numbers, bool(made.written), draw, made.required) for _ in range(CALLS))
     return [(name, variant, method, drawn, each) for each in some]
 
 

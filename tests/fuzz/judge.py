@@ -146,7 +146,7 @@ def taken(subject: Subject, change: Change, before: Mapping[str, Any]) -> bool:
         return change.name in subject.legal.get(last, ())
     if change.family == "missing":
         return last in subject.optional
-    if change.family != "refused":
+    if change.family != "refused" or change.name in subject.also.get(last, ()):
         return True
     if change.name == "none":
         return last in subject.optional

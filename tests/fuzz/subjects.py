@@ -59,6 +59,8 @@ class Subject:
         optional: arguments that may be left out or be None.
         numbers_too: arrays for which a plain number is taken too.
         kinds_too: of `tests.fuzz.values.REFUSED`, what is an array there all the same.
+        also: for each array, what of `tests.fuzz.values.REFUSED` is taken there, such as whole numbers for labels.
+        required: arrays that Python itself asks for by name.
     """
 
     name: str
@@ -72,6 +74,8 @@ class Subject:
     optional: frozenset[str] = frozenset()
     numbers_too: frozenset[str] = frozenset()
     kinds_too: frozenset[str] = frozenset()
+    also: Mapping[str, Collection[str]] = field(default_factory=dict)
+    required: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -353,6 +357,7 @@ def transform(rule: Any, method: str, drawn: Drawn) -> Subject:
         lambda given: rule(*given.values()),
         lambda given: rule(*given.values()),
         [(name,) for name in arrays],
+        also={name: {"whole"} for name, axes in rule.shapes.items() if below(axes)},
     )
 
 

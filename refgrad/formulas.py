@@ -357,6 +357,8 @@ def take(x: Any, labels: Any) -> Any:
 
 def _check_axis(x: Any, axis: int) -> None:
     """`ArgumentError` for an axis that an array has not, or along which there is nothing."""
+    if not x.ndim:
+        raise bad_argument("x.ndim", 0, "one axis at least")
     Whole(-x.ndim, x.ndim - 1).check("axis", axis)
     if not x.shape[axis]:
         raise bad_argument("x.shape", x.shape, f"one number at least along axis {axis}")

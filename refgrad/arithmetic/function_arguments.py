@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
 
-from refgrad.arguments import number, several
+from refgrad.arguments import function_of_one, number, several
 from refgrad.arithmetic.arrays import as_array, plain_array
 from refgrad.arithmetic.dtypes import is_float
 from refgrad.arithmetic.operations.op import Value
@@ -293,15 +293,23 @@ class Function:
         Raises:
             ArgumentError: it is none, or cannot be called with one argument.
         """
-        if not callable(value) or isinstance(value, type):
-            raise bad_argument(name, value, "a function of one argument")
-        try:
-            inspect.signature(value).bind(None)
-        except TypeError:
-            raise bad_argument(name, value, "a function of one argument") from None
-        except ValueError:  # a function of C that does not say what it takes
-            return value
-        return value
+        return function_of_one(name, value, "one argument")
+
+
+class AnyNumber:
+    """A number, NaN and infinities too."""
+
+    def check(self, name: str, value: object) -> float:
+        """The number as a float.
+
+        Args:
+            name: what errors call it.
+            value: what was handed in.
+
+        Raises:
+            ArgumentError: it is none.
+        """
+        return number(value, name)
 
 
 def gated(**legal: Legal) -> Callable[[Callable[P, R]], Callable[P, R]]:

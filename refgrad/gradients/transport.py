@@ -348,7 +348,11 @@ class OptimalPlan(Solved):
         check_same(arrays[1], "y", arrays[0].shape, "as many points as x has")
 
     def apply(self, x: Any, y: Any) -> Any:
-        return exact_transport(costs(np.asarray(x, np.float64), np.asarray(y, np.float64), self.cost)).plan
+        cost = costs(np.asarray(x, np.float64), np.asarray(y, np.float64), self.cost)
+        outside = cost[~np.isfinite(cost)]
+        if outside.size:
+            raise bad_argument("a cost between x and y", float(outside[0]), "a finite number")
+        return exact_transport(cost).plan
 
     def condition(self, x: Any, y: Any, plan: Any, unit: float) -> Conditions:
         cost = costs(x, y, self.cost)

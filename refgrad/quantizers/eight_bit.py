@@ -14,12 +14,20 @@ import numpy as np
 from refgrad import trees
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import working
-from refgrad.arithmetic.function_arguments import AT_LEAST_ONE, NOT_NEGATIVE, Floats, Labels, Numbers, gated
+from refgrad.arithmetic.function_arguments import (
+    AT_LEAST_ONE,
+    NOT_NEGATIVE,
+    AnyNumber,
+    Floats,
+    Labels,
+    Numbers,
+    Several,
+    gated,
+)
 from refgrad.axes import ELEMENT
 from refgrad.backends.cuda.device import Device
 from refgrad.derived import derived
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.float_environment import in_standard
 from refgrad.optimizers.adam import Adam
 from refgrad.optimizers.base import Optimizer, check_state, steps_taken
 from refgrad.quantizers.base import Quantized
@@ -233,9 +241,17 @@ class PercentileClipping:
         Whole(1).check("PercentileClipping.length", self.length)
         START.check("PercentileClipping.start", self.start)
 
-    @in_standard
+    @gated(g=Floats(), history=Several(AnyNumber(), kind=tuple))
     def __call__(self, g: np.ndarray, history: tuple[float, ...] = ()) -> tuple[np.ndarray, tuple[float, ...]]:
-        """The gradient, scaled if it has to be, and the history with its norm (in float64)."""
+        """The gradient, scaled if it has to be, and the history with its norm (in float64).
+
+        Args:
+            g: of a float dtype.
+            history: the norms so far, as the last call gave them.
+
+        Raises:
+            ArgumentError: another dtype, or a norm that is no number.
+        """
         norm = float(np.sqrt(np.sum(np.square(g.astype(np.float64)))))
         if self.start == "filled" and not history:
             history = (norm,) * self.length

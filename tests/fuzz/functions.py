@@ -54,6 +54,9 @@ SCHEDULES: Mapping[str, Mapping[str, Any]] = {
     "cosine_restarts": {"base": 1.0, "period": 3, "growth": 2, "final": 0.0},
     "inverse_square_root": {"base": 1.0, "warmup": 4},
     "warmup_stable_decay": {"base": 1.0, "warmup": 2, "stable": 3, "decay": 4, "final": 0.0, "shape": "linear"},
+    "triangular": {"base": 0.5, "peak": 1.0, "up": 3, "down": 4, "gamma": 0.5},
+    "warmup": {"steps": 4, "base": 1.0, "then": lambda t: 1.0 / (1 + t), "start": 0.0},
+    "join": {"schedules": [lambda t: t / 7, lambda t: t / 3], "boundaries": [2]},
     "one_cycle": {"peak": 1.0, "total": 11, "rise": 0.5, "start_factor": 25, "shape": "cosine", "ends": "whole"},
 }
 
@@ -68,7 +71,8 @@ def schedule(name: str) -> Callable[[Drawn], Subject]:
     def made(drawn: Drawn) -> Subject:
         arguments = {"t": drawn.seed % 20, **SCHEDULES[name]}
         legal: dict[str, Collection[str]] = {n: FINITE for n, v in arguments.items() if not isinstance(v, str | bool)}
-        legal |= {"t": STEPS, "factors": {"list", "set"}, "staircase": {"true"}}
+        legal |= {"t": STEPS, "factors": {"list", "set"}, "staircase": {"true"}, "then": (), "schedules": ()}
+        legal |= {"boundaries": {"list of one"}}
         function = getattr(schedules, name)
         return Subject(
             f"schedules.{name}",
@@ -197,8 +201,8 @@ def gated(name: str) -> Callable[[Drawn], Subject]:
             call,
             call,
             [(n,) for n in arrays],
-            [(n,) for n in arguments if n not in arrays],
-            legal={n: _taken(legal[n], NUMBERS, v) for n, v in arguments.items() if n not in arrays},
+            [(n,) for n in arguments if n in legal and n not in arrays],
+            legal={n: _taken(legal[n], NUMBERS, v) for n, v in arguments.items() if n in legal and n not in arrays},
             optional=frozenset(arguments.keys() - required),
             also={n: {what for what in REFUSED if _takes(legal[n], REFUSED[what](arguments[n]))} for n in arrays},
             required=frozenset(required),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
@@ -13,6 +16,7 @@ import numpy as np
 
 import refgrad
 from refgrad import quantizers, schedules
+from refgrad.arithmetic.function_arguments import gate_of
 from refgrad.estimators.rotation import Rotation
 from refgrad.gradients.boosting import Unit
 from refgrad.optimizers import AdamW
@@ -33,6 +37,7 @@ ELSEWHERE: Mapping[str, str] = {
     "refgrad.survey": "every implementation is judged in a process of its own, by `verify`",
     "refgrad.formula": "it makes a rule, whose methods are asserted as those of every rule",
     "refgrad.opaque": "it makes a rule of a function, as refgrad.formula does",
+    "refgrad.estimators.on_device.differentiate": "it computes on a device; `refgrad.estimators.base` calls it by its name",
     "refgrad.record": "it copies a foreign optimizer's numbers as they are",
     "refgrad.stop_gradient": "it returns what it is handed",
     "refgrad.stored": "it returns what it is handed",
@@ -144,6 +149,11 @@ ARGUMENTS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "refgrad.gradients.subspaces.walsh_hadamard": lambda: {"x": x("walsh", 8)},
     "refgrad.gradients.transport.exact_transport": lambda: {"cost": ordinary("costs", 3, 3)},
     "refgrad.gradients.transport.sinkhorn": lambda: {"cost": ordinary("costs", 3, 4), "epsilon": 0.7, "most": 50},
+    "refgrad.quantizers.PercentileClipping.__call__": lambda: {
+        "self": quantizers.PercentileClipping(),
+        "g": x("clipped", 7),
+        "history": (0.1, 0.3),
+    },
     "refgrad.quantizers.eight_bit.xavier_limit": lambda: {"words": 7, "width": 5},
     "refgrad.quantizers.error_feedback": lambda: {
         "rule": quantizers.SignSGD(),
@@ -211,8 +221,9 @@ def function_of(name: str) -> Callable[..., Any]:
     Args:
         name: as in `ARGUMENTS`.
     """
-    module, _, own = name.rpartition(".")
-    return cast(Callable[..., Any], getattr(importlib.import_module(module), own))
+    module, _, own = name.removesuffix(".__call__").rpartition(".")
+    found = getattr(importlib.import_module(module), own)
+    return cast(Callable[..., Any], vars(found)["__call__"] if name.endswith(".__call__") else found)
 
 
 def plain_result(found: Any) -> Any:
@@ -236,14 +247,18 @@ def called(name: str) -> Callable[[], Any]:
     Args:
         name: as in `ARGUMENTS`.
     """
-    return lambda: plain_result(function_of(name)(**ARGUMENTS[name]()))
+    return lambda: plain_result(function_of(name)(**_once(name)))
+
+
+@functools.cache  # as the arrays are that they are made of
+def _once(name: str) -> dict[str, Any]:
+    return ARGUMENTS[name]()
 
 
 #: name -> a call with arguments that are right
 CALLS: Mapping[str, Callable[[], Any]] = {
     **{name: called(name) for name in ARGUMENTS},
     "refgrad.sets": lambda: _sets(),
-    "refgrad.quantizers.PercentileClipping": lambda: quantizers.PercentileClipping()(x("clipped", 7), (0.1, 0.3)),
     "refgrad.schedules.constant": lambda: schedules.constant(3, base=0.1),
     "refgrad.schedules.linear": lambda: schedules.linear(3, base=0.1, final=0.01, total=7),
     "refgrad.schedules.polynomial": lambda: schedules.polynomial(3, base=0.1, final=0.01, total=7, power=3),
@@ -285,7 +300,18 @@ def _rotation() -> Rotation:
 
 
 def public() -> Iterator[tuple[str, Callable[..., Any]]]:
-    """The name and the function of every public one that is no rule: of rooms, of their modules, and of `MODULES`."""
+    """The name and the function of every public one that is no rule, each once.
+
+    These are what rooms name, what the modules that rooms name and `MODULES` have, and of all modules of rooms of rules what
+    has a gate, or is never mentioned in the package, so that it is there for those who use it.
+    """
+    found: dict[Callable[..., Any], str] = {}
+    for name, function in _everywhere():
+        found.setdefault(function, name)
+    yield from ((name, function) for function, name in found.items())
+
+
+def _everywhere() -> Iterator[tuple[str, Callable[..., Any]]]:
     for room in ("refgrad", *(f"refgrad.{name}" for name in ROOMS)):
         module = importlib.import_module(room)
         for name in module.__all__:
@@ -296,6 +322,25 @@ def public() -> Iterator[tuple[str, Callable[..., Any]]]:
                 yield from _of_module(found)
     for place in MODULES:
         yield from _of_module(importlib.import_module(place))
+    known = mentioned()
+    for room in ROOMS:
+        package = importlib.import_module(f"refgrad.{room}")
+        for each in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            for name, function in _of_module(importlib.import_module(each.name)):
+                if gate_of(function) is not None or function.__name__ not in known:
+                    yield name, function
+
+
+def mentioned() -> set[str]:
+    """Every name that the package's own code uses, but for where it is defined."""
+    found: set[str] = set()
+    for path in Path(refgrad.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Name | ast.Attribute):
+                found.add(node.id if isinstance(node, ast.Name) else node.attr)
+            elif isinstance(node, ast.ImportFrom) and path.name != "__init__.py":
+                found.update(each.name for each in node.names)
+    return found
 
 
 def _of_module(module: ModuleType) -> Iterator[tuple[str, Callable[..., Any]]]:

@@ -92,7 +92,7 @@ def test_what_is_legal_is_handed_on_in_one_form() -> None:
     turned = np.asarray(X.T, ">f4")
     for record in (gate.Numbers(), gate.Floats(), gate.Entries()):
         found = record.check("x", turned)
-        assert type(found) is np.ndarray and found.flags.c_contiguous and found.dtype.isnative
+        assert (type(found), found.flags.c_contiguous, found.dtype.isnative) == (np.ndarray, True, True)
         assert found.tolist() == X.T.tolist()
     assert gate.Floats().check("x", X) is not None
     assert gate.Numbers(complex=True).check("x", 1j).dtype == np.complex128

@@ -300,6 +300,9 @@ def _restored(rule: Any, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...
         name: known[name].whole_shape() if array.size == 1 and name in known else None for name, array in arrays.items()
     }
     fitting = {name: array if whole[name] is None else array.reshape(whole[name]) for name, array in arrays.items()}
+    for name, array in fitting.items():  # wider floats than the rule keeps are taken where it has them exactly
+        kept = None if name not in known or known[name].whole else known[name].kept_in(np.dtype(dtype))
+        fitting[name] = array if kept is None or array.dtype.itemsize <= kept.itemsize else array.astype(kept)
     return rule.decode(fitting, shape).reshape(shape).astype(dtype)
 
 

@@ -17,7 +17,7 @@ import pytest
 import refgrad
 from refgrad.errors import ArgumentError
 from refgrad.estimators import ClippedSTE
-from refgrad.optimizers import SGD, AdamW
+from refgrad.optimizers import SGD, AdamW, ScheduleFreeSGD
 from refgrad.rule import rules
 from refgrad.sparsity import NOfM
 from tests.bits import kinds
@@ -224,3 +224,18 @@ def test_the_order_in_memory_of_a_step_changes_no_bit(name: str) -> None:
     turned = np.asfortranarray(p)
     found = rule.step(turned, np.asfortranarray(g), rule.init(turned), **extras)
     assert judge._same(judge.plain(found), judge.plain(usual))
+
+
+@pytest.mark.parametrize("method", ["step", "step_"])
+def test_a_number_of_a_state_without_a_meaning_is_refused_before_anything_is_written(method: str) -> None:
+    """A division by zero of numbers alone is an error that names them; also where it is that of a later leaf."""
+    rule = ScheduleFreeSGD()
+    p = {"a": np.ones(3, np.float32), "b": np.ones(2, np.float32)}
+    state = rule.init(p)
+    state["weight_sum"]["b"] = -1.0
+    g = {name: np.ones_like(leaf) for name, leaf in p.items()}
+    for _ in range(2):  # traced anew, and by the plan that is known
+        with pytest.raises(ArgumentError, match="weight_sum"):
+            getattr(rule, method)(p, g, state)
+        assert [leaf.tolist() for leaf in p.values()] == [[1.0] * 3, [1.0] * 2]
+        rule.step(p, g, rule.init(p))

@@ -381,5 +381,5 @@ def _shaped(name: str, array: np.ndarray, axes: int | None, least: int) -> np.nd
     if axes is not None and array.ndim != axes:
         raise bad_argument(f"{name}.ndim", array.ndim, str(axes))
     if array.size < least:
-        raise bad_argument(f"{name}.shape", array.shape, f"{least} numbers at least")
+        raise bad_argument(f"{name}.shape", array.shape, f"at least {least} element{'s' if least > 1 else ''}")
     return array

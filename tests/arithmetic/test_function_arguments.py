@@ -64,7 +64,7 @@ def test_numbers_are_taken_where_a_float_is_one(name: str) -> None:
     ("record", "value", "legal"),
     [
         (gate.Numbers(axes=1), X, "x.ndim is 2; legal: 1"),
-        (gate.Numbers(least=5), X, r"x.shape is \(2, 2\); legal: 5 numbers at least"),
+        (gate.Numbers(least=5), X, r"x.shape is \(2, 2\); legal: at least 5 elements"),
         (gate.Numbers(within=gate.POSITIVE), X, r"x is -1.0; legal: numbers in \(0, inf\)"),
         (gate.Numbers(within=gate.REAL), [1.0, math.nan], r"x is nan; legal: numbers in \(-inf, inf\)"),
         (gate.Numbers(within=gate.UNIT), [1.0, 1.5], r"x is 1.5; legal: numbers in \[0, 1\]"),

@@ -273,6 +273,7 @@ def quantizer(rule: Any, method: str, drawn: Drawn) -> Subject:
             lambda given: _restored(rule, **given),
             [("arrays", name) for name in parts],
             [("shape",), ("dtype",)],
+            legal={"shape": {"list"} if kept.shape == () else set()},
             kinds_too=frozenset({"whole"}),  # codes are, and scales may be
         )
     taken = kinds.taken(rule) if method == "quantize" else ()

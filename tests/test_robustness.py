@@ -17,7 +17,8 @@ import pytest
 import refgrad
 from refgrad.errors import ArgumentError
 from refgrad.estimators import ClippedSTE
-from refgrad.optimizers import SGD, AdamW, ScheduleFreeSGD
+from refgrad.gradients import RepresenterWeights
+from refgrad.optimizers import SGD, AdamW, ScheduleFreeSGD, Stored
 from refgrad.rule import rules
 from refgrad.sparsity import NOfM
 from tests.bits import kinds
@@ -239,3 +240,17 @@ def test_a_number_of_a_state_without_a_meaning_is_refused_before_anything_is_wri
             getattr(rule, method)(p, g, state)
         assert [leaf.tolist() for leaf in p.values()] == [[1.0] * 3, [1.0] * 2]
         rule.step(p, g, rule.init(p))
+
+
+def test_bits_that_are_the_parameter_are_refused_in_place() -> None:
+    rule = Stored(rounding="stochastic")
+    p = np.zeros(3, np.float32)
+    with pytest.raises(ArgumentError, match="share memory"):
+        rule.step_(p, np.ones(3, np.float32), rule.init(p), bits=p)
+    assert p.tolist() == [0.0] * 3
+
+
+def test_a_system_without_a_solution_names_what_it_is_made_of() -> None:
+    features = np.full((2, 2), 2.0**70)
+    with pytest.raises(ArgumentError, match="features, target: Singular matrix"):
+        RepresenterWeights()(features, np.asarray([0, 1]))

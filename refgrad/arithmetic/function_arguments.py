@@ -19,7 +19,7 @@ from refgrad.arguments import function_of_one, number, several
 from refgrad.arithmetic.arrays import as_array, plain_array
 from refgrad.arithmetic.dtypes import is_float
 from refgrad.arithmetic.operations.op import Value
-from refgrad.errors import bad_argument, with_article
+from refgrad.errors import ArgumentError, bad_argument, with_article
 from refgrad.float_environment import in_standard
 from refgrad.legal import Range, Whole, as_whole
 
@@ -337,8 +337,13 @@ def gated(**legal: Legal) -> Callable[[Callable[P, R]], Callable[P, R]]:
             for name, value in bound.arguments.items():
                 if name in legal:
                     bound.arguments[name] = legal[name].check(name, value)
-            with np.errstate(all="ignore"):
-                return function(*bound.args, **bound.kwargs)
+            try:
+                with np.errstate(all="ignore"):
+                    return function(*bound.args, **bound.kwargs)
+            except np.linalg.LinAlgError as error:
+                raise ArgumentError(
+                    f"{', '.join(bound.arguments)}: {error}; legal: numbers of which it is none"
+                ) from error
 
         setattr(run, GATE, legal)
         return in_standard(run)

@@ -100,7 +100,8 @@ def test_what_is_legal_is_handed_on_in_one_form() -> None:
     assert gate.Several(gate.REAL, kind=tuple).check("x", np.asarray([1.0, 2.0])) == (1.0, 2.0)
     assert gate.OrNone(Whole(0)).check("x", None) is None
     assert gate.Of(Quantizer).check("x", SignSGD()) == SignSGD()
-    assert gate.Function().check("x", np.sin) is np.sin
+    for function in (np.sin, min):  # of which the latter does not say what it takes
+        assert gate.Function().check("x", function) is function
     assert math.isnan(gate.AnyNumber().check("x", math.nan))
 
 
@@ -117,6 +118,13 @@ def test_a_function_sees_what_its_gate_makes() -> None:
         function([1])  # type: ignore[call-arg]
     assert set(gate.gate_of(function) or ()) == {"x", "n", "share"}
     assert gate.gate_of(len) is None
+
+
+def test_a_system_without_a_solution_is_told_by_the_arguments() -> None:
+    solve = gate.gated(matrix=gate.Numbers(axes=2))(lambda matrix, right: np.linalg.solve(matrix, right))
+    assert solve([[2.0]], [3.0]).tolist() == [1.5]
+    with pytest.raises(ArgumentError, match="matrix, right: Singular matrix"):
+        solve([[0.0]], [3.0])
 
 
 def test_what_stands_for_an_array_in_a_formula_goes_through() -> None:

@@ -6,6 +6,7 @@ wherever it is handed in, in one error that names the argument. Arrays have a ga
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping, Set
 from typing import Any
@@ -134,3 +135,28 @@ def several(name: str, value: object, what: str, ordered: bool = True) -> list[A
         return list(value)  # type: ignore[call-overload, no-any-return]
     except TypeError:
         raise bad_argument(name, value, f"a sequence of {what}") from None
+
+
+def function_of_one(name: str, value: object, what: str) -> Any:
+    """A value that must be a function which can be called with one argument, and no class.
+
+    Args:
+        name: what errors call it.
+        value: what was handed in.
+        what: what it is called with, for the error.
+
+    Returns:
+        The value.
+
+    Raises:
+        ArgumentError: it is no function, or cannot be called with one argument.
+    """
+    if not callable(value) or isinstance(value, type):
+        raise bad_argument(name, value, f"a function of {what}")
+    try:
+        inspect.signature(value).bind(None)
+    except TypeError:
+        raise bad_argument(name, value, f"a function of {what}") from None
+    except ValueError:  # a function of C that does not say what it takes
+        return value
+    return value

@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic.function_arguments import AXIS, Carried, Floats, Labels, gated
 from refgrad.arithmetic.stored_places import stored as stored
 from refgrad.arithmetic.subgradients import stop_gradient as stop_gradient
 from refgrad.arithmetic.subgradients import top_k as top_k
 from refgrad.errors import bad_argument
-from refgrad.float_environment import in_standard
-from refgrad.legal import Whole
+from refgrad.legal import Flag, Whole
+
+_CARRIED = Carried(Floats())
 
 
-@in_standard
+@gated(x=_CARRIED, axis=AXIS)
 def softmax(x: Any, axis: int = -1) -> Any:
     """The shares of exponentials: ``exp(x - max x)`` over its sum along an axis.
 
@@ -28,11 +30,12 @@ def softmax(x: Any, axis: int = -1) -> Any:
     >>> softmax(np.array([0.0, 0.0])).tolist()
     [0.5, 0.5]
     """
+    _check_axis(x, axis)
     powers = np.exp(x - stop_gradient(np.max(x, axis=axis, keepdims=True)))
     return powers / np.sum(powers, axis=axis, keepdims=True)
 
 
-@in_standard
+@gated(x=_CARRIED, axis=AXIS, keepdims=Flag("the axis is kept"))
 def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Any:
     """The logarithm of a sum of exponentials along an axis, from which the largest is taken out first.
 
@@ -47,12 +50,13 @@ def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Any:
     >>> float(logsumexp(np.array([0.0, 0.0])))
     0.6931471805599453
     """
+    _check_axis(x, axis)
     largest = stop_gradient(np.max(x, axis=axis, keepdims=True))
     total = largest + np.log(np.sum(np.exp(x - largest), axis=axis, keepdims=True))
     return total if keepdims else np.squeeze(total, axis)
 
 
-@in_standard
+@gated(labels=Labels(0, 2**62), count=Whole(0, 10_000_000))
 def one_hot(labels: Any, count: int) -> Any:
     """Rows of zeros with a one where the label says.
 
@@ -66,10 +70,11 @@ def one_hot(labels: Any, count: int) -> Any:
     >>> one_hot(np.array([2, 0]), 3).tolist()
     [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
-    return (np.asarray(labels)[..., None] == np.arange(count)).astype(np.float32)
+    _check_below(labels, count)
+    return (labels[..., None] == np.arange(count)).astype(np.float32)
 
 
-@in_standard
+@gated(x=_CARRIED, labels=Labels(0, 2**62))
 def take(x: Any, labels: Any) -> Any:
     """The number of each row that its label says.
 
@@ -83,11 +88,13 @@ def take(x: Any, labels: Any) -> Any:
     >>> take(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1, 0])).tolist()
     [2.0, 3.0]
     """
-    labels = np.asarray(labels)
+    if x.shape[:-1] != labels.shape or not x.shape:
+        raise bad_argument("x.shape", x.shape, f"{labels.shape}, the shape of labels, with one more axis")
+    _check_below(labels, x.shape[-1])
     return x[(*np.indices(labels.shape, sparse=True), labels)]
 
 
-@in_standard
+@gated(x=_CARRIED, labels=Labels(0, 2**62), count=Whole(1, 10_000_000))
 def segment_sum(x: Any, labels: Any, count: int) -> Any:
     """The sum of the rows that have each label.
 
@@ -105,7 +112,21 @@ def segment_sum(x: Any, labels: Any, count: int) -> Any:
     >>> segment_sum(np.array([1.0, 2.0, 4.0]), np.array([1, 0, 1]), 3).tolist()
     [2.0, 5.0, 0.0]
     """
-    count, labels = Whole(1).check("count", count), np.asarray(labels)
-    if labels.shape != x.shape[:1] or labels.dtype.kind not in "iu":
+    if not x.shape or labels.shape != x.shape[:1]:
         raise bad_argument("labels", labels.shape, f"whole numbers of the shape {tuple(x.shape[:1])}, one a row")
+    _check_below(labels, count)
     return np.stack([np.sum(x[np.flatnonzero(labels == label)], axis=0) for label in range(count)])
+
+
+def _check_axis(x: Any, axis: int) -> None:
+    """`ArgumentError` for an axis that an array has not, or along which there is nothing."""
+    if not x.ndim:
+        raise bad_argument("x.ndim", 0, "one axis at least")
+    Whole(-x.ndim, x.ndim - 1).check("axis", axis)
+    if not x.shape[axis]:
+        raise bad_argument("x.shape", x.shape, f"one number at least along axis {axis}")
+
+
+def _check_below(labels: np.ndarray, count: int) -> None:
+    if labels.size and labels.max() >= count:
+        raise bad_argument("labels", int(labels.max()), f"whole numbers from 0 to {count - 1}")

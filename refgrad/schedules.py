@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from refgrad.arguments import flag, several
+from refgrad.arguments import flag, function_of_one, several
 from refgrad.errors import bad_argument
 from refgrad.legal import Choice
 from refgrad.schedule_numbers import POSITIVE, REAL, check, cos_pi, gated, part_of, power_of, root
@@ -379,7 +379,7 @@ def warmup(t: Any, *, steps: Any, base: Any, then: Schedule, start: Any = 0.0) -
     >>> [warmup(t, steps=2, base=1.0, then=lambda s: 1.0 / (1 + s)) for t in range(4)]
     [0.0, 0.5, 1.0, 0.5]
     """
-    _check_function("then", then)
+    function_of_one("then", then, "a number of steps")
     return join(
         t,
         schedules=[lambda s: linear(s, base=start, final=base, total=steps), then],
@@ -411,14 +411,9 @@ def join(t: Any, *, schedules: Sequence[Schedule], boundaries: Sequence[Any]) ->
     for boundary in boundaries:
         check("boundaries", boundary, REAL)
     for each in schedules:
-        _check_function("schedules", each)
+        function_of_one("schedules", each, "a number of steps")
     number = sum(t >= boundary for boundary in boundaries)
     return schedules[number](t - (boundaries[number - 1] if number else 0))
-
-
-def _check_function(name: str, value: Any) -> None:
-    if not callable(value):
-        raise bad_argument(name, value, "a function of a number of steps")
 
 
 def _pair(pair: Any) -> tuple[Any, Any]:

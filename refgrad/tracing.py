@@ -23,6 +23,14 @@ Scalars = tuple[float, ...]
 
 #: constants that Python writes as names
 _NOT_FINITE = {"inf": math.inf, "nan": math.nan}
+#: a function of scalars; where one has no value it says so, and it takes no longer where all have
+_SCALARS = """
+def _scalars({free}):
+    try:
+        return ({body})
+    except _no_number as error:
+        raise _undefined(error) from None
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,13 +101,18 @@ class Plan(Frozen):
         if self.rule.scalars != "float64":
             return lambda *free: self._interpret(exprs, dict(zip(self.free, free, strict=True)))
         names: dict[str, Any] = {**scalar_math.FUNCTIONS, **_NOT_FINITE, **self.rule.numbers()}
+        names |= {"_no_number": scalar_math.NO_NUMBER, "_undefined": lambda e: scalar_math.undefined(exprs, e)}
         body = "".join(f"{scalar_math.python_source(e)}, " for e in exprs)
         # the source is made of operators, numbers and the names of fields alone
-        return eval(f"lambda {', '.join(self.free)}: ({body})", names)
+        exec(_SCALARS.format(free=", ".join(self.free), body=body), names)
+        return names["_scalars"]  # type: ignore[no-any-return]
 
     def _interpret(self, exprs: list[scalar_math.Expr], free: Mapping[str, float]) -> Scalars:
         names, memo = self.names(free), {}  # type: ignore[var-annotated]
-        return tuple(scalar_math.evaluate(e, names, self.table, memo) for e in exprs)
+        try:
+            return tuple(scalar_math.evaluate(e, names, self.table, memo) for e in exprs)
+        except scalar_math.NO_NUMBER as error:
+            raise scalar_math.undefined(exprs, error) from None
 
 
 def with_scalars(rule: Rule, scope: scalar_math.Scope, prefix: str = "") -> Rule:

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 GATES = (
     "refgrad/arguments.py",
     "refgrad/arithmetic/arrays.py",
+    "refgrad/arithmetic/function_arguments.py",
     "refgrad/entry_points.py",
     "refgrad/foreign_arrays.py",
     "refgrad/hyperparameters.py",

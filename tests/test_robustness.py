@@ -17,7 +17,8 @@ import pytest
 import refgrad
 from refgrad.errors import ArgumentError
 from refgrad.estimators import ClippedSTE
-from refgrad.optimizers import SGD, AdamW
+from refgrad.gradients import RepresenterWeights
+from refgrad.optimizers import SGD, AdamW, ScheduleFreeSGD, Stored
 from refgrad.rule import rules
 from refgrad.sparsity import NOfM
 from tests.bits import kinds
@@ -38,7 +39,7 @@ WITH_NUMBERS = [
 def named() -> Iterator[tuple[str, str]]:
     """The file and the name of every test that the page's table has."""
     rows = [line for line in (ROOT / "docs" / "robustness.md").read_text("utf-8").splitlines() if line.startswith("| ")]
-    assert [row.split("|")[1].strip() for row in rows[1:]] == [str(n) for n in range(1, 19)]
+    assert [row.split("|")[1].strip() for row in rows[1:]] == [str(n) for n in range(1, 21)]
     for row in rows[1:]:
         found = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row)
         assert found, row
@@ -225,3 +226,32 @@ def test_the_order_in_memory_of_a_step_changes_no_bit(name: str) -> None:
     turned = np.asfortranarray(p)
     found = rule.step(turned, np.asfortranarray(g), rule.init(turned), **extras)
     assert judge._same(judge.plain(found), judge.plain(usual))
+
+
+@pytest.mark.parametrize("method", ["step", "step_"])
+def test_a_number_of_a_state_without_a_meaning_is_refused_before_anything_is_written(method: str) -> None:
+    """A division by zero of numbers alone is an error that names them; also where it is that of a later leaf."""
+    rule = ScheduleFreeSGD()
+    p = {"a": np.ones(3, np.float32), "b": np.ones(2, np.float32)}
+    state = rule.init(p)
+    state["weight_sum"]["b"] = -1.0
+    g = {name: np.ones_like(leaf) for name, leaf in p.items()}
+    for _ in range(2):  # traced anew, and by the plan that is known
+        with pytest.raises(ArgumentError, match="weight_sum"):
+            getattr(rule, method)(p, g, state)
+        assert [leaf.tolist() for leaf in p.values()] == [[1.0] * 3, [1.0] * 2]
+        rule.step(p, g, rule.init(p))
+
+
+def test_bits_that_are_the_parameter_are_refused_in_place() -> None:
+    rule = Stored(rounding="stochastic")
+    p = np.zeros(3, np.float32)
+    with pytest.raises(ArgumentError, match="share memory"):
+        rule.step_(p, np.ones(3, np.float32), rule.init(p), bits=p)
+    assert p.tolist() == [0.0] * 3
+
+
+def test_a_system_without_a_solution_names_what_it_is_made_of() -> None:
+    features = np.full((2, 2), 2.0**70)
+    with pytest.raises(ArgumentError, match="features, target: Singular matrix"):
+        RepresenterWeights()(features, np.asarray([0, 1]))

@@ -7,7 +7,7 @@ gives a number, a kernel argument, an exact value or a value with an error bound
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableSequence
+from collections.abc import Callable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from refgrad.arithmetic.operations import ON_NUMBERS
 from refgrad.arithmetic.operations.op import Number, OnNumbers
-from refgrad.errors import TraceError
+from refgrad.errors import ArgumentError, TraceError
 
 
 class Expr(NamedTuple):
@@ -102,6 +102,27 @@ def python_source(expr: Expr) -> str:
     return f"{expr.op}({', '.join(parts)})"
 
 
+#: what Python raises where an operation on floats has no value: a division by zero, a root of less, a power too large
+NO_NUMBER = (ArithmeticError, ValueError)
+
+
+def undefined(exprs: Sequence[Expr], error: Exception) -> ArgumentError:
+    """The error that scalar expressions have no value.
+
+    Args:
+        exprs: one of which has none.
+        error: what Python raised.
+
+    Returns:
+        The error, which names every argument that they read.
+    """
+    if isinstance(error, ArgumentError):
+        return error
+    names = sorted(frozenset().union(*(names_in(e) for e in exprs)))
+    shown = ", ".join(python_source(e) for e in exprs)
+    return ArgumentError(f"{', '.join(names)}: {shown} has no value ({error}); legal: numbers at which it has one")
+
+
 @dataclass
 class Scope:
     """What the scalars of one run of a rule share: their arithmetic, and the branches that were taken."""
@@ -142,8 +163,12 @@ class Scalar(Number):
         if any(a is None for a in lifted):
             return NotImplemented
         scalar_values = [a for a in lifted if a is not None]
-        value = self.scope.table[op](*(a.value for a in scalar_values))
-        return Scalar(Expr(op, tuple(a.expr for a in scalar_values)), value, self.scope)
+        expr = Expr(op, tuple(a.expr for a in scalar_values))
+        try:
+            value = self.scope.table[op](*(a.value for a in scalar_values))
+        except NO_NUMBER as error:
+            raise undefined([expr], error) from None
+        return Scalar(expr, value, self.scope)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if any(not isinstance(x, (Scalar, np.ndarray, np.generic, int, float)) for x in inputs):

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.float_environment import in_standard
+from refgrad.arithmetic.function_arguments import COUNT, Floats, gated
+from refgrad.errors import bad_argument
 
 
 def known_to_carriers(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -67,7 +68,7 @@ def unsorted(x: np.ndarray, sorted_: np.ndarray, axis: int) -> np.ndarray:
 
 
 @known_to_carriers
-@in_standard
+@gated(x=Floats(), count=COUNT)
 def top_k(x: Any, count: int) -> Any:
     """Where the largest numbers of each row stand, along the last axis.
 
@@ -82,6 +83,8 @@ def top_k(x: Any, count: int) -> Any:
     >>> top_k(np.array([[3.0, 1.0, 2.0]]), 2).tolist()
     [[True, False, True]]
     """
+    if not x.ndim:
+        raise bad_argument("x.ndim", 0, "one axis at least")
     chosen = np.argsort(-x, axis=-1, kind="stable")[..., :count]
     found = np.zeros(x.shape, bool)
     np.put_along_axis(found, chosen, True, axis=-1)

@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refgrad.arithmetic.function_arguments import REAL, Numbers, Several, gated
 from refgrad.arithmetic.operations.functions import cos, sin
 from refgrad.arithmetic.primitives import tree_sum
 from refgrad.axes import ELEMENT, ROW
 from refgrad.errors import bad_argument
 from refgrad.estimators.base import Estimator, Parameter, Parameters
+from refgrad.legal import Whole
 from refgrad.rule import Citation
 
 SOURCE = Citation(
@@ -51,29 +53,34 @@ class Rotation(NamedTuple):
     right: np.ndarray
 
 
+_FILTERS = Numbers(within=REAL)
+_ROTATION = Several(Numbers(axes=2, within=REAL, least=1), least=2, most=2, kind=tuple)
+
+
+@gated(n=Whole(1, 10**12))
 def sides(n: int) -> tuple[int, int]:
     """The shape that a filter of ``n`` weights is rotated in: a the largest divisor of n up to its root, b = n/a."""
-    if n < 1:
-        raise bad_argument("n", n, "a whole number from 1")
     a = next(d for d in range(math.isqrt(n), 0, -1) if n % d == 0)
     return a, n // a
 
 
+@gated(w=_FILTERS, rotation=_ROTATION)
 def rotate(w: np.ndarray, rotation: Rotation) -> np.ndarray:
     """Each filter ``w[i, ...]`` as a matrix X turned to R1^T X R2, in float64."""
     left, right = rotation
-    x = np.asarray(w, np.float64).reshape(-1, len(left), len(right))
+    x = _matrices(w, left, right)
     return (left.T @ x @ right).reshape(np.shape(w))
 
 
+@gated(w=_FILTERS, rotation=_ROTATION, rounds=Whole(0, 10_000))
 def learned_rotation(w: np.ndarray, rotation: Rotation, rounds: int = 3) -> Rotation:
     """R1 and R2 that bring the filters nearer to signs: rounds of three closed-form steps, each with the others fixed.
 
     B = sign(R1^T X R2); R1 = V U^T of sum_i B_i R2^T X_i^T = U S V^T; R2 = U V^T of sum_i X_i^T R1 B_i = U S V^T. No step lowers
     sum_i trace(B_i^T R1^T X_i R2). In float64. Source: Lin et al. 2020, arXiv:2009.13055, section 3.2, equations 8 to 13.
     """
-    left, right = (np.asarray(r, np.float64) for r in rotation)
-    x = np.asarray(w, np.float64).reshape(-1, len(left), len(right))
+    left, right = rotation
+    x = _matrices(w, left, right)
     for _ in range(rounds):
         b = np.where(left.T @ x @ right >= 0.0, 1.0, -1.0)
         u, _, v = np.linalg.svd(np.einsum("iab,cb,idc->ad", b, right, x))
@@ -81,3 +88,13 @@ def learned_rotation(w: np.ndarray, rotation: Rotation, rounds: int = 3) -> Rota
         u, _, v = np.linalg.svd(np.einsum("iab,ac,icd->bd", x, left, b))
         right = u @ v
     return Rotation(left, right)
+
+
+def _matrices(w: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The filters as matrices."""
+    for name, matrix in (("rotation[0]", left), ("rotation[1]", right)):
+        if matrix.shape[0] != matrix.shape[1]:
+            raise bad_argument(f"{name}.shape", matrix.shape, "a square matrix")
+    if w.size % (len(left) * len(right)):
+        raise bad_argument("w.shape", w.shape, f"filters of {len(left) * len(right)} weights, as rotation turns")
+    return w.reshape(-1, len(left), len(right))

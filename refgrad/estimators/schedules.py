@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
+from refgrad.arithmetic.function_arguments import NOT_NEGATIVE, POSITIVE, REAL, gated
 from refgrad.errors import bad_argument
-from refgrad.float_environment import in_standard
 
 
-@in_standard
+@gated(epoch=NOT_NEGATIVE, epochs=POSITIVE, t_min=POSITIVE, t_max=POSITIVE)
 def ede(epoch: int, epochs: int, t_min: float = 0.1, t_max: float = 10.0) -> tuple[float, float]:
     """``(t, k)`` of IR-Net's error decay estimator at an epoch counted from 0.
 
@@ -23,7 +23,7 @@ def ede(epoch: int, epochs: int, t_min: float = 0.1, t_max: float = 10.0) -> tup
     return t, max(1.0 / t, 1.0)
 
 
-@in_standard
+@gated(epoch=NOT_NEGATIVE, epochs=POSITIVE, t_min=POSITIVE, t_max=POSITIVE)
 def rbnn(epoch: int, epochs: int, t_min: float = 0.01, t_max: float = 10.0) -> tuple[float, float]:
     """``(t, k)`` of RBNN for weights: as `ede` with its own first value; activations have max(t, 1) and 1.
 
@@ -32,7 +32,7 @@ def rbnn(epoch: int, epochs: int, t_min: float = 0.01, t_max: float = 10.0) -> t
     return ede(epoch, epochs, t_min, t_max)
 
 
-@in_standard
+@gated(epoch=NOT_NEGATIVE, epochs=POSITIVE, o_end=REAL)
 def reste(epoch: int, epochs: int, o_end: float = 3.0) -> float:
     """``o`` of ReSTE at an epoch counted from 0: 1 + (1 - cos(pi/2 epoch/epochs)) (o_end - 1).
 
@@ -45,7 +45,7 @@ def reste(epoch: int, epochs: int, o_end: float = 3.0) -> float:
     return 1.0 + (1.0 - math.cos(math.pi / 2 * epoch / epochs)) * (o_end - 1.0)
 
 
-@in_standard
+@gated(epoch=NOT_NEGATIVE, epochs=POSITIVE, tau_min=REAL, tau_max=REAL)
 def recu(epoch: int, epochs: int, tau_min: float = 0.85, tau_max: float = 0.99) -> float:
     """``tau`` of ReCU at an epoch counted from 0, from ``tau_min`` at the first: a e^(epoch/epochs) + b, which never reaches
     ``tau_max``: a = (tau_max - tau_min)/(e - 1), b = tau_min - a.
@@ -60,7 +60,7 @@ def recu(epoch: int, epochs: int, tau_min: float = 0.85, tau_max: float = 0.99) 
     return a * math.exp(epoch / epochs) + (tau_min - a)
 
 
-@in_standard
+@gated(epoch=NOT_NEGATIVE, epochs=POSITIVE, tau_min=REAL, tau_max=REAL)
 def biper(epoch: int, epochs: int, tau_min: float = 0.037, tau_max: float = 0.037) -> float:
     """The strength of BiPer's regularization at an epoch, as `recu`; the authors' scripts have both ends equal.
 
@@ -69,6 +69,6 @@ def biper(epoch: int, epochs: int, tau_min: float = 0.037, tau_max: float = 0.03
     return recu(epoch, epochs, tau_min, tau_max)
 
 
-def _check(epoch: int, epochs: int) -> None:
-    if not 0 <= epoch < epochs:
+def _check(epoch: float, epochs: float) -> None:
+    if epoch >= epochs:
         raise bad_argument("epoch", epoch, f"a number from 0, below epochs, which is {epochs}")

@@ -8,7 +8,9 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from refgrad.arithmetic.function_arguments import REAL, Labels, Numbers, Of, Several, gated
 from refgrad.errors import bad_argument
+from refgrad.legal import Flag
 from refgrad.optimizers.transform import Transform, check_axes, check_same
 from refgrad.rule import Choice, Citation, Positive, by
 
@@ -126,6 +128,7 @@ def _softmax(score: Any) -> Any:
     return share / np.sum(share, axis=1, keepdims=True)
 
 
+@gated(labels=Labels(-1, 1, axes=1, least=1))
 def first_binary_score(labels: Any) -> float:
     """The constant score of two classes: log((1 + mean y) / (1 - mean y)) / 2.
 
@@ -141,8 +144,7 @@ def first_binary_score(labels: Any) -> float:
     >>> round(first_binary_score([1, 1, 1, -1]), 9)
     0.549306144
     """
-    labels = np.asarray(labels, float)
-    if not labels.size or not np.all(np.abs(labels) == 1):
+    if not labels.all():
         raise bad_argument("labels", labels.tolist(), "-1 and 1")
     mean = float(np.mean(labels))
     return math.copysign(math.inf, mean) if abs(mean) == 1 else math.atanh(mean)
@@ -167,6 +169,7 @@ class Unit(NamedTuple):
         return np.tanh(x @ self.hidden + self.bias) @ self.weights + self.offset
 
 
+@gated(units=Several(Of(Unit), least=1), steps=Several(REAL), start=Numbers(), doubled=Flag("two classes"))
 def assembled(units: Sequence[Unit], steps: Sequence[float], start: Any = 0.0, *, doubled: bool = False) -> Unit:
     """One network that gives the boosted score: hidden units side by side, output weights times each step.
 
@@ -186,7 +189,7 @@ def assembled(units: Sequence[Unit], steps: Sequence[float], start: Any = 0.0, *
     >>> float(assembled([one, one], [1.0, -1.0], 7.0)(np.array([0.2, 0.3])))
     7.0
     """
-    if not units or len(units) != len(steps):
+    if len(units) != len(steps):
         raise bad_argument("steps", len(steps), f"{len(units)} steps: one a unit, of one at least")
     factor = 2.0 if doubled else 1.0
     return Unit(

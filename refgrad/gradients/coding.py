@@ -7,9 +7,11 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad.arithmetic.function_arguments import Labels, gated
+from refgrad.errors import bad_argument
 from refgrad.gradients.solved import Conditions, Solved
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
-from refgrad.rule import Citation, Range
+from refgrad.rule import Citation, Range, Whole
 
 _TANDON = Citation(
     "Tandon, Lei, Dimakis & Karampatziakis 2017",
@@ -109,6 +111,7 @@ def _solved(matrix: Any, right: Any) -> Any:
         return np.nan * right
 
 
+@gated(straggles=Labels(0, 1, axes=2), bursts=Whole(1), stragglers=Whole(0))
 def selective_repeat(straggles: np.ndarray, bursts: int, stragglers: int) -> list[int | None]:
     """The round in which each job of selective-repeat sequential gradient coding can be decoded.
 
@@ -127,6 +130,7 @@ def selective_repeat(straggles: np.ndarray, bursts: int, stragglers: int) -> lis
     >>> selective_repeat(np.array([[True, True, False], [False, False, False]]), 1, 1)
     [1, 1]
     """
+    straggles = straggles.astype(bool)
     rounds, workers = straggles.shape
     answered = np.zeros((rounds, workers), bool)
     decoded: list[int | None] = [None] * rounds
@@ -143,6 +147,7 @@ def selective_repeat(straggles: np.ndarray, bursts: int, stragglers: int) -> lis
     return decoded
 
 
+@gated(straggles=Labels(0, 1, axes=2), bursts=Whole(0, 10_000), window=Whole(1), stragglers=Whole(0))
 def multiplexed_repeat(straggles: np.ndarray, bursts: int, window: int, stragglers: int) -> list[int | None]:
     """The round in which each job of multiplexed sequential gradient coding can be decoded.
 
@@ -164,6 +169,7 @@ def multiplexed_repeat(straggles: np.ndarray, bursts: int, window: int, straggle
     >>> multiplexed_repeat(np.array([[True, False], [False, False], [False, False]]), 1, 2, 1)
     [1, 2, None]
     """
+    straggles = straggles.astype(bool)
     rounds, workers = straggles.shape
     plain = np.zeros((rounds, workers), np.int64)
     coded = np.zeros((rounds, workers, bursts), bool)
@@ -184,6 +190,7 @@ def multiplexed_repeat(straggles: np.ndarray, bursts: int, window: int, straggle
     return decoded
 
 
+@gated(workers=Whole(1), bursts=Whole(0), window=Whole(1), stragglers=Whole(0))
 def multiplexed_load(workers: int, bursts: int, window: int, stragglers: int) -> tuple[float, float]:
     """The share of a job that a worker of multiplexed sequential gradient coding computes in a plain and in a coded slot.
 
@@ -202,5 +209,7 @@ def multiplexed_load(workers: int, bursts: int, window: int, stragglers: int) ->
     >>> round(4 * 1 * plain + 4 * 1 * coded, 12)
     1.0
     """
-    coded = 1.0 / (workers * (bursts + (window - 1) * (stragglers + 1)))
-    return (stragglers + 1) * coded, coded
+    parts = workers * (bursts + (window - 1) * (stragglers + 1))
+    if not parts:
+        raise bad_argument("bursts", bursts, "a whole number from 1, where window is 1")
+    return (stragglers + 1) / parts, 1 / parts

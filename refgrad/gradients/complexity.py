@@ -7,9 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic.function_arguments import NOT_NEGATIVE, POSITIVE, Numbers, gated
 from refgrad.errors import bad_argument
+from refgrad.legal import Range, Whole
+
+_FACTORS = ("examples", "dimension", "radius", "distance", "outputs", "product", "bound", "error")
+
+#: numbers of which one by each is one of float64 too
+_INVERTIBLE = Range(2.0**-1000, 2.0**1000)
 
 
+@gated(distances=Numbers(within=_INVERTIBLE), pairs=POSITIVE, order=Whole(2))
 def closest_distance(distances: Any, pairs: float, order: int = 2000) -> float:
     """The least distance between examples of two classes in all data, from a sample of such distances by extreme values.
 
@@ -20,31 +28,33 @@ def closest_distance(distances: Any, pairs: float, order: int = 2000) -> float:
     Args:
         distances: of pairs of the sample, positive, as an array of any shape.
         pairs: how many pairs all data have.
-        order: how many of the largest 1 / distance are the tail.
+        order: how many of the largest 1 / distance are the tail, two at least.
 
     Returns:
         The extrapolated distance; the least of the sample's where that is less.
 
     Raises:
-        ArgumentError: the sample has no more distances than ``order``, or one that is not positive.
+        ArgumentError: the sample has no more distances than ``order``, one that is not positive, or a tail without spread.
 
     >>> float(np.round(closest_distance([1.0, 2.0, 3.0, 4.0], pairs=4, order=2), 6))
     1.0
     """
-    given = np.ravel(np.asarray(distances, float))
-    if not 1 <= order < len(given):
-        raise bad_argument("order", order, f"a whole number from 1 to {len(given) - 1}: fewer than the distances")
-    if not np.all(given > 0):
-        raise bad_argument("distances", float(np.min(given)), "positive numbers")
+    given = np.ravel(distances)
+    if order >= len(given):
+        raise bad_argument("order", order, f"a whole number from 2 to {len(given) - 1}: fewer than the distances")
     values = np.sort(1 / given)
     threshold, excess = values[-order - 1], np.log(values[-order:] / values[-order - 1])
     first, second = float(np.mean(excess)), float(np.mean(excess * excess))
-    index = first + 1 - 0.5 / (1 - first * first / second)
+    spread = 1 - first * first / second if second > 0 else 0.0
+    if not spread > 0:
+        raise bad_argument("distances", float(given.min()), f"different ones among the {order} least")
+    index = first + 1 - 0.5 / spread
     growth = order * pairs / len(values)
-    factor = math.log(growth) if index == 0 else math.expm1(index * math.log(growth)) / index
+    factor = math.log(growth) if index == 0 else float(np.expm1(index * math.log(growth))) / index
     return float(min(1 / (threshold + factor * threshold * first), 1 / values[-1]))
 
 
+@gated(dimension=Range(1.0, open_low=False), radius=POSITIVE, distance=POSITIVE)
 def resolution_degree(dimension: float, radius: float, distance: float) -> float:
     """The degree K, not rounded, of the harmonics that resolve a distance: K (K + m - 1) = (2 pi R / delta)**2.
 
@@ -64,6 +74,7 @@ def resolution_degree(dimension: float, radius: float, distance: float) -> float
     return 2 * frequency**2 / (math.hypot(dimension - 1, 2 * frequency) + dimension - 1)
 
 
+@gated(dimension=POSITIVE, degree=NOT_NEGATIVE)
 def log_harmonics(dimension: float, degree: float) -> float:
     """The logarithm of the number of harmonics up to a degree: binom(m + K, m) + binom(m + K - 1, m) of real K.
 
@@ -81,6 +92,7 @@ def log_harmonics(dimension: float, degree: float) -> float:
     return first + math.log1p(degree / (dimension + degree))  # the second is the first times K / (m + K)
 
 
+@gated(**dict.fromkeys(_FACTORS, POSITIVE))
 def inductive_bias_bits(
     *,
     examples: float,
@@ -115,12 +127,6 @@ def inductive_bias_bits(
     >>> f"{inductive_bias_bits(examples=1280901, dimension=48, radius=943.5923, distance=65, outputs=999, product=1000):.6e}"
     '3.583253e+41'
     """
-    for name, value in {
-        "examples": examples, "dimension": dimension, "radius": radius, "distance": distance, "outputs": outputs,
-        "product": product, "bound": bound, "error": error,
-    }.items():  # fmt: skip
-        if not 0 < value < math.inf:
-            raise bad_argument(name, value, "a positive number")
     degree, m = resolution_degree(dimension, radius, distance), dimension
     log_sphere = math.log(2) + (m + 1) / 2 * math.log(math.pi) - math.lgamma((m + 1) / 2)
     log_width = 0.5 * math.log(m / 6) + (log_sphere + math.log(product)) / m + math.log(radius) - math.log(examples) / m

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import comb
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from refgrad.arithmetic.function_arguments import ITERATIONS, NOT_NEGATIVE, POSITIVE, REAL, Labels, Numbers, gated
 from refgrad.errors import bad_argument
 from refgrad.gradients.solved import Conditions, Solved
 from refgrad.optimizers.transform import Transform, check_axes, check_same
-from refgrad.rule import Citation, NonNegative, Positive, Range
+from refgrad.rule import Citation, NonNegative, Positive, Range, Whole
 
 _BAI = Citation(
     "Bai, Gautam & Sojoudi 2023",
@@ -194,6 +194,10 @@ def _dual(x: np.ndarray, target: np.ndarray, patterns: np.ndarray, beta: float, 
     return float(-0.5 * np.sum(dual * dual) - np.sum(dual * target))
 
 
+_MATRIX = Numbers(axes=2, within=REAL)
+
+
+@gated(x=_MATRIX, directions=_MATRIX)
 def activation_patterns(x: Any, directions: Any) -> np.ndarray:
     """Which ReLUs of some units are active at examples, each pattern once.
 
@@ -207,10 +211,13 @@ def activation_patterns(x: Any, directions: Any) -> np.ndarray:
     >>> activation_patterns([[1.0], [-2.0]], [[0.5, -3.0, 2.0]]).tolist()
     [[0, 1], [1, 0]]
     """
-    signs = np.asarray(x, float) @ np.asarray(directions, float) >= 0
+    if x.shape[1] != directions.shape[0]:
+        raise bad_argument("directions.shape", directions.shape, f"({x.shape[1]}, units): a weight for each feature")
+    signs = x @ directions >= 0
     return np.unique(signs, axis=1).astype(np.int64)
 
 
+@gated(examples=Whole(1, 10_000), rank=Whole(0))
 def most_patterns(examples: int, rank: int) -> int:
     """How many activation patterns there are at most: 2 sum over k < rank of binom(examples - 1, k).
 
@@ -224,7 +231,10 @@ def most_patterns(examples: int, rank: int) -> int:
     >>> most_patterns(8, 2)
     16
     """
-    return 2 * sum(comb(examples - 1, k) for k in range(rank))
+    total, each = 0, 1
+    for k in range(min(rank, examples)):
+        total, each = total + each, each * (examples - 1 - k) // (k + 1)
+    return 2 * total
 
 
 class ConvexReLUSolution(NamedTuple):
@@ -246,6 +256,15 @@ class ConvexReLUSolution(NamedTuple):
     iterations: int
 
 
+@gated(
+    x=_MATRIX,
+    target=Numbers(axes=1, within=REAL),
+    patterns=Labels(0, 1, axes=2, least=1),
+    beta=NOT_NEGATIVE,
+    rho=POSITIVE,
+    tolerance=NOT_NEGATIVE,
+    most=ITERATIONS,
+)
 def convex_relu(
     x: Any, target: Any, patterns: Any, beta: float, *, rho: float = 1.0, tolerance: float = 1e-9, most: int = 20_000
 ) -> ConvexReLUSolution:
@@ -273,8 +292,8 @@ def convex_relu(
     >>> round(found.objective, 6)
     0.475
     """
-    x, target, patterns = np.asarray(x, float), np.asarray(target, float), np.asarray(patterns)
-    if patterns.ndim != 2 or len(patterns) != len(x):
+    check_same(target, "target", x.shape[:1], "one number an example")
+    if len(patterns) != len(x):
         raise bad_argument("patterns.shape", patterns.shape, f"({len(x)}, patterns)")
     count, features = patterns.shape[1], x.shape[1]
     active = np.concatenate([patterns[:, i, None] * x for i in range(count)], axis=1)
@@ -285,7 +304,7 @@ def convex_relu(
     for i, block in enumerate(sides):
         rows = slice(i * features, (i + 1) * features)
         system[rows, rows] += block.T @ block
-    inverse = np.linalg.inv(system)
+    inverse = _inverse(system, x)
     v, dual = np.zeros((2 * count, features)), np.zeros((2 * count, features))
     slack, other = np.zeros((2 * count, len(x))), np.zeros((2 * count, len(x)))
     threshold, residual, taken = GroupSoftThreshold(beta=beta / rho), np.inf, 0
@@ -301,3 +320,13 @@ def convex_relu(
     positive, negative = v[:count], v[count:]
     objective, violation = ConvexReLUObjective(beta=beta)(x, target, patterns, positive, negative)
     return ConvexReLUSolution(positive, negative, float(objective), float(violation), residual, taken)
+
+
+def _inverse(system: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The inverse of the identity plus what examples bring, beside which it may not be lost."""
+    try:
+        if np.isfinite(system).all():
+            return np.linalg.inv(system)
+    except np.linalg.LinAlgError:
+        pass
+    raise bad_argument("x", float(np.abs(x).max()), "numbers whose squares, divided by rho, float64 adds to one")

@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad.arithmetic.function_arguments import REAL, Numbers, gated
 from refgrad.errors import bad_argument
-from refgrad.float_environment import in_standard
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
 from refgrad.rule import Choice, Citation, Decay, Positive, Whole, by
 
@@ -99,7 +99,7 @@ def _unit(x: Any) -> tuple[Any, Any]:
     return np.where(norm == 0, 0.0, x / norm), norm
 
 
-@in_standard
+@gated(diagonal=Numbers(axes=1, within=REAL, least=1), beside=Numbers(axes=1, within=REAL))
 def quadrature(diagonal: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gauss quadrature of a spectrum: the eigenvalues of Lanczos' matrix, and the squares of their vectors' first entries.
 
@@ -118,9 +118,6 @@ def quadrature(diagonal: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, np
     >>> nodes.round(12).tolist(), weights.round(12).tolist()
     ([0.0, 2.0], [0.5, 0.5])
     """
-    diagonal, beside = np.asarray(diagonal, np.float64), np.asarray(beside, np.float64)
-    check_axes(diagonal, "diagonal", 1, "one number a step")
-    check_count(diagonal, "diagonal", 1, "one number a step")
     check_same(beside, "beside", (len(diagonal) - 1,), "one less than the diagonal")
     nodes, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
     return nodes, vectors[0] ** 2

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from refgrad.arithmetic.function_arguments import ITERATIONS, NOT_NEGATIVE, REAL, Function, Numbers, OrNone, gated
 from refgrad.gradients.equilibrium import check_square
 from refgrad.optimizers.transform import Transform, check_axes, check_same
 from refgrad.rule import Choice, Citation, by
@@ -111,6 +112,14 @@ class Solution(NamedTuple):
     residuals: np.ndarray
 
 
+@gated(
+    matrix=Numbers(axes=2, within=REAL),
+    right=Numbers(axes=1, within=REAL),
+    model=Function(),
+    start=OrNone(Numbers(axes=1, within=REAL)),
+    tolerance=NOT_NEGATIVE,
+    most=ITERATIONS,
+)
 def conjugate_directions(
     matrix: Any,
     right: Any,
@@ -142,14 +151,16 @@ def conjugate_directions(
     >>> conjugate_directions([[2.0, 0.0], [0.0, 1.0]], [2.0, 3.0], lambda r: r).x.round(9).tolist()
     [1.0, 3.0]
     """
-    matrix, right = np.asarray(matrix, float), np.asarray(right, float)
     check_square(matrix, "matrix")
-    x = np.zeros_like(right) if start is None else np.asarray(start, float)
     check_same(right, "right", matrix.shape[:1], "a row of the matrix")
+    x = np.zeros_like(right) if start is None else start
+    check_same(x, "start", right.shape, "the shape of right")
     rule, last = ConjugateDirectionStep(), np.zeros((2, len(right)))
     norms = [float(np.linalg.norm(right - matrix @ x))]
     while norms[-1] > tolerance * norms[0] and len(norms) <= most:
-        x, direction = rule(matrix, x, right, np.asarray(model((right - matrix @ x) / norms[-1])), last)
+        along = Numbers().check("model's direction", model((right - matrix @ x) / norms[-1]))
+        check_same(along, "model's direction", right.shape, "the shape of right")
+        x, direction = rule(matrix, x, right, along, last)
         last = np.stack([last[1], direction])
         norms.append(float(np.linalg.norm(right - matrix @ x)))
     return Solution(x, np.array(norms))

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from refgrad.arithmetic.function_arguments import ITERATIONS, NOT_NEGATIVE, Function, Numbers, gated
 from refgrad.errors import bad_argument
 from refgrad.gradients.solved import Conditions, Solved
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
@@ -199,6 +200,7 @@ class FixedPoint(NamedTuple):
     iterations: int
 
 
+@gated(change=Function(), start=Numbers(complex=True), tolerance=NOT_NEGATIVE, most=ITERATIONS)
 def fixed_point(
     change: Callable[[np.ndarray], np.ndarray], start: Any, *, tolerance: float = 1e-13, most: int = 10_000
 ) -> FixedPoint:
@@ -216,11 +218,17 @@ def fixed_point(
     >>> round(float(fixed_point(lambda u: np.cos(u) - u, 1.0).state), 9)
     0.739085133
     """
-    state, count = np.asarray(start), 0
-    step = np.asarray(change(state))
+    state, count = start, 0
+
+    def changed(state: np.ndarray) -> np.ndarray:
+        found = Numbers(complex=True).check("change's result", change(state))
+        check_same(found, "change's result", state.shape, "the shape of the state")
+        return found
+
+    step = changed(state)
     while np.max(np.abs(step), initial=0.0) > tolerance and count < most:
         state, count = state + step, count + 1
-        step = np.asarray(change(state))
+        step = changed(state)
     return FixedPoint(state, float(np.max(np.abs(step), initial=0.0)), count)
 
 

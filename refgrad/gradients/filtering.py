@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from refgrad.arithmetic.function_arguments import Numbers, gated
 from refgrad.errors import bad_argument
-from refgrad.float_environment import in_standard
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
 from refgrad.rule import Choice, Citation, Whole, by
 
@@ -22,6 +22,13 @@ _ALLOUAH = Citation(
 )
 
 
+#: among which rows the largest spread is sought
+LARGEST = Choice(
+    weighted="the largest spread among rows with a weight, so that each step ends one of them",
+    all=by("the largest spread among all rows, also of those without a weight", "byzfl"),
+)
+
+
 class CovarianceFilterStep(Transform):
     """A step of the covariance filter: each row's weight less the share that its spread has of the largest.
 
@@ -30,13 +37,7 @@ class CovarianceFilterStep(Transform):
     m, and the weighted variance along v. Source: Allouah et al. 2025, arXiv:2505.01874.
     """
 
-    largest: Annotated[
-        str,
-        Choice(
-            weighted="the largest spread among rows with a weight, so that each step ends one of them",
-            all=by("the largest spread among all rows, also of those without a weight", "byzfl"),
-        ),
-    ] = "weighted"
+    largest: Annotated[str, LARGEST] = "weighted"
     citation = _ALLOUAH
     shapes: ClassVar[Mapping[str, str]] = {"gradients": "n d", "weights": "n+", "direction": "d"}
     lengths: ClassVar[Mapping[str, int]] = {"n": 6, "d": 5}
@@ -75,7 +76,7 @@ class Filtered(NamedTuple):
     steps: int
 
 
-@in_standard
+@gated(gradients=Numbers(axes=2), faults=Whole(0), largest=LARGEST)
 def covariance_filter(gradients: np.ndarray, faults: int, *, largest: str = "weighted") -> Filtered:
     """The mean of workers' gradients that are weighed down where they spread, until what ``faults`` weigh is gone twice (CAF).
 
@@ -98,9 +99,7 @@ def covariance_filter(gradients: np.ndarray, faults: int, *, largest: str = "wei
     >>> covariance_filter(rows, 1).mean.round(3).tolist()  # that of all rows is 10, 0
     [0.007, 0.0]
     """
-    rows = np.asarray(gradients, np.float64)
-    check_axes(rows, "gradients", 2, "workers and coordinates")
-    Whole(0).check("faults", faults)
+    rows = gradients
     if len(rows) <= 2 * faults:
         raise bad_argument("gradients.shape", rows.shape, f"more than {2 * faults} rows for faults={faults}")
     weights, steps, best = np.ones(len(rows)), 0, None

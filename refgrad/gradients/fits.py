@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad.arithmetic.function_arguments import POSITIVE, REAL, Numbers, gated
 from refgrad.errors import bad_argument
-from refgrad.float_environment import in_standard
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
 from refgrad.rule import Citation, NonNegative, Positive, Range
 
@@ -78,7 +78,7 @@ class WeightedLine(Transform):
         return {"slope": slope, "intercept": intercept, "error": error}
 
 
-@in_standard
+@gated(x=Numbers(axes=1, within=REAL), y=Numbers(axes=1, within=REAL), sigma=Numbers(axes=1, within=POSITIVE))
 def intrinsic_scatter(x: np.ndarray, y: np.ndarray, sigma: np.ndarray) -> float:
     """The scatter of points about their line that is left beside their standard errors.
 
@@ -100,13 +100,7 @@ def intrinsic_scatter(x: np.ndarray, y: np.ndarray, sigma: np.ndarray) -> float:
     """
     from scipy.optimize import brentq
 
-    x, y, sigma = (np.asarray(a, np.float64) for a in (x, y, sigma))
     check_points(x, y, sigma, names=("x", "y", "sigma"), least=3)
-    for array, name in ((x, "x"), (y, "y"), (sigma, "sigma")):
-        if not np.all(np.isfinite(array)):
-            raise bad_argument(name, array, "finite numbers")
-    if not np.all(sigma > 0):
-        raise bad_argument("sigma", float(np.min(sigma)), "positive numbers")
 
     def excess(scatter: float) -> float:
         """Of the sign of the sum less the freedom, and finite where the sum is not: between -1/2 and 1/2."""

@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.errors import bad_argument
+from refgrad.arithmetic.function_arguments import gated
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
-from refgrad.rule import Choice, Citation, NonNegative, by
+from refgrad.rule import Choice, Citation, NonNegative, Whole, by
 
 _MARWAH = Citation(
     "Marwah et al. 2023",
@@ -77,6 +77,7 @@ class SobolevStep(Transform):
         return float(width * (inside + np.sum(0.5 * self.mass * np.square(u) - np.multiply(force, u))))
 
 
+@gated(places=Whole(1, 10_000))
 def helmholtz(places: int) -> np.ndarray:
     """I - Laplacian on a line from 0 to 1, zero at both ends, by second differences.
 
@@ -92,7 +93,5 @@ def helmholtz(places: int) -> np.ndarray:
     >>> helmholtz(1).tolist()
     [[9.0]]
     """
-    if places < 1:
-        raise bad_argument("places", places, "a whole number from 1")
     square = float((places + 1) ** 2)
     return (1 + 2 * square) * np.eye(places) - square * (np.eye(places, k=1) + np.eye(places, k=-1))

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad.arithmetic.function_arguments import NOT_NEGATIVE, POSITIVE, REAL, Numbers, gated
 from refgrad.errors import bad_argument
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
 from refgrad.rule import Choice, Citation, Positive, by
@@ -19,6 +20,8 @@ _VACHER = Citation(
     read="authors' code",
     source="JonathanVacher/perceptual_metric d686bdc, by notes on it",
 )
+
+_FINITE = Numbers(within=REAL)
 
 
 class SpectralFisherInformation(Transform):
@@ -111,6 +114,7 @@ class ScaleDifferenceProbability(Transform):
         return 0.5 * (1.0 + erf(difference / (self.sigma * math.sqrt(2))))
 
 
+@gated(mean_slope=_FINITE, covariance=_FINITE, covariance_slope=_FINITE, ridge=NOT_NEGATIVE)
 def gaussian_fisher_information(
     mean_slope: Any, covariance: Any, covariance_slope: Any, *, ridge: float = 0.0
 ) -> float:
@@ -131,8 +135,8 @@ def gaussian_fisher_information(
     >>> gaussian_fisher_information([1.0], [[4.0]], [[4.0]])
     0.75
     """
-    mean_slope, covariance, slope = (np.asarray(a, float) for a in (mean_slope, covariance, covariance_slope))
-    length = mean_slope.size
+    check_axes(mean_slope, "mean_slope", 1, "[feature]")
+    length, slope = mean_slope.size, covariance_slope
     for name, array in (("covariance", covariance), ("covariance_slope", slope)):
         check_same(array, name, (length, length), "[feature, feature]")
     shifted = covariance + ridge * np.eye(length)
@@ -141,6 +145,7 @@ def gaussian_fisher_information(
     return float(np.sum(np.linalg.solve(lower, mean_slope) ** 2) + 0.5 * np.sum(whitened * whitened))
 
 
+@gated(start=_FINITE, end=_FINITE, place=REAL)
 def covariance_path(start: Any, end: Any, place: float) -> np.ndarray:
     """The covariance at a place of the geodesic of optimal transport between two Gaussians.
 
@@ -161,7 +166,8 @@ def covariance_path(start: Any, end: Any, place: float) -> np.ndarray:
     >>> covariance_path([[1.0]], [[9.0]], 0.5).tolist()
     [[4.0]]
     """
-    start, end = np.asarray(start, float), np.asarray(end, float)
+    check_axes(start, "start", 2, "[feature, feature]")
+    check_same(start, "start", (len(start), len(start)), "a square matrix")
     check_same(end, "end", start.shape, "the shape of start")
     _cholesky(start, "start"), _cholesky(end, "end")
     root = _root(start)
@@ -171,6 +177,7 @@ def covariance_path(start: Any, end: Any, place: float) -> np.ndarray:
     return moved @ start @ moved
 
 
+@gated(frequency=Numbers(within=POSITIVE), start=POSITIVE, end=POSITIVE)
 def frequency_scale(frequency: Any, start: float, end: float) -> Any:
     """The scale of spatial frequency: log(z / z0) / log(z1 / z0).
 
@@ -182,10 +189,15 @@ def frequency_scale(frequency: Any, start: float, end: float) -> Any:
     Returns:
         The scale, of the shape of ``frequency``.
 
+    Raises:
+        ArgumentError: a frequency is not positive, or both ends are one.
+
     >>> round(float(frequency_scale(4.0, 1.0, 16.0)), 12)
     0.5
     """
-    return np.log(np.asarray(frequency, float) / start) / math.log(end / start)
+    if start == end:
+        raise bad_argument("end", end, f"another frequency than start, {start}")
+    return np.log(frequency / start) / (math.log(end) - math.log(start))
 
 
 def _cholesky(matrix: np.ndarray, name: str) -> np.ndarray:

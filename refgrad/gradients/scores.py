@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from refgrad.float_environment import in_standard
+from refgrad.arithmetic.function_arguments import REAL, Numbers, gated
+from refgrad.legal import Flag
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
 from refgrad.rule import Citation, NonNegative, Positive, Whole
 
@@ -213,7 +214,7 @@ class GaussianPerturbationScore(_Perturbed):
         return np.mean((alpha * center - self.perturbed(x, noise)) / whole, axis=0)
 
 
-@in_standard
+@gated(scores=Numbers(axes=2, within=REAL), centred=Flag("centred"), skipped=Whole(0))
 def score_dimension(scores: np.ndarray, *, centred: bool = True, skipped: int = 0) -> tuple[int, np.ndarray]:
     """The dimension of data at a point by scores of its noisy copies, which span what is normal to it.
 
@@ -235,8 +236,6 @@ def score_dimension(scores: np.ndarray, *, centred: bool = True, skipped: int = 
     >>> score_dimension(flat)[0]
     1
     """
-    scores = np.asarray(scores, np.float64)
-    check_axes(scores, "scores", 2, "[copies, d]")
     check_count(scores.T, "scores.T", 2, "numbers of a score")
     check_count(scores, "scores", scores.shape[1], "as many copies as a score has numbers")
     Whole(0, scores.shape[1] - 2).check("skipped", skipped)

@@ -8,6 +8,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from refgrad.arguments import number
+from refgrad.arithmetic.function_arguments import REAL, Function, gated
 from refgrad.arithmetic.subgradients import top_k
 from refgrad.errors import bad_argument
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
@@ -214,6 +216,7 @@ class DepthProgram(NamedTuple):
     strategies: list[tuple[int, ...]]
 
 
+@gated(evaluate=Function(), layers=Whole(0, 10_000), removed=Whole(0, 10_000))
 def depth_program(evaluate: Callable[[tuple[int, ...]], float], layers: int, removed: int) -> DepthProgram:
     """Choose layers to leave out by a dynamic program over the last layers, each evaluated in the whole model.
 
@@ -235,7 +238,7 @@ def depth_program(evaluate: Callable[[tuple[int, ...]], float], layers: int, rem
     >>> depth_program(lambda out: sum([5.0, 1.0, 2.0, 9.0][i] for i in out), layers=4, removed=2).strategies
     [(), (1,), (1, 2)]
     """
-    if not 0 <= removed <= layers:
+    if removed > layers:
         raise bad_argument("removed", removed, f"a whole number from 0 to {layers}")
     metrics = np.full((layers + 1, removed + 1), math.inf)
     metrics[:, 0] = math.nan
@@ -248,12 +251,13 @@ def depth_program(evaluate: Callable[[tuple[int, ...]], float], layers: int, rem
             if stored is None:
                 continue
             candidate = (layers - considered, *stored)
-            metric = evaluate(candidate)
+            metric = number(evaluate(candidate), "evaluate's metric")
             if metric < metrics[considered, count]:
                 metrics[considered, count], chosen[count] = metric, candidate
     return DepthProgram(metrics, [each or () for each in chosen])
 
 
+@gated(epoch=Whole(0), epochs=Whole(1, 2**53), first=REAL, last=REAL)
 def linear_temperature(epoch: int, epochs: int, first: float = 10.0, last: float = 0.1) -> float:
     """The temperature of Gumbel noise at an epoch, from a first to a last one in equal steps.
 
@@ -266,7 +270,12 @@ def linear_temperature(epoch: int, epochs: int, first: float = 10.0, last: float
     Returns:
         The temperature.
 
+    Raises:
+        ArgumentError: an argument is no such number, or the epoch is none of them.
+
     >>> linear_temperature(0, 5), round(linear_temperature(4, 5), 12)
     (10.0, 0.1)
     """
-    return first if epochs <= 1 else first - (first - last) * epoch / (epochs - 1)
+    if epoch >= epochs:
+        raise bad_argument("epoch", epoch, f"a whole number from 0 to {epochs - 1}")
+    return first if epochs == 1 else first - (first - last) * epoch / (epochs - 1)

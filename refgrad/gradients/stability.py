@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.float_environment import in_standard
+from refgrad.arithmetic.function_arguments import AT_LEAST_ONE, POSITIVE, REAL, Numbers, gated
 from refgrad.gradients.sgd_noise import Sampling, sampled
-from refgrad.legal import Range, Whole
+from refgrad.legal import Whole
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
 from refgrad.rule import Citation, Positive
 
@@ -84,7 +84,10 @@ class StableRates(Transform):
         }
 
 
-@in_standard
+_ROWS = Numbers(axes=2, within=REAL, least=1)
+
+
+@gated(rows=_ROWS, lr=POSITIVE, batch=AT_LEAST_ONE)
 def second_moment_map(rows: np.ndarray, lr: float, batch: int) -> np.ndarray:
     """The map of `SecondMomentStep`, batches drawn with replacement, as a matrix.
 
@@ -102,9 +105,6 @@ def second_moment_map(rows: np.ndarray, lr: float, batch: int) -> np.ndarray:
     >>> second_moment_map(np.array([[1.0]]), 0.5, 1).tolist()
     [[0.25]]
     """
-    rows = np.asarray(rows, np.float64)
-    StableRates(batch=batch).check(rows)
-    lr = Range(0.0).check("lr", lr)
     hessian = rows.T @ rows / len(rows)
     contraction = np.eye(len(hessian)) - lr * hessian
     pairs = np.stack([np.kron(a, a) for a in rows])
@@ -112,7 +112,7 @@ def second_moment_map(rows: np.ndarray, lr: float, batch: int) -> np.ndarray:
     return np.kron(contraction, contraction) + lr**2 / batch * spread
 
 
-@in_standard
+@gated(rows=_ROWS, batch=AT_LEAST_ONE)
 def critical_rate(rows: np.ndarray, batch: int) -> float:
     """The learning rate at which SGD stops to be stable in mean square at a minimum that fits every example.
 
@@ -132,8 +132,6 @@ def critical_rate(rows: np.ndarray, batch: int) -> float:
     >>> critical_rate(np.array([[2.0]]), 1)
     0.5
     """
-    rows = np.asarray(rows, np.float64)
-    StableRates(batch=batch).check(rows)
     basis = np.linalg.svd(rows, full_matrices=False)[2][: np.linalg.matrix_rank(rows)] if rows.any() else rows[:0]
     if not len(basis):
         return float("inf")

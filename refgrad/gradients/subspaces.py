@@ -8,9 +8,10 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad.arithmetic.function_arguments import REAL, Floats, Numbers, Several, gated
 from refgrad.errors import bad_argument
 from refgrad.optimizers.transform import Transform, check_axes, check_same
-from refgrad.rule import Choice, Citation, by
+from refgrad.rule import Choice, Citation, Whole, by
 
 _LI = Citation(
     "Li et al. 2018",
@@ -81,6 +82,7 @@ class SubspaceGradient(_Basis):
         return self.basis_of(basis) @ gradient
 
 
+@gated(x=Floats(axes=1, least=1))
 def walsh_hadamard(x: Any) -> Any:
     """The Walsh-Hadamard transform, without a factor.
 
@@ -90,9 +92,18 @@ def walsh_hadamard(x: Any) -> Any:
     Returns:
         [L], in the order of `scipy.linalg.hadamard`; twice it is L times ``x``.
 
+    Raises:
+        ArgumentError: another number of axes, or L is no power of two.
+
     >>> walsh_hadamard(np.array([1.0, 0, 1, 0, 0, 1, 1, 0])).tolist()
     [4.0, 2.0, 0.0, -2.0, 0.0, 2.0, 0.0, 2.0]
     """
+    if len(x) & (len(x) - 1):
+        raise bad_argument("x.shape", x.shape, "a length that is a power of two")
+    return _hadamard_product(x)
+
+
+def _hadamard_product(x: Any) -> Any:
     length, half = x.shape[0], 1
     while half < length:
         pairs = x.reshape(-1, 2, half)
@@ -130,6 +141,8 @@ class FastfoodParameters(Transform):
 
     def check(self, *arrays: np.ndarray) -> None:
         known = dict(zip(self.shapes, arrays, strict=True))
+        for name in ("theta0", "phi", "gaussian"):
+            check_axes(known[name], name, 1, f"[{self.shapes[name]}]")
         length, count = known["gaussian"].size, known["theta0"].size
         if count < 1 or length != 1 << (count - 1).bit_length():
             wanted = 1 << (max(count, 1) - 1).bit_length()
@@ -149,11 +162,12 @@ class FastfoodParameters(Transform):
     def apply(self, theta0: Any, phi: Any, signs: Any, order: Any, gaussian: Any) -> Any:
         length, count = gaussian.shape[0], theta0.shape[0]
         padded = np.pad(phi, (0, length - phi.shape[0]))
-        mixed = walsh_hadamard(padded * (1 - 2 * signs))
-        spread = walsh_hadamard(gaussian * mixed[order])[:count]
+        mixed = _hadamard_product(padded * (1 - 2 * signs))
+        spread = _hadamard_product(gaussian * mixed[order])[:count]
         return theta0 + spread / self.scale_of(gaussian, count)
 
 
+@gated(dimensions=Several(Whole(0)), performances=Numbers(axes=1), baseline=REAL, share=REAL)
 def intrinsic_dimension(dimensions: Any, performances: Any, baseline: float, share: float = 0.9) -> int | None:
     """The least dimension of a random subspace in which a share of the baseline's performance is reached.
 
@@ -174,5 +188,5 @@ def intrinsic_dimension(dimensions: Any, performances: Any, baseline: float, sha
     """
     if len(dimensions) != len(performances):
         raise bad_argument("performances", len(performances), f"{len(dimensions)}: one a dimension")
-    reached = [int(d) for d, p in zip(dimensions, performances, strict=True) if p >= share * baseline]
+    reached = [d for d, p in zip(dimensions, performances, strict=True) if p >= share * baseline]
     return min(reached, default=None)

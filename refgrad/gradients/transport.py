@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from refgrad.arithmetic.dtypes import finite
+from refgrad.arithmetic.function_arguments import ITERATIONS, NOT_NEGATIVE, POSITIVE, REAL, Numbers, OrNone, gated
 from refgrad.errors import bad_argument
 from refgrad.gradients.solved import Conditions, Solved
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
@@ -205,6 +205,11 @@ class Transport(NamedTuple):
     iterations: int
 
 
+_COSTS = Numbers(axes=2, within=REAL, least=1)
+_WEIGHTS = OrNone(Numbers(axes=1, within=POSITIVE))
+
+
+@gated(cost=_COSTS, epsilon=POSITIVE, a=_WEIGHTS, b=_WEIGHTS, tolerance=NOT_NEGATIVE, most=ITERATIONS)
 def sinkhorn(
     cost: Any, epsilon: float, a: Any = None, b: Any = None, *, tolerance: float = 1e-12, most: int = 100_000
 ) -> Transport:
@@ -230,17 +235,11 @@ def sinkhorn(
     >>> round(sinkhorn([[0.0, 1.0], [1.0, 0.0]], 0.1).cost, 9)
     4.5398e-05
     """
-    cost = np.asarray(cost, float)
-    if cost.ndim != 2 or not cost.size:
-        raise bad_argument("cost.shape", cost.shape, "two axes: [point, other point]")
     weights = []
     for name, given, length in (("a", a, cost.shape[0]), ("b", b, cost.shape[1])):
-        each = np.full(length, 1 / length) if given is None else np.asarray(given, float)
-        if each.shape != (length,) or not np.all(each > 0):
-            raise bad_argument(name, given, f"{length} positive weights")
+        each = np.full(length, 1 / length) if given is None else given
+        check_same(each, name, (length,), "a weight for each point")
         weights.append(each)
-    if not 0 < epsilon < math.inf:
-        raise bad_argument("epsilon", epsilon, "a positive number")
     f, g, residual, count = np.zeros(cost.shape[0]), np.zeros(cost.shape[1]), math.inf, 0
     while residual > tolerance and count < most:
         f = epsilon * (np.log(weights[0]) - log_sum_exp((g[None, :] - cost) / epsilon, axis=1))
@@ -251,6 +250,7 @@ def sinkhorn(
     return Transport(float(np.sum(plan * cost)), plan, residual, count)
 
 
+@gated(cost=_COSTS)
 def exact_transport(cost: Any) -> Transport:
     """The cheapest assignment of n points of equal weights to n others, without an entropy.
 
@@ -268,10 +268,8 @@ def exact_transport(cost: Any) -> Transport:
     """
     from scipy.optimize import linear_sum_assignment
 
-    cost = np.asarray(cost, float)
-    if cost.ndim != 2 or cost.shape[0] != cost.shape[1] or not cost.size:
+    if cost.shape[0] != cost.shape[1]:
         raise bad_argument("cost.shape", cost.shape, "two axes of one length")
-    finite(cost, "the cost matrix")
     plan = np.zeros_like(cost)
     plan[linear_sum_assignment(cost)] = 1 / len(cost)
     return Transport(float(np.sum(plan * cost)), plan, 0.0, 0)
@@ -350,7 +348,11 @@ class OptimalPlan(Solved):
         check_same(arrays[1], "y", arrays[0].shape, "as many points as x has")
 
     def apply(self, x: Any, y: Any) -> Any:
-        return exact_transport(costs(np.asarray(x, np.float64), np.asarray(y, np.float64), self.cost)).plan
+        cost = costs(np.asarray(x, np.float64), np.asarray(y, np.float64), self.cost)
+        outside = cost[~np.isfinite(cost)]
+        if outside.size:
+            raise bad_argument("a cost between x and y", float(outside[0]), "a finite number")
+        return exact_transport(cost).plan
 
     def condition(self, x: Any, y: Any, plan: Any, unit: float) -> Conditions:
         cost = costs(x, y, self.cost)

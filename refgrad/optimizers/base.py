@@ -404,13 +404,21 @@ class Optimizer(Rule):
         if len(work) > 1 and self.scope == "tree":
             coupled.step(self, work, {"t": t, **work[0].scalar_values, **numbers}, backend, threads)
             return
+        if (
+            len(work) > 1 and work[0].scalar_values
+        ):  # a number of a later leaf may have no meaning: nothing is written then
+            for leaf in work:
+                free = free_values(leaf.arrays["p"].shape, {"t": t, **leaf.scalar_values, **numbers})
+                plan = plan_for(self, leaf.arrays["p"].ndim, free)
+                plan.scalars(*free), plan.scalar_outputs(*free)
         for leaf in work:
             free = free_values(leaf.arrays["p"].shape, {"t": t, **leaf.scalar_values, **numbers})
             plan = plan_for(self, leaf.arrays["p"].ndim, free)
+            outputs = plan.scalar_outputs(*free)
             arrays, narrow = working_copies(leaf)
             run(plan, free, arrays, threads)
             leaf.write_back(arrays, narrow)
-            leaf.set_scalars(plan.scalar_outputs(*free))
+            leaf.set_scalars(outputs)
 
     def _collect(self, p: Any, work: list[Leaf], t: int) -> OptimizerState:
         new: OptimizerState = {"t": t}

@@ -33,6 +33,7 @@ def step(rule: Rule, work: Sequence[Leaf], values: Mapping[str, float], backend:
     size = sum(leaf.arrays["p"].size for leaf in work)
     free = free_values((size,), values)
     plan = plan_for(rule, 1, free)
+    outputs = plan.scalar_outputs(*free)  # before anything is written: there may be no such number
     run = backends.over_leaves(backend, plan, next(iter(kinds)), size) if len(kinds) == 1 else None
     if run is None:
         _step_joined(plan, free, work, backend, threads)
@@ -42,7 +43,7 @@ def step(rule: Rule, work: Sequence[Leaf], values: Mapping[str, float], backend:
         for leaf, (arrays, narrow) in zip(work, ready, strict=True):
             leaf.write_back(arrays, narrow)
     for leaf in work:
-        leaf.set_scalars(plan.scalar_outputs(*free))
+        leaf.set_scalars(outputs)
 
 
 def _step_joined(plan: Plan, free: tuple[float, ...], work: Sequence[Leaf], backend: str, threads: int | None) -> None:

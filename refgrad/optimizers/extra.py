@@ -61,4 +61,4 @@ def bits(value: Any, name: str, extra: Extra, dtype: np.dtype) -> np.ndarray:
             outside |= value != np.floor(value)
     if outside.any():
         raise bad_argument(name, value[outside].reshape(-1)[0], legal)
-    return value.astype(dtypes.working(dtype))
+    return value.astype(dtypes.working(dtype), copy=False)  # so that a step in place sees what shares memory

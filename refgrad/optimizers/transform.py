@@ -133,7 +133,12 @@ class Transform(Rule):
             # in the order of C, whatever order they came in: NumPy adds in the order in which numbers lie in memory
             computed = [np.int64 if labels else self.computed_in(dtype) for labels in whole]
             wide = (np.array(a, each, order="C", copy=True) for a, each in zip(given, computed, strict=True))
-            return _narrowed(self.apply(*wide), dtype)
+            try:
+                return _narrowed(self.apply(*wide), dtype)
+            except np.linalg.LinAlgError as error:
+                raise ArgumentError(
+                    f"{', '.join(names)}: {error}; legal: numbers of which its system is solved"
+                ) from error
 
     def computed_in(self, dtype: np.dtype) -> np.dtype:
         """The dtype in which it computes.

@@ -111,9 +111,10 @@ class AdaRound(ElementQuantizer):
         if v is None:
             return super().quantize(x)
         x = as_array(x, "x")
-        if np.shape(v) != x.shape:
-            raise bad_argument("v.shape", np.shape(v), f"{x.shape}, the shape of x")
-        return Quantized({"codes": self.hard(x.astype(np.float64), self.share(v))}, x.shape, x.dtype)
+        v = as_array(v, "v")
+        if v.shape != x.shape:
+            raise bad_argument("v.shape", v.shape, f"{x.shape}, the shape of x")
+        return Quantized({"codes": self.hard(finite(x, "x"), self.share(v))}, x.shape, x.dtype)
 
     @property
     @derived

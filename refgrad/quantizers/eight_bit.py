@@ -14,11 +14,20 @@ import numpy as np
 from refgrad import trees
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import working
+from refgrad.arithmetic.function_arguments import (
+    AT_LEAST_ONE,
+    NOT_NEGATIVE,
+    AnyNumber,
+    Floats,
+    Labels,
+    Numbers,
+    Several,
+    gated,
+)
 from refgrad.axes import ELEMENT
 from refgrad.backends.cuda.device import Device
 from refgrad.derived import derived
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.float_environment import in_standard
 from refgrad.optimizers.adam import Adam
 from refgrad.optimizers.base import Optimizer, check_state, steps_taken
 from refgrad.quantizers.base import Quantized
@@ -232,9 +241,17 @@ class PercentileClipping:
         Whole(1).check("PercentileClipping.length", self.length)
         START.check("PercentileClipping.start", self.start)
 
-    @in_standard
+    @gated(g=Floats(), history=Several(AnyNumber(), kind=tuple))
     def __call__(self, g: np.ndarray, history: tuple[float, ...] = ()) -> tuple[np.ndarray, tuple[float, ...]]:
-        """The gradient, scaled if it has to be, and the history with its norm (in float64)."""
+        """The gradient, scaled if it has to be, and the history with its norm (in float64).
+
+        Args:
+            g: of a float dtype.
+            history: the norms so far, as the last call gave them.
+
+        Raises:
+            ArgumentError: another dtype, or a norm that is no number.
+        """
         norm = float(np.sqrt(np.sum(np.square(g.astype(np.float64)))))
         if self.start == "filled" and not history:
             history = (norm,) * self.length
@@ -245,7 +262,13 @@ class PercentileClipping:
         return (g * np.asarray(limit / norm, g.dtype)).astype(g.dtype), history
 
 
-@in_standard
+@gated(
+    weight=Floats(axes=2),
+    indices=Labels(0, 2**62),
+    gain=Numbers(axes=1),
+    bias=Numbers(axes=1),
+    eps=NOT_NEGATIVE,
+)
 def stable_embedding(
     weight: np.ndarray, indices: np.ndarray, gain: np.ndarray, bias: np.ndarray, eps: float = 1e-5
 ) -> np.ndarray:
@@ -262,17 +285,20 @@ def stable_embedding(
         are added after this, by the caller. Source: arXiv:2110.02861, 2.3.
 
     Raises:
-        ArgumentError: an index is outside the words.
+        ArgumentError: an index is outside the words, or shapes do not fit.
     """
-    indices = np.asarray(indices)
-    if indices.dtype.kind not in "iu" or (indices.size and not (0 <= indices.min() and indices.max() < len(weight))):
-        raise bad_argument("indices", indices.ravel()[:3], f"integers from 0 to {len(weight) - 1}")
+    if indices.size and indices.max() >= len(weight):
+        raise bad_argument("indices", int(indices.max()), f"integers from 0 to {len(weight) - 1}")
+    for name, array in (("gain", gain), ("bias", bias)):
+        if array.shape != weight.shape[1:]:
+            raise bad_argument(f"{name}.shape", array.shape, f"{weight.shape[1:]}, the width of weight")
     rows = weight[indices].astype(np.float64)
     centred = rows - rows.mean(axis=-1, keepdims=True)
     variance = np.mean(centred * centred, axis=-1, keepdims=True)
     return (centred / np.sqrt(variance + eps) * gain + bias).astype(weight.dtype)
 
 
+@gated(words=AT_LEAST_ONE, width=AT_LEAST_ONE)
 def xavier_limit(words: int, width: int) -> float:
     """The uniform rule of Glorot & Bengio 2010 that a stable embedding is drawn by: from minus to plus this."""
     return float(np.sqrt(6.0 / (words + width)))

@@ -8,13 +8,12 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.arrays import as_array
+from refgrad.arithmetic.function_arguments import Floats, Labels, Of, Several, gated
 from refgrad.arithmetic.primitives import length, tree_max, tree_sum
 from refgrad.arithmetic.steps import WholeCodes
 from refgrad.axes import COLUMN, TENSOR, Axes
 from refgrad.derived import derived
 from refgrad.errors import bad_argument
-from refgrad.float_environment import in_standard
 from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
 from refgrad.quantizers.buckets import QSGD as QSGD  # where it stood: pickles name the module
 from refgrad.quantizers.elements import ElementQuantizer
@@ -237,7 +236,11 @@ class SignSGD(ElementQuantizer):
         return parts["codes"] if self.scaled == "none" else parts["codes"] * parts["scale"]
 
 
-@in_standard
+#: what an even split of votes gives
+_EVEN = Choice(zero="the sign of the sum", plus=by("plus", "GRACE"))
+
+
+@gated(codes=Several(Labels(-1, 1), least=1), even=_EVEN)
 def majority_vote(codes: Sequence[np.ndarray], *, even: str = "zero") -> np.ndarray:
     """The sign of the sum of the workers' signs, int8.
 
@@ -247,9 +250,10 @@ def majority_vote(codes: Sequence[np.ndarray], *, even: str = "zero") -> np.ndar
 
     Source: Bernstein et al. 2018, arXiv:1810.05291, algorithm 1.
     """
-    if even not in ("zero", "plus"):
-        raise bad_argument("even", even, "'zero' or 'plus'")
-    return sign(np.sum([c.astype(np.int64) for c in codes], axis=0), even)
+    for i, each in enumerate(codes):
+        if each.shape != codes[0].shape:
+            raise bad_argument(f"codes[{i}].shape", each.shape, f"{codes[0].shape}, the shape of codes[0]")
+    return sign(np.sum(codes, axis=0), even)
 
 
 class OneBit(ElementQuantizer):
@@ -353,7 +357,7 @@ def as_columns(x: np.ndarray) -> np.ndarray:
     return x.reshape(rows, math.prod(x.shape[1:]))
 
 
-@in_standard
+@gated(rule=Of(Quantizer), g=Floats(), error=Floats())
 def error_feedback(rule: Quantizer, g: np.ndarray, error: np.ndarray, **random: Any) -> tuple[Quantized, np.ndarray]:
     """What a compressor sends of a gradient and what it still owes, and the debt that is left.
 
@@ -369,8 +373,8 @@ def error_feedback(rule: Quantizer, g: np.ndarray, error: np.ndarray, **random: 
     Returns:
         What is sent, and the new error. Source: Seide et al. 2014; Karimireddy et al. 2019, arXiv:1901.09847, algorithm 1.
     """
-    p = as_array(g, "g") + as_array(error, "error")
-    if p.shape != g.shape or p.dtype != g.dtype:
+    if error.shape != g.shape or error.dtype != g.dtype:
         raise bad_argument("error", f"{error.dtype}{error.shape}", f"{g.dtype}{g.shape}, as g")
+    p = g + error
     sent = rule.quantize(p, **random)
     return sent, p - rule.dequantize(sent)

@@ -24,12 +24,6 @@ SQRT2 = float.fromhex("0x1.6a09e667f3bcdp+0")
 NAN_CODE = -128
 
 
-def nearest_exponent(size: np.ndarray, boundary: float) -> np.ndarray:
-    """k of the power of two near a magnitude m 2**e, 1 <= m < 2: e, or e + 1 if m >= ``boundary``; by the bits, not log2."""
-    mantissa, exponent = np.frexp(size)
-    return exponent - 1 + (2.0 * mantissa.astype(np.float64) >= boundary)
-
-
 def signed_powers(codes: np.ndarray, least: int, nan_code: int) -> np.ndarray:
     """The sign of each code times 2 to the power of its magnitude and the least exponent, in float64.
 

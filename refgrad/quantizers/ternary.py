@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad.arithmetic.function_arguments import AT_LEAST_ONE, Floats, gated
 from refgrad.arithmetic.primitives import length, tree_max, tree_sum
 from refgrad.arithmetic.steps import Integer, WholeCodes, step
 from refgrad.derived import derived
@@ -150,6 +151,7 @@ class BWN(FewValues):
         return layout.joined(layout.cut(g) * (w.dtype.type(1 / layout.width) + mean(np.abs(rows)) * inside))
 
 
+@gated(x=Floats(axes=3, least=1), height=AT_LEAST_ONE, width=AT_LEAST_ONE)
 def xnor_activation_scale(x: np.ndarray, height: int, width: int) -> np.ndarray:
     """XNOR-Net's K: the mean over channels of |I|, averaged over every window of a filter's size.
 
@@ -162,7 +164,7 @@ def xnor_activation_scale(x: np.ndarray, height: int, width: int) -> np.ndarray:
     Returns:
         Shape ``(rows - height + 1, columns - width + 1)``. Source: arXiv:1603.05279, 3.2.
     """
-    if x.ndim != 3 or not (1 <= height <= x.shape[1] and 1 <= width <= x.shape[2]):
+    if height > x.shape[1] or width > x.shape[2]:
         raise bad_argument("x.shape", x.shape, f"(channels, rows >= {height}, columns >= {width})")
     a = mean(np.abs(x).reshape(x.shape[0], -1).T.copy()).reshape(x.shape[1:])
     windows = np.lib.stride_tricks.sliding_window_view(a, (height, width))

@@ -9,12 +9,11 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.arithmetic.dtypes import finite
+from refgrad.arithmetic.function_arguments import AT_LEAST_ONE, REAL, Numbers, gated
 from refgrad.arithmetic.primitives import tree_max
 from refgrad.arithmetic.steps import Exponent, WholeCodes, step
 from refgrad.axes import ROW, Axes
 from refgrad.derived import derived
-from refgrad.errors import bad_argument
-from refgrad.float_environment import in_standard
 from refgrad.quantizers.base import Ends, around
 from refgrad.quantizers.elements import ElementQuantizer
 from refgrad.quantizers.powers import SQRT2
@@ -251,7 +250,10 @@ class WAGEGradient(Drawn):
         return parts["codes"] * 2.0 ** (1 - self.bits)
 
 
-@in_standard
+_SAMPLE = Numbers(within=REAL, least=1)
+
+
+@gated(x=_SAMPLE, highest=AT_LEAST_ONE)
 def lsq_scale(x: np.ndarray, highest: int) -> float:
     """LSQ's first scale, 2 mean |x| / sqrt(highest), in float64.
 
@@ -261,11 +263,10 @@ def lsq_scale(x: np.ndarray, highest: int) -> float:
 
     Source: Esser et al. 2020, arXiv:1902.08153, section 2.
     """
-    wide = _sample(x)
-    return float(2.0 * np.abs(wide).mean() / math.sqrt(Whole(1).check("highest", highest)))
+    return float(2.0 * np.abs(x).mean() / math.sqrt(highest))
 
 
-@in_standard
+@gated(x=_SAMPLE, bits=Whole(1, 64))
 def lsq_plus_scale(x: np.ndarray, bits: int) -> float:
     """LSQ+'s first scale of weights, max(|mu - 3 sigma|, |mu + 3 sigma|) / 2**(bits - 1), in float64.
 
@@ -275,13 +276,5 @@ def lsq_plus_scale(x: np.ndarray, bits: int) -> float:
 
     Source: Bhalgat et al. 2020, arXiv:2004.09576, on initialization.
     """
-    wide = _sample(x)
-    mean, deviation = wide.mean(), wide.std()
-    return float(max(abs(mean - 3 * deviation), abs(mean + 3 * deviation)) / 2 ** (Whole(1).check("bits", bits) - 1))
-
-
-def _sample(x: np.ndarray) -> np.ndarray:
-    wide = finite(x, "x")
-    if not wide.size:
-        raise bad_argument("x.size", 0, "at least one element")
-    return wide
+    mean, deviation = x.mean(), x.std()
+    return float(max(abs(mean - 3 * deviation), abs(mean + 3 * deviation)) / 2 ** (bits - 1))

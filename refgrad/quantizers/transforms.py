@@ -6,12 +6,14 @@ import math
 
 import numpy as np
 
-from refgrad.arithmetic.arrays import as_array
+from refgrad.arithmetic.function_arguments import REAL, UNIT, Floats, Numbers, OrNone, gated
 from refgrad.errors import bad_argument
-from refgrad.float_environment import in_standard
+from refgrad.legal import Flag
+
+_MATRIX = Numbers(axes=2, within=REAL)
 
 
-@in_standard
+@gated(activations=_MATRIX, weights=_MATRIX, alpha=UNIT, powers_of_two=Flag("powers of two"))
 def smooth_scales(
     activations: np.ndarray, weights: np.ndarray, *, alpha: float = 0.5, powers_of_two: bool = False
 ) -> np.ndarray:
@@ -29,17 +31,20 @@ def smooth_scales(
     Returns:
         float64, one an input. Source: Xiao et al. 2023, arXiv:2211.10438, equation 4, with the floors of its code.
     """
-    x, w = np.asarray(activations, np.float64), np.asarray(weights, np.float64)
-    if x.ndim != 2 or w.ndim != 2 or x.shape[1] != w.shape[1] or not len(x) or not len(w):
+    x, w = activations, weights
+    if x.shape[1] != w.shape[1] or not len(x) or not len(w):
         raise bad_argument("weights.shape", w.shape, f"(outputs, inputs), inputs as in activations of shape {x.shape}")
-    if not 0 <= alpha <= 1:
-        raise bad_argument("alpha", alpha, "a number in [0, 1]")
     largest, weight = np.abs(x).max(axis=0), np.maximum(np.abs(w).max(axis=0), 1e-5)
     scales = np.maximum(largest**alpha / weight ** (1 - alpha), 1e-5)
     return np.exp2(np.rint(np.log2(scales))) if powers_of_two else scales
 
 
-@in_standard
+@gated(
+    x=Floats(),
+    signs=OrNone(Numbers(axes=1)),
+    normalize=Flag("normalized"),
+    inverse=Flag("signs behind the matrix"),
+)
 def hadamard(
     x: np.ndarray, *, signs: np.ndarray | None = None, normalize: bool = True, inverse: bool = False
 ) -> np.ndarray:
@@ -56,11 +61,10 @@ def hadamard(
 
     Source: Ashkboos et al. 2024, arXiv:2404.00456, section 3.
     """
-    x = as_array(x, "x")
     n = x.shape[-1] if x.ndim else 0
     if n < 1 or n & (n - 1):
         raise bad_argument("x.shape", x.shape, "a last axis of 1, 2, 4, 8, .. elements")
-    d = np.ones(n, x.dtype) if signs is None else np.asarray(signs).astype(x.dtype)
+    d = np.ones(n, x.dtype) if signs is None else signs.astype(x.dtype)
     if d.shape != (n,) or not (np.abs(d) == 1).all():
         raise bad_argument("signs", d.shape, f"{n} numbers, each +1 or -1")
     y = x if inverse else x * d

@@ -10,8 +10,8 @@ import numpy as np
 
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import finite
+from refgrad.arithmetic.function_arguments import REAL, Numbers, gated
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.float_environment import in_standard
 from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
 from refgrad.quantizers.parts import Part, numbers, whole
 from refgrad.rule import Choice, Citation, Flag, NonNegative, Whole, by
@@ -204,14 +204,14 @@ def matrix(x: np.ndarray) -> np.ndarray:
     return x
 
 
-@in_standard
+@gated(activations=Numbers(axes=2, within=REAL))
 def hessian(activations: np.ndarray) -> np.ndarray:
     """2/n X^T X in float64 of n rows of inputs: the second derivative of the mean squared error of each output.
 
     Source: arXiv:2210.17323, section 3, with the division by n of its code.
     """
-    x = np.asarray(activations, np.float64)
-    if x.ndim != 2 or not len(x):
+    x = activations
+    if not len(x):
         raise bad_argument("activations.shape", x.shape, "(tokens, inputs), at least one token")
     return x.T @ x * (2.0 / len(x))
 

@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 
+from refgrad.arithmetic.function_arguments import AT_LEAST_ONE, COUNT, UNIT, Floats, Several, gated
 from refgrad.arithmetic.top_k import keys, top_k
 from refgrad.errors import bad_argument
-from refgrad.float_environment import in_standard
+from refgrad.legal import Flag, Range
 from refgrad.sparsity import counts
 
 Shape = tuple[int, ...]
 
+_SHAPES = Several(Several(AT_LEAST_ONE, least=1, kind=tuple))
+_DENSE = Several(COUNT)
+#: of so large ones no float holds what they make of a layer
+_POWER = Range(0.0, 100.0, open_low=False, open_high=False)
 
-@in_standard
+
+@gated(shapes=_SHAPES, sparsity=UNIT, dense=_DENSE)
 def uniform(shapes: Sequence[Shape], sparsity: float, dense: Sequence[int] = ()) -> list[float]:
     """The same sparsity for every layer but those in ``dense`` (by index), which stay dense."""
-    _check(shapes, sparsity)
     return [0.0 if i in dense else sparsity for i in range(len(shapes))]
 
 
-@in_standard
+@gated(
+    shapes=_SHAPES,
+    sparsity=UNIT,
+    kernel=Flag("over all dimensions"),
+    power=_POWER,
+    dense=_DENSE,
+)
 def erdos_renyi(
     shapes: Sequence[Shape], sparsity: float, *, kernel: bool = True, power: float = 1.0, dense: Sequence[int] = ()
 ) -> list[float]:
@@ -35,8 +47,9 @@ def erdos_renyi(
 
     Source: Mocanu et al. 2018, arXiv:1707.04780 (ER); Evci et al. 2020, arXiv:1911.11134, section 3 (ERK), and its code.
     """
-    _check(shapes, sparsity)
     sizes = [math.prod(s) for s in shapes]
+    for i, size in enumerate(sizes):
+        AT_LEAST_ONE.check(f"the product of shapes[{i}]", size)
     raw = [_raw(s if kernel else s[-2:], power) for s in shapes]
     full = set(dense)
     while True:
@@ -45,14 +58,17 @@ def erdos_renyi(
             return [0.0] * len(shapes)
         zeros = [counts.rounded(sparsity * size, "floor") for size in sizes]
         keep = sum(sizes[i] - zeros[i] for i in open_) - sum(zeros[i] for i in full)
-        eps = keep / sum(raw[i] * sizes[i] for i in open_)
+        total = sum(raw[i] * sizes[i] for i in open_)
+        if not total:
+            raise bad_argument("power", power, "one of which no layer's density vanishes")
+        eps = keep / total
         most = max(raw[i] for i in open_)
         if most * eps <= 1.0:
             return [0.0 if i in full else 1.0 - eps * raw[i] for i in range(len(shapes))]
         full |= {i for i in open_ if raw[i] == most}
 
 
-@in_standard
+@gated(w=Floats())
 def lamp_scores(w: np.ndarray) -> np.ndarray:
     """LAMP: each weight's square over the sum of the squares of all weights that are at least as large.
 
@@ -71,10 +87,9 @@ def lamp_scores(w: np.ndarray) -> np.ndarray:
     return scores.reshape(w.shape)
 
 
-@in_standard
+@gated(ws=Several(Floats(least=1), least=1), sparsity=UNIT, rounding=get_args(counts.Rounding)[1])
 def lamp(ws: Sequence[np.ndarray], sparsity: float, rounding: str = "half_even") -> list[float]:
     """The sparsity of each layer under one ranking of all LAMP scores."""
-    _check([w.shape for w in ws], sparsity)
     scores = [lamp_scores(w).reshape(-1) for w in ws]
     everything = np.concatenate(scores)
     kept = top_k(keys(everything)[None], counts.kept(everything.size, sparsity, rounding, "pruned"))[0]
@@ -84,11 +99,3 @@ def lamp(ws: Sequence[np.ndarray], sparsity: float, rounding: str = "half_even")
 
 def _raw(shape: Shape, power: float) -> float:
     return float((sum(shape) / math.prod(shape)) ** power)
-
-
-def _check(shapes: Sequence[Shape], sparsity: float) -> None:
-    if not 0.0 <= sparsity <= 1.0:
-        raise bad_argument("sparsity", sparsity, "a number in [0, 1]")
-    for i, shape in enumerate(shapes):
-        if not shape or math.prod(shape) == 0:
-            raise bad_argument(f"shapes[{i}]", shape, "at least one axis, and none of length 0")

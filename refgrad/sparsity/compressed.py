@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from refgrad.arguments import AT_LEAST_ONE
+from refgrad.arithmetic.function_arguments import Entries, Floats, Labels, Of, OrNone, gated
 from refgrad.errors import bad_argument
-from refgrad.float_environment import in_standard
 from refgrad.rule import Choice
 from refgrad.sparsity.n_of_m import NOfM
 
@@ -52,7 +53,10 @@ class Compressed:
     layout: str
 
 
-@in_standard
+_WORDS = Entries(axes=2, kinds="iu")
+
+
+@gated(w=Entries(axes=2), mask=Labels(0, 1, axes=2), layout=LAYOUT)
 def compress(w: np.ndarray, mask: np.ndarray, layout: str = "rows") -> Compressed:
     """The kept values of a matrix with their metadata.
 
@@ -64,7 +68,6 @@ def compress(w: np.ndarray, mask: np.ndarray, layout: str = "rows") -> Compresse
     Raises:
         ArgumentError: another shape or width, a mask that keeps too many, or a shape that the layout does not take.
     """
-    LAYOUT.check("layout", layout)
     group, per_word = _sizes(w)
     if w.shape[1] % (group * per_word):
         raise bad_argument("w.shape[1]", w.shape[1], f"a multiple of {group * per_word}, a word of metadata")
@@ -83,12 +86,12 @@ def compress(w: np.ndarray, mask: np.ndarray, layout: str = "rows") -> Compresse
     return Compressed(values, reordered(metadata) if layout == "cutlass" else metadata, layout)
 
 
-@in_standard
+@gated(w=Floats(axes=2), rule=OrNone(Of(NOfM)), layout=LAYOUT, threads=OrNone(AT_LEAST_ONE))
 def prune(w: np.ndarray, rule: NOfM | None = None, layout: str = "rows", threads: int | None = None) -> Compressed:
     """A matrix of 16-bit floats pruned to 2:4 by magnitude and compressed, in one pass where a kernel can do it.
 
     Args:
-        w: a matrix of a float dtype, its columns a multiple of 16.
+        w: a matrix of a float dtype of 16 bits or 8, its columns a multiple of 16.
         rule: a 2:4 rule along the rows; its tie and NaN rules hold.
         layout: a member of `LAYOUT`.
         threads: how many threads a kernel may use.
@@ -101,7 +104,8 @@ def prune(w: np.ndarray, rule: NOfM | None = None, layout: str = "rows", threads
     rule = rule or NOfM()
     if (rule.kept(), rule.m, rule.along, rule.measure) != (2, 4, "last", "magnitude"):
         raise bad_argument("rule", str(rule), "2:4 by magnitude along the last axis")
-    LAYOUT.check("layout", layout)
+    if w.dtype.itemsize > 2:
+        raise bad_argument("w.dtype", str(w.dtype), "a float dtype of 16 bits or 8")
     fast = selection.compress(w, rule.ties, rule.nan_rank, threads)
     if fast is None:
         return compress(w, rule.mask(w), layout)
@@ -109,7 +113,7 @@ def prune(w: np.ndarray, rule: NOfM | None = None, layout: str = "rows", threads
     return Compressed(values, reordered(metadata) if layout == "cutlass" else metadata, layout)
 
 
-@in_standard
+@gated(packed=Of(Compressed))
 def decompress(packed: Compressed) -> np.ndarray:
     """The matrix with zeros where nothing was kept."""
     metadata = restored(packed.metadata) if packed.layout == "cutlass" else packed.metadata
@@ -122,7 +126,7 @@ def decompress(packed: Compressed) -> np.ndarray:
     return dense.reshape(rows, 2 * half)
 
 
-@in_standard
+@gated(metadata=_WORDS)
 def reordered(metadata: np.ndarray) -> np.ndarray:
     """Row-major metadata words in CUTLASS's order.
 
@@ -135,7 +139,7 @@ def reordered(metadata: np.ndarray) -> np.ndarray:
     return result.reshape(metadata.shape)
 
 
-@in_standard
+@gated(metadata=_WORDS)
 def restored(metadata: np.ndarray) -> np.ndarray:
     """Metadata words in CUTLASS's order as row-major ones; errors are those of `reordered`."""
     return metadata.reshape(-1)[_offsets(metadata)].reshape(metadata.shape)
@@ -158,8 +162,6 @@ def _offsets(metadata: np.ndarray) -> np.ndarray:
 
 def _sizes(w: np.ndarray) -> tuple[int, int]:
     """Entries in a group, and groups in a word of metadata."""
-    if w.ndim != 2:
-        raise bad_argument("w.ndim", w.ndim, "2, a matrix")
     sizes = {1: (4, 8), 2: (4, 4), 4: (2, 4)}
     if w.dtype.itemsize not in sizes:
         raise bad_argument("w.dtype", str(w.dtype), "8, 16 or 32 bits wide")

@@ -69,7 +69,9 @@ class MaskUpdate(Rule):
             if "given" in told:
                 told["given"] = self.arrays(told["given"])
                 shape = told["given"]["w"].shape
-                told |= {n: _booleans(told[n], n, shape) for n in ("mask", "prefer") if told.get(n) is not None}
+                if told.get("prefer") is None:  # which may be left out
+                    told.pop("prefer", None)
+                told |= {n: _booleans(told[n], n, shape) for n in ("mask", "prefer") if n in told}
             if "t" in told:
                 told["t"] = FROM_ZERO.check("t", told["t"])
             return function(self, *args[len(names) :], **told)

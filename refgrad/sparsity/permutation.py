@@ -10,21 +10,27 @@ from itertools import combinations
 
 import numpy as np
 
+from refgrad.arithmetic.function_arguments import ITERATIONS, Floats, gated
 from refgrad.errors import bad_argument
-from refgrad.float_environment import in_standard
+from refgrad.legal import Whole
 
 #: more orders than this are not gone through one by one
 MOST_ORDERS = 3_000_000
 
 
-@in_standard
+#: groups that are longer than any hardware's
+_GROUP = Whole(1, 1_000)
+_MATRIX, _KEPT = Floats(axes=2), Whole(0, 1_000)
+
+
+@gated(w=_MATRIX, n=_KEPT, m=_GROUP)
 def kept_magnitude(w: np.ndarray, n: int, m: int) -> float:
     """The sum of magnitudes that the mask keeping n of every m along the rows of a matrix keeps."""
-    groups = np.abs(_matrix(w, n, m)).reshape(w.shape[0], -1, m)
+    groups = np.abs(_matrix(w, n, m)).reshape(w.shape[0], w.shape[1] // m, m)
     return float(np.sort(groups, axis=2)[:, :, m - n :].sum())
 
 
-@in_standard
+@gated(w=_MATRIX, n=_KEPT, m=_GROUP)
 def exhaustive(w: np.ndarray, n: int = 2, m: int = 4) -> np.ndarray:
     """The permutation of columns that keeps most, the first of equally good ones.
 
@@ -44,7 +50,7 @@ def exhaustive(w: np.ndarray, n: int = 2, m: int = 4) -> np.ndarray:
     return np.asarray([c for group in best for c in group], dtype=np.intp)
 
 
-@in_standard
+@gated(w=_MATRIX, n=_KEPT, m=_GROUP, most=ITERATIONS)
 def swaps(w: np.ndarray, n: int = 2, m: int = 4, most: int = 1000) -> np.ndarray:
     """A permutation by steepest ascent: the best swap of two columns of different groups, until none keeps more.
 
@@ -61,7 +67,7 @@ def swaps(w: np.ndarray, n: int = 2, m: int = 4, most: int = 1000) -> np.ndarray
     return order if kept_magnitude(w[:, order], n, m) >= kept_magnitude(w, n, m) else np.arange(len(order))
 
 
-@in_standard
+@gated(columns=Whole(0, 10_000), m=_GROUP)
 def orders(columns: int, m: int) -> int:
     """How many orders of columns differ in what their groups hold."""
     number = 1
@@ -101,8 +107,8 @@ def _partitions(left: tuple[int, ...], m: int) -> Iterator[tuple[tuple[int, ...]
 
 
 def _matrix(w: np.ndarray, n: int, m: int) -> np.ndarray:
-    if w.ndim != 2 or w.shape[1] % m:
+    if w.shape[1] % m:
         raise bad_argument("w.shape", w.shape, f"a matrix with columns that are a multiple of m={m}")
-    if not 0 <= n <= m:
+    if n > m:
         raise bad_argument("n", n, f"a whole number from 0 to m={m}")
     return w.astype(np.float64)

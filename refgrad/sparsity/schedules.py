@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from refgrad.errors import ArgumentError, bad_argument
-from refgrad.float_environment import in_standard
+from refgrad.arithmetic.function_arguments import AT_LEAST_ONE, COUNT, NOT_NEGATIVE, REAL, UNIT, Several, gated
+from refgrad.errors import bad_argument
+from refgrad.legal import Flag, Whole
 from refgrad.rule import Choice, by
 
 #: which step a gradual schedule looks at
@@ -25,7 +26,13 @@ DECAY = Choice(
 )
 
 
-@in_standard
+#: steps, of which there may be some before the first
+_STEP = Whole(-(2**53), 2**53)
+_PATTERN = Several(AT_LEAST_ONE, least=2, most=2, kind=tuple)
+_FRAMES = Whole(0, 64)
+
+
+@gated(t=_STEP, begin=_STEP, end=_STEP, final=REAL, initial=REAL, power=NOT_NEGATIVE, progress=PROGRESS)
 def cubic(
     t: int, *, begin: int, end: int, final: float, initial: float = 0.0, power: float = 3.0, progress: str = "step"
 ) -> float:
@@ -44,32 +51,25 @@ def cubic(
     """
     if end <= begin:
         raise bad_argument("end", end, f"a step after begin={begin}")
-    PROGRESS.check("progress", progress)
     done = t - begin + (1 if progress == "next_step" else 0)
     left = 1.0 - min(max(done / (end - begin), 0.0), 1.0)
     return final + (initial - final) * left**power
 
 
-@in_standard
+@gated(t=_STEP, begin=_STEP, end=_STEP, freq=AT_LEAST_ONE, phase=PHASE)
 def is_mask_step(t: int, *, begin: int, end: int, freq: int, phase: str = "relative") -> bool:
     """True if the mask is made anew at a step; ``end`` is included, and below zero there is none."""
-    PHASE.check("phase", phase)
-    if freq < 1:
-        raise bad_argument("freq", freq, "a whole number from 1")
     inside = t >= begin and (end < 0 or t <= end)
     return inside and (t - begin if phase == "relative" else t) % freq == 0
 
 
-@in_standard
+@gated(t=NOT_NEGATIVE, rate=NOT_NEGATIVE, form=DECAY)
 def decay(t: int, rate: float, form: str = "linear") -> float:
     """The factor beta of pruned weights after ``t`` steps, from 1 towards 0; ``form`` is a member of `DECAY`."""
-    DECAY.check("form", form)
-    if t < 0 or not rate >= 0.0:
-        raise ArgumentError(f"t, rate are {t!r}, {rate!r}; legal: a step from 0, a rate from 0")
     return max(1.0 - rate * t, 0.0) if form == "linear" else math.exp(-rate * t)
 
 
-@in_standard
+@gated(n=AT_LEAST_ONE, m=AT_LEAST_ONE)
 def stepwise(n: int, m: int) -> list[tuple[int, int]]:
     """SDGF-Stepwise: (m - 1):m, then m/2:m, m/4:m, ... down to n:m; as (kept, of).
 
@@ -80,21 +80,21 @@ def stepwise(n: int, m: int) -> list[tuple[int, int]]:
     return [(m - 1, m)] + [(int(m / 2**i), m) for i in range(1, frames)]
 
 
-@in_standard
+@gated(n=AT_LEAST_ONE, m=AT_LEAST_ONE, frames=_FRAMES)
 def geometric(n: int, m: int, frames: int = 4) -> list[tuple[int, int]]:
     """SDGF-Geometric: n 2^i : m 2^i with i falling to 0, so that the density stays and the blocks shrink."""
     _check_pattern(n, m)
     return [(n << i, m << i) for i in range(frames - 1, -1, -1)]
 
 
-@in_standard
+@gated(n=AT_LEAST_ONE, m=AT_LEAST_ONE, frames=_FRAMES)
 def densify(n: int, m: int, frames: int = 4) -> list[tuple[int, int]]:
     """The authors' schedule of that name: n : m 2^i with i falling to 0, so that ever more is kept of ever smaller blocks."""
     _check_pattern(n, m)
     return [(n, m << i) for i in range(frames - 1, -1, -1)]
 
 
-@in_standard
+@gated(patterns=Several(_PATTERN, least=1), epochs=COUNT, dense=COUNT, finetune=COUNT)
 def frames(
     patterns: list[tuple[int, int]], epochs: int, dense: int = 0, finetune: int = 0
 ) -> Mapping[int, tuple[int, int]]:
@@ -105,21 +105,21 @@ def frames(
     return {dense + int(i * length): pattern for i, pattern in enumerate(patterns)}
 
 
-@in_standard
+@gated(i=COUNT, steps=AT_LEAST_ONE, density=UNIT)
 def exponential_density(i: int, steps: int, density: float) -> float:
     """The density after step ``i`` of ``steps``, counted from 1: density^(i / steps) (SynFlow, FORCE)."""
     _check_step(i, steps)
     return density ** (i / steps)
 
 
-@in_standard
+@gated(i=COUNT, steps=AT_LEAST_ONE, density=UNIT)
 def linear_density(i: int, steps: int, density: float) -> float:
     """The density after step ``i`` of ``steps``, counted from 1: 1 - (i / steps) (1 - density) (FORCE)."""
     _check_step(i, steps)
     return 1.0 - i * (1.0 - density) / steps
 
 
-@in_standard
+@gated(step=COUNT, total=COUNT, warmup=COUNT, final=UNIT, initial=UNIT, cooldown=COUNT)
 def movement_density(
     step: int, *, total: int, warmup: int, final: float, initial: float = 1.0, cooldown: int = 0
 ) -> float:
@@ -137,7 +137,10 @@ def movement_density(
     return final + (initial - final) * left**3
 
 
-@in_standard
+@gated(
+    densities=Several(Several(NOT_NEGATIVE, least=2, most=2, kind=tuple)),
+    masked_backward=Flag("the gradient of the weights is sparse too"),
+)
 def training_cost(densities: list[tuple[float, float]], *, masked_backward: bool = False) -> float:
     """Floating-point operations of training relative to dense training, by the share of time spent at each density.
 
@@ -154,10 +157,10 @@ def training_cost(densities: list[tuple[float, float]], *, masked_backward: bool
 
 
 def _check_pattern(n: int, m: int) -> None:
-    if not 1 <= n < m:
+    if n >= m:
         raise bad_argument("n", n, f"a whole number from 1 to below m={m}")
 
 
 def _check_step(i: int, steps: int) -> None:
-    if not 0 <= i <= steps or steps < 1:
+    if i > steps:
         raise bad_argument("i", i, f"a step from 0 to {steps}")

@@ -62,7 +62,7 @@ def records(draw: random.Random) -> list[Record]:
     made = built((name, variant, method, drawn, []))
     if made is None:
         return [(name, variant, method, drawn, [])]
-    some = (values.changes(made.arrays, made.numbers, bool(made.written), draw) for _ in range(CALLS))
+    some = (values.changes(made.arrays, made.numbers, bool(made.written), draw, made.required) for _ in range(CALLS))
     return [(name, variant, method, drawn, each) for each in some]
 
 
@@ -150,7 +150,12 @@ class Counts:
 def place_of(record: Record) -> str:
     """The kind and method that a call is of."""
     name, _, method, _, _ = record
-    return name if name in FUNCTIONS else f"{rules()[name].kind}.{method}"
+    return name if name in FUNCTIONS else f"{_kind(name)}.{method}"
+
+
+@functools.cache
+def _kind(name: str) -> str:
+    return rules()[name].kind
 
 
 def one_round(seed: int, number: int, examples: int = ROUND, ends: Callable[[], bool] = lambda: False) -> Counts:
@@ -164,11 +169,12 @@ def one_round(seed: int, number: int, examples: int = ROUND, ends: Callable[[], 
     """
     counts = Counts()
     draw = random.Random(seed * 1_000_003 + number)
-    for _ in range(examples):
-        for record in [] if ends() else records(draw):
-            what = outcome(record)
-            if what is not None:
-                counts.add(record, what)
+    with judge.in_folder():
+        for _ in range(examples):
+            for record in [] if ends() else records(draw):
+                what = outcome(record)
+                if what is not None:
+                    counts.add(record, what)
     return counts
 
 

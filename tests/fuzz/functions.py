@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -9,11 +10,15 @@ import numpy as np
 
 import refgrad
 from refgrad import schedules
+from refgrad.arithmetic.function_arguments import Legal, gate_of
+from refgrad.errors import ArgumentError
+from refgrad.legal import Choice, Flag, Range, Whole
 from refgrad.optimizers import SGD, AdamW
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.rule import find
-from tests.fuzz.subjects import COUNTS, REALS, SIZES, Drawn, Subject
-from tests.fuzz.values import Path
+from tests.fuzz.room_functions import ARGUMENTS, function_of, plain_result
+from tests.fuzz.subjects import COUNTS, REALS, SIZES, Drawn, Subject, _legal_of
+from tests.fuzz.values import NUMBERS, REFUSED, Path
 
 #: what a number of steps may be in a schedule, and what any number may be
 STEPS = REALS - {"nan", "inf", "-inf", "-5", "-1"}
@@ -49,6 +54,9 @@ SCHEDULES: Mapping[str, Mapping[str, Any]] = {
     "cosine_restarts": {"base": 1.0, "period": 3, "growth": 2, "final": 0.0},
     "inverse_square_root": {"base": 1.0, "warmup": 4},
     "warmup_stable_decay": {"base": 1.0, "warmup": 2, "stable": 3, "decay": 4, "final": 0.0, "shape": "linear"},
+    "triangular": {"base": 0.5, "peak": 1.0, "up": 3, "down": 4, "gamma": 0.5},
+    "warmup": {"steps": 4, "base": 1.0, "then": lambda t: 1.0 / (1 + t), "start": 0.0},
+    "join": {"schedules": [lambda t: t / 7, lambda t: t / 3], "boundaries": [2]},
     "one_cycle": {"peak": 1.0, "total": 11, "rise": 0.5, "start_factor": 25, "shape": "cosine", "ends": "whole"},
 }
 
@@ -63,7 +71,8 @@ def schedule(name: str) -> Callable[[Drawn], Subject]:
     def made(drawn: Drawn) -> Subject:
         arguments = {"t": drawn.seed % 20, **SCHEDULES[name]}
         legal: dict[str, Collection[str]] = {n: FINITE for n, v in arguments.items() if not isinstance(v, str | bool)}
-        legal |= {"t": STEPS, "factors": {"list", "set"}, "staircase": {"true"}}
+        legal |= {"t": STEPS, "factors": {"list", "set"}, "staircase": {"true"}, "then": (), "schedules": ()}
+        legal |= {"boundaries": {"list of one"}}
         function = getattr(schedules, name)
         return Subject(
             f"schedules.{name}",
@@ -172,6 +181,51 @@ def found(drawn: Drawn) -> Subject:
     return _function(lambda **given: find(**given).__name__, {"name": "AdamW"}, {})
 
 
+def gated(name: str) -> Callable[[Drawn], Subject]:
+    """The subject of a public function of a room that has a gate.
+
+    Args:
+        name: of it, as in `ARGUMENTS`.
+    """
+
+    def made(drawn: Drawn) -> Subject:
+        function = function_of(name)
+        legal = gate_of(function) or {}
+        arguments = {n: np.array(v) if isinstance(v, np.ndarray) else v for n, v in ARGUMENTS[name]().items()}
+        required = {n for n, p in inspect.signature(function).parameters.items() if p.default is p.empty}
+        call = lambda given: plain_result(function(**given))  # noqa: E731
+        arrays = [n for n, value in arguments.items() if isinstance(value, np.ndarray)]
+        return Subject(
+            name,
+            arguments,
+            call,
+            call,
+            [(n,) for n in arrays],
+            [(n,) for n in arguments if n in legal and n not in arrays],
+            legal={n: _taken(legal[n], NUMBERS, v) for n, v in arguments.items() if n in legal and n not in arrays},
+            optional=frozenset(arguments.keys() - required),
+            also={n: {what for what in REFUSED if _takes(legal[n], REFUSED[what](arguments[n]))} for n in arrays},
+            required=frozenset(required),
+        )
+
+    return made
+
+
+def _taken(legal: Legal, values: Mapping[str, Callable[[], Any]], default: Any) -> set[str]:
+    """The names of numbers that are legal: of one by itself those that say so of themselves."""
+    if isinstance(legal, Range | Whole | Flag | Choice):
+        return _legal_of(legal, default)
+    return {name for name, make in values.items() if _takes(legal, make())}
+
+
+def _takes(legal: Legal, value: Any) -> bool:
+    try:
+        legal.check("it", value)
+    except ArgumentError:
+        return False
+    return True
+
+
 #: functions whose right calls take seconds: what changes nothing is not called
 SLOW = frozenset({"identify", "tolerances", "survey"})
 
@@ -180,6 +234,7 @@ RARE: Mapping[str, float] = {"verify": 0.1}
 
 FUNCTIONS: Mapping[str, Callable[[Drawn], Subject]] = {
     **{f"schedules.{name}": schedule(name) for name in SCHEDULES},
+    **{name: gated(name) for name in ARGUMENTS},
     "verify": verify,
     "identify": identify,
     "sets": sets,

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 import refgrad
-from refgrad import gradients, quantizers, schedules
-from refgrad.estimators import schedules as epochs
+from refgrad import quantizers, schedules
+from refgrad.arithmetic.function_arguments import gate_of
+from refgrad.estimators.rotation import Rotation
+from refgrad.gradients.boosting import Unit
 from refgrad.optimizers import AdamW
+from refgrad.quantizers import Quantized
 from refgrad.rule import ROOMS
-from refgrad.sparsity import allocation, compressed, permutation
-from refgrad.sparsity import schedules as masking
+from refgrad.sparsity import compressed
 from tests.bits.inputs import Source
 
 #: modules whose functions are public, which no room names
@@ -32,6 +37,7 @@ ELSEWHERE: Mapping[str, str] = {
     "refgrad.survey": "every implementation is judged in a process of its own, by `verify`",
     "refgrad.formula": "it makes a rule, whose methods are asserted as those of every rule",
     "refgrad.opaque": "it makes a rule of a function, as refgrad.formula does",
+    "refgrad.estimators.on_device.differentiate": "it computes on a device; `refgrad.estimators.base` calls it by its name",
     "refgrad.record": "it copies a foreign optimizer's numbers as they are",
     "refgrad.stop_gradient": "it returns what it is handed",
     "refgrad.stored": "it returns what it is handed",
@@ -55,69 +61,212 @@ def ordinary(salt: str, *shape: int) -> np.ndarray:
 HALVES = {"w": ordinary("halves", 32, 64).astype(np.float16), "mask": np.tile([True, True, False, False], (32, 16))}
 METADATA = np.arange(64 * 2, dtype=np.uint16).reshape(64, 2)
 
+#: the name of a gated function -> arguments that are right, made anew each time
+ARGUMENTS: Mapping[str, Callable[[], dict[str, Any]]] = {
+    "refgrad.logsumexp": lambda: {"x": ordinary("logsumexp", 3, 5)},
+    "refgrad.one_hot": lambda: {"labels": np.asarray([0, 2]), "count": 3},
+    "refgrad.segment_sum": lambda: {"x": x("segment_sum", 3, 2), "labels": np.asarray([0, 2, 0]), "count": 3},
+    "refgrad.softmax": lambda: {"x": ordinary("softmax", 3, 5)},
+    "refgrad.take": lambda: {"x": x("take", 2, 3), "labels": np.asarray([0, 2])},
+    "refgrad.top_k": lambda: {"x": x("top_k", 2, 5), "count": 2},
+    "refgrad.gradients.boosting.assembled": lambda: {"units": [_unit(), _unit()], "steps": [0.5, -1.25], "start": 0.3},
+    "refgrad.gradients.boosting.first_binary_score": lambda: {"labels": [1, -1, 1]},
+    "refgrad.gradients.coding.multiplexed_load": lambda: {"workers": 7, "bursts": 2, "window": 3, "stragglers": 1},
+    "refgrad.gradients.coding.multiplexed_repeat": lambda: {
+        "straggles": ordinary("multiplexed", 6, 4) > 0,
+        "bursts": 2,
+        "window": 3,
+        "stragglers": 1,
+    },
+    "refgrad.gradients.coding.selective_repeat": lambda: {
+        "straggles": ordinary("straggles", 6, 4) > 0,
+        "bursts": 2,
+        "stragglers": 1,
+    },
+    "refgrad.gradients.complexity.closest_distance": lambda: {
+        "distances": np.abs(ordinary("distances", 9)) + np.float32(0.1),
+        "pairs": 50,
+        "order": 3,
+    },
+    "refgrad.gradients.complexity.inductive_bias_bits": lambda: {
+        "examples": 50,
+        "dimension": 3,
+        "radius": 7.3,
+        "distance": 0.9,
+        "outputs": 4,
+    },
+    "refgrad.gradients.complexity.log_harmonics": lambda: {"dimension": 2.7, "degree": 3.3},
+    "refgrad.gradients.complexity.resolution_degree": lambda: {"dimension": 4, "radius": 7.3, "distance": 0.3},
+    "refgrad.gradients.convex_networks.activation_patterns": lambda: {
+        "x": ordinary("examples", 4, 3),
+        "directions": ordinary("units", 3, 5),
+    },
+    "refgrad.gradients.convex_networks.convex_relu": lambda: {
+        "x": ordinary("convex", 3, 2),
+        "target": ordinary("target", 3),
+        "patterns": [[0, 1], [1, 1], [0, 0]],
+        "beta": 0.1,
+        "most": 20,
+    },
+    "refgrad.gradients.convex_networks.most_patterns": lambda: {"examples": 8, "rank": 3},
+    "refgrad.gradients.directions.conjugate_directions": lambda: {
+        "matrix": [[2.3, 0.1], [0.1, 1.7]],
+        "right": ordinary("right", 2),
+        "model": lambda residual: residual,
+        "most": 5,
+    },
+    "refgrad.gradients.equilibrium.fixed_point": lambda: {
+        "change": lambda u: np.cos(u) - u,
+        "start": ordinary("state", 3),
+        "most": 50,
+    },
+    "refgrad.gradients.filtering.covariance_filter": lambda: {"gradients": ordinary("filtered", 5, 3), "faults": 1},
+    "refgrad.gradients.functionals.helmholtz": lambda: {"places": 6},
+    "refgrad.gradients.critical_rate": lambda: {"rows": ordinary("rows", 4, 3), "batch": 2},
+    "refgrad.gradients.intrinsic_scatter": lambda: {
+        "x": ordinary("abscissas", 6),
+        "y": ordinary("ordinates", 6),
+        "sigma": np.maximum(x("errors", 6, positive=True), np.float32(0.125)),
+    },
+    "refgrad.gradients.perception.covariance_path": lambda: {
+        "start": [[2.3, 0.1], [0.1, 1.7]],
+        "end": [[1.1, -0.2], [-0.2, 0.9]],
+        "place": 0.3,
+    },
+    "refgrad.gradients.perception.frequency_scale": lambda: {
+        "frequency": np.abs(ordinary("frequency", 3, 2)) + np.float32(0.1),
+        "start": 0.7,
+        "end": 16.0,
+    },
+    "refgrad.gradients.perception.gaussian_fisher_information": lambda: {
+        "mean_slope": ordinary("slope", 2),
+        "covariance": [[2.3, 0.1], [0.1, 1.7]],
+        "covariance_slope": [[0.3, 0.1], [0.1, 0.7]],
+        "ridge": 1e-6,
+    },
+    "refgrad.gradients.quadrature": lambda: {"diagonal": x("diagonal", 5), "beside": x("beside", 4)},
+    "refgrad.gradients.score_dimension": lambda: {"scores": x("scores", 7, 3)},
+    "refgrad.gradients.search.depth_program": lambda: {"evaluate": sum, "layers": 4, "removed": 2},
+    "refgrad.gradients.search.linear_temperature": lambda: {"epoch": 3, "epochs": 7, "first": 9.7},
+    "refgrad.gradients.second_moment_map": lambda: {"rows": x("moments", 4, 3), "lr": 0.1, "batch": 2},
+    "refgrad.gradients.subspaces.intrinsic_dimension": lambda: {
+        "dimensions": [50, 200, 750],
+        "performances": [0.31, 0.87, 0.95],
+        "baseline": 0.96,
+    },
+    "refgrad.gradients.subspaces.walsh_hadamard": lambda: {"x": x("walsh", 8)},
+    "refgrad.gradients.transport.exact_transport": lambda: {"cost": ordinary("costs", 3, 3)},
+    "refgrad.gradients.transport.sinkhorn": lambda: {"cost": ordinary("costs", 3, 4), "epsilon": 0.7, "most": 50},
+    "refgrad.quantizers.PercentileClipping.__call__": lambda: {
+        "self": quantizers.PercentileClipping(),
+        "g": x("clipped", 7),
+        "history": (0.1, 0.3),
+    },
+    "refgrad.quantizers.eight_bit.xavier_limit": lambda: {"words": 7, "width": 5},
+    "refgrad.quantizers.error_feedback": lambda: {
+        "rule": quantizers.SignSGD(),
+        "g": x("gradient", 8),
+        "error": x("error", 8),
+    },
+    "refgrad.quantizers.hadamard": lambda: {"x": x("hadamard", 2, 8)},
+    "refgrad.quantizers.hessian": lambda: {"activations": ordinary("hessian", 6, 4)},
+    "refgrad.quantizers.lsq_plus_scale": lambda: {"x": x("lsq+", 9), "bits": 4},
+    "refgrad.quantizers.lsq_scale": lambda: {"x": x("lsq", 9), "highest": 7},
+    "refgrad.quantizers.majority_vote": lambda: {"codes": [np.asarray([1, -1], np.int8), np.asarray([1, 1], np.int8)]},
+    "refgrad.quantizers.smooth_scales": lambda: {
+        "activations": ordinary("activations", 6, 4),
+        "weights": ordinary("weights", 3, 4),
+    },
+    "refgrad.quantizers.stable_embedding": lambda: {
+        "weight": ordinary("embedding", 5, 4),
+        "indices": np.asarray([0, 3]),
+        "gain": ordinary("gain", 4),
+        "bias": ordinary("bias", 4),
+    },
+    "refgrad.quantizers.ternary.xnor_activation_scale": lambda: {"x": x("images", 3, 5, 4), "height": 2, "width": 3},
+    "refgrad.sparsity.allocation.uniform": lambda: {"shapes": [(3, 5), (7, 2)], "sparsity": 0.3, "dense": [1]},
+    "refgrad.sparsity.allocation.erdos_renyi": lambda: {"shapes": [(30, 50), (7, 20)], "sparsity": 0.7},
+    "refgrad.sparsity.allocation.lamp_scores": lambda: {"w": x("lamp", 9)},
+    "refgrad.sparsity.allocation.lamp": lambda: {"ws": [x("first", 9), x("second", 8)], "sparsity": 0.4},
+    "refgrad.sparsity.compressed.compress": lambda: {"w": HALVES["w"], "mask": HALVES["mask"]},
+    "refgrad.sparsity.compressed.prune": lambda: {"w": ordinary("pruned", 32, 64).astype(np.float16), "threads": 1},
+    "refgrad.sparsity.compressed.decompress": lambda: {"packed": compressed.compress(HALVES["w"], HALVES["mask"])},
+    "refgrad.sparsity.compressed.reordered": lambda: {"metadata": METADATA},
+    "refgrad.sparsity.compressed.restored": lambda: {"metadata": METADATA},
+    "refgrad.sparsity.permutation.kept_magnitude": lambda: {"w": ordinary("kept", 3, 8), "n": 2, "m": 4},
+    "refgrad.sparsity.permutation.exhaustive": lambda: {"w": ordinary("every", 3, 8)},
+    "refgrad.sparsity.permutation.swaps": lambda: {"w": ordinary("swaps", 3, 8)},
+    "refgrad.sparsity.permutation.orders": lambda: {"columns": 8, "m": 4},
+    "refgrad.sparsity.schedules.cubic": lambda: {"t": 5, "begin": 1, "end": 9, "final": 0.9},
+    "refgrad.sparsity.schedules.is_mask_step": lambda: {"t": 3, "begin": 1, "end": 9, "freq": 2},
+    "refgrad.sparsity.schedules.decay": lambda: {"t": 3, "rate": 0.1, "form": "exponential"},
+    "refgrad.sparsity.schedules.stepwise": lambda: {"n": 2, "m": 8},
+    "refgrad.sparsity.schedules.geometric": lambda: {"n": 2, "m": 16, "frames": 3},
+    "refgrad.sparsity.schedules.densify": lambda: {"n": 2, "m": 16},
+    "refgrad.sparsity.schedules.frames": lambda: {"patterns": [(2, 4), (1, 4)], "epochs": 10},
+    "refgrad.sparsity.schedules.exponential_density": lambda: {"i": 3, "steps": 7, "density": 0.1},
+    "refgrad.sparsity.schedules.linear_density": lambda: {"i": 3, "steps": 7, "density": 0.1},
+    "refgrad.sparsity.schedules.movement_density": lambda: {"step": 7, "total": 19, "warmup": 2, "final": 0.1},
+    "refgrad.sparsity.schedules.training_cost": lambda: {"densities": [(0.3, 0.1), (0.7, 0.3)]},
+    "refgrad.estimators.indicators.estimating_error": lambda: {"z": x("estimated", 9), "o": 2.7},
+    "refgrad.estimators.indicators.gradient_stability": lambda: {"gradient": x("stability", 3, 4)},
+    "refgrad.estimators.indicators.laplace_quantization_error": lambda: {"frequency": 20.3, "b": 0.07},
+    "refgrad.estimators.indicators.quantization_error": lambda: {"w": ordinary("weights", 3, 4), "frequency": 20.3},
+    "refgrad.estimators.rotation.learned_rotation": lambda: {"w": ordinary("filters", 3, 6), "rotation": _rotation()},
+    "refgrad.estimators.rotation.rotate": lambda: {"w": ordinary("filters", 3, 6), "rotation": _rotation()},
+    "refgrad.estimators.rotation.sides": lambda: {"n": 36},
+    **{
+        f"refgrad.estimators.schedules.{name}": lambda: {"epoch": 3, "epochs": 7}
+        for name in ("ede", "rbnn", "reste", "recu")
+    },
+    "refgrad.estimators.schedules.biper": lambda: {"epoch": 3, "epochs": 7, "tau_min": 0.03, "tau_max": 0.07},
+}
+
+
+def function_of(name: str) -> Callable[..., Any]:
+    """The function of a qualified name.
+
+    Args:
+        name: as in `ARGUMENTS`.
+    """
+    module, _, own = name.removesuffix(".__call__").rpartition(".")
+    found = getattr(importlib.import_module(module), own)
+    return cast(Callable[..., Any], vars(found)["__call__"] if name.endswith(".__call__") else found)
+
+
+def plain_result(found: Any) -> Any:
+    """What a function gives as arrays and numbers in tuples and dicts.
+
+    Args:
+        found: its result.
+    """
+    if isinstance(found, Quantized):
+        return dict(found.arrays)
+    if isinstance(found, compressed.Compressed):
+        return found.values, found.metadata, found.layout
+    if isinstance(found, tuple | list):
+        return tuple(map(plain_result, found))
+    return dict(found) if isinstance(found, Mapping) else found
+
+
+def called(name: str) -> Callable[[], Any]:
+    """A call of a gated function with arguments that are right.
+
+    Args:
+        name: as in `ARGUMENTS`.
+    """
+    return lambda: plain_result(function_of(name)(**_once(name)))
+
+
+@functools.cache  # as the arrays are that they are made of
+def _once(name: str) -> dict[str, Any]:
+    return ARGUMENTS[name]()
+
+
 #: name -> a call with arguments that are right
 CALLS: Mapping[str, Callable[[], Any]] = {
-    "refgrad.softmax": lambda: refgrad.softmax(ordinary("softmax", 3, 5)),
-    "refgrad.logsumexp": lambda: refgrad.logsumexp(ordinary("logsumexp", 3, 5)),
-    "refgrad.one_hot": lambda: refgrad.one_hot(np.asarray([0, 2]), 3),
-    "refgrad.take": lambda: refgrad.take(x("take", 2, 3), np.asarray([0, 2])),
-    "refgrad.top_k": lambda: refgrad.top_k(x("top_k", 2, 5), 2),
+    **{name: called(name) for name in ARGUMENTS},
     "refgrad.sets": lambda: _sets(),
-    "refgrad.gradients.critical_rate": lambda: gradients.critical_rate(x("rows", 4, 3), 2),
-    "refgrad.gradients.intrinsic_scatter": lambda: gradients.intrinsic_scatter(
-        ordinary("abscissas", 6), ordinary("ordinates", 6), np.maximum(x("errors", 6, positive=True), np.float32(0.125))
-    ),
-    "refgrad.gradients.quadrature": lambda: gradients.quadrature(x("diagonal", 5), x("beside", 4)),
-    "refgrad.gradients.score_dimension": lambda: gradients.score_dimension(x("scores", 7, 3)),
-    "refgrad.gradients.second_moment_map": lambda: gradients.second_moment_map(x("moments", 4, 3), 0.1, 2),
-    "refgrad.quantizers.error_feedback": lambda: _with_feedback(x("gradient", 8), x("error", 8)),
-    "refgrad.quantizers.hadamard": lambda: quantizers.hadamard(x("hadamard", 2, 8)),
-    "refgrad.quantizers.hessian": lambda: quantizers.hessian(ordinary("hessian", 6, 4)),
-    "refgrad.quantizers.lsq_plus_scale": lambda: quantizers.lsq_plus_scale(x("lsq+", 9), 4),
-    "refgrad.quantizers.lsq_scale": lambda: quantizers.lsq_scale(x("lsq", 9), 7),
-    "refgrad.quantizers.majority_vote": lambda: quantizers.majority_vote(
-        [np.asarray([1, -1], np.int8), np.asarray([1, 1], np.int8)]
-    ),
-    "refgrad.quantizers.smooth_scales": lambda: quantizers.smooth_scales(
-        ordinary("activations", 6, 4), ordinary("weights", 3, 4)
-    ),
-    "refgrad.quantizers.stable_embedding": lambda: quantizers.stable_embedding(
-        ordinary("embedding", 5, 4), np.asarray([0, 3]), ordinary("gain", 4), ordinary("bias", 4)
-    ),
-    "refgrad.quantizers.PercentileClipping": lambda: quantizers.PercentileClipping()(x("clipped", 7), (0.1, 0.3)),
-    "refgrad.sparsity.allocation.uniform": lambda: allocation.uniform([(3, 5), (7, 2)], 0.3),
-    "refgrad.sparsity.allocation.erdos_renyi": lambda: allocation.erdos_renyi([(30, 50), (7, 20)], 0.7),
-    "refgrad.sparsity.allocation.lamp_scores": lambda: allocation.lamp_scores(x("lamp", 9)),
-    "refgrad.sparsity.allocation.lamp": lambda: allocation.lamp([x("first", 9), x("second", 8)], 0.4),
-    "refgrad.sparsity.compressed.compress": lambda: compressed.compress(HALVES["w"], HALVES["mask"]).values,
-    "refgrad.sparsity.compressed.prune": lambda: compressed.prune(ordinary("pruned", 32, 64).astype(np.float16)).values,
-    "refgrad.sparsity.compressed.decompress": lambda: compressed.decompress(
-        compressed.compress(HALVES["w"], HALVES["mask"])
-    ),
-    "refgrad.sparsity.compressed.reordered": lambda: compressed.reordered(METADATA),
-    "refgrad.sparsity.compressed.restored": lambda: compressed.restored(METADATA),
-    "refgrad.sparsity.permutation.kept_magnitude": lambda: permutation.kept_magnitude(ordinary("kept", 3, 8), 2, 4),
-    "refgrad.sparsity.permutation.exhaustive": lambda: permutation.exhaustive(ordinary("every", 3, 8)),
-    "refgrad.sparsity.permutation.swaps": lambda: permutation.swaps(ordinary("swaps", 3, 8)),
-    "refgrad.sparsity.permutation.orders": lambda: permutation.orders(8, 4),
-    "refgrad.sparsity.schedules.cubic": lambda: [masking.cubic(t, begin=1, end=9, final=0.9) for t in range(11)],
-    "refgrad.sparsity.schedules.is_mask_step": lambda: masking.is_mask_step(3, begin=1, end=9, freq=2),
-    "refgrad.sparsity.schedules.decay": lambda: [
-        masking.decay(t, 0.1, f) for t in (3, 7) for f in ("linear", "exponential")
-    ],
-    "refgrad.sparsity.schedules.stepwise": lambda: masking.stepwise(2, 8),
-    "refgrad.sparsity.schedules.geometric": lambda: masking.geometric(2, 16),
-    "refgrad.sparsity.schedules.densify": lambda: masking.densify(2, 16),
-    "refgrad.sparsity.schedules.frames": lambda: dict(masking.frames([(2, 4), (1, 4)], 10)),
-    "refgrad.sparsity.schedules.exponential_density": lambda: masking.exponential_density(3, 7, 0.1),
-    "refgrad.sparsity.schedules.linear_density": lambda: masking.linear_density(3, 7, 0.1),
-    "refgrad.sparsity.schedules.movement_density": lambda: masking.movement_density(7, total=19, warmup=2, final=0.1),
-    "refgrad.sparsity.schedules.training_cost": lambda: masking.training_cost([(0.3, 0.1), (0.7, 0.3)]),
-    "refgrad.estimators.schedules.ede": lambda: epochs.ede(3, 7),
-    "refgrad.estimators.schedules.rbnn": lambda: epochs.rbnn(3, 7),
-    "refgrad.estimators.schedules.reste": lambda: epochs.reste(3, 7),
-    "refgrad.estimators.schedules.recu": lambda: epochs.recu(3, 7),
-    "refgrad.estimators.schedules.biper": lambda: epochs.biper(3, 7, 0.03, 0.07),
     "refgrad.schedules.constant": lambda: schedules.constant(3, base=0.1),
     "refgrad.schedules.linear": lambda: schedules.linear(3, base=0.1, final=0.01, total=7),
     "refgrad.schedules.polynomial": lambda: schedules.polynomial(3, base=0.1, final=0.01, total=7, power=3),
@@ -149,13 +298,28 @@ def _sets() -> Any:
     return {**ends, "wide": [s.wide for s in found.values() if s.wide]}
 
 
-def _with_feedback(g: np.ndarray, error: np.ndarray) -> Any:
-    kept, error = quantizers.error_feedback(quantizers.SignSGD(), g, error)
-    return dict(kept.arrays), error
+def _unit() -> Any:
+    return Unit(ordinary("hidden", 2, 3), ordinary("biases", 3), ordinary("weights", 3), 0.3)
+
+
+def _rotation() -> Rotation:
+    turned = np.asarray([[0.6, -0.8], [0.8, 0.6]])
+    return Rotation(turned, np.eye(3)[[2, 0, 1]])
 
 
 def public() -> Iterator[tuple[str, Callable[..., Any]]]:
-    """The name and the function of every public one that is no rule: of rooms, of their modules, and of `MODULES`."""
+    """The name and the function of every public one that is no rule, each once.
+
+    These are what rooms name, what the modules that rooms name and `MODULES` have, and of all modules of rooms of rules what
+    has a gate, or is never mentioned in the package, so that it is there for those who use it.
+    """
+    found: dict[Callable[..., Any], str] = {}
+    for name, function in _everywhere():
+        found.setdefault(function, name)
+    yield from ((name, function) for function, name in found.items())
+
+
+def _everywhere() -> Iterator[tuple[str, Callable[..., Any]]]:
     for room in ("refgrad", *(f"refgrad.{name}" for name in ROOMS)):
         module = importlib.import_module(room)
         for name in module.__all__:
@@ -166,6 +330,25 @@ def public() -> Iterator[tuple[str, Callable[..., Any]]]:
                 yield from _of_module(found)
     for place in MODULES:
         yield from _of_module(importlib.import_module(place))
+    known = mentioned()
+    for room in ROOMS:
+        package = importlib.import_module(f"refgrad.{room}")
+        for each in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            for name, function in _of_module(importlib.import_module(each.name)):
+                if gate_of(function) is not None or function.__name__ not in known:
+                    yield name, function
+
+
+def mentioned() -> set[str]:
+    """Every name that the package's own code uses, but for where it is defined."""
+    found: set[str] = set()
+    for path in Path(refgrad.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Name | ast.Attribute):
+                found.add(node.id if isinstance(node, ast.Name) else node.attr)
+            elif isinstance(node, ast.ImportFrom) and path.name != "__init__.py":
+                found.update(each.name for each in node.names)
+    return found
 
 
 def _of_module(module: ModuleType) -> Iterator[tuple[str, Callable[..., Any]]]:

@@ -59,6 +59,8 @@ class Subject:
         optional: arguments that may be left out or be None.
         numbers_too: arrays for which a plain number is taken too.
         kinds_too: of `tests.fuzz.values.REFUSED`, what is an array there all the same.
+        also: for each array, what of `tests.fuzz.values.REFUSED` is taken there, such as whole numbers for labels.
+        required: arrays that Python itself asks for by name.
     """
 
     name: str
@@ -72,6 +74,8 @@ class Subject:
     optional: frozenset[str] = frozenset()
     numbers_too: frozenset[str] = frozenset()
     kinds_too: frozenset[str] = frozenset()
+    also: Mapping[str, Collection[str]] = field(default_factory=dict)
+    required: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -269,6 +273,7 @@ def quantizer(rule: Any, method: str, drawn: Drawn) -> Subject:
             lambda given: _restored(rule, **given),
             [("arrays", name) for name in parts],
             [("shape",), ("dtype",)],
+            legal={"shape": {"list"} if kept.shape == () else set()},
             kinds_too=frozenset({"whole"}),  # codes are, and scales may be
         )
     taken = kinds.taken(rule) if method == "quantize" else ()
@@ -296,6 +301,9 @@ def _restored(rule: Any, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...
         name: known[name].whole_shape() if array.size == 1 and name in known else None for name, array in arrays.items()
     }
     fitting = {name: array if whole[name] is None else array.reshape(whole[name]) for name, array in arrays.items()}
+    for name, array in fitting.items():  # wider floats than the rule keeps are taken where it has them exactly
+        kept = None if name not in known or known[name].whole else known[name].kept_in(np.dtype(dtype))
+        fitting[name] = array if kept is None or array.dtype.itemsize <= kept.itemsize else array.astype(kept)
     return rule.decode(fitting, shape).reshape(shape).astype(dtype)
 
 
@@ -353,6 +361,7 @@ def transform(rule: Any, method: str, drawn: Drawn) -> Subject:
         lambda given: rule(*given.values()),
         lambda given: rule(*given.values()),
         [(name,) for name in arrays],
+        also={name: {"whole"} for name, axes in rule.shapes.items() if below(axes)},
     )
 
 

@@ -16,7 +16,7 @@ from refgrad.optimizers import SGD
 from refgrad.rule import rules
 from tests.float_environments import EVERY, deviating
 from tests.fuzz import calls, judge, room_functions, subjects
-from tests.fuzz.functions import FUNCTIONS
+from tests.fuzz.functions import FUNCTIONS, SCHEDULES
 from tests.fuzz.subjects import Drawn
 
 #: arrays with subnormal numbers and every magnitude, where flushing shows, and ordinary ones, where rounding does
@@ -91,8 +91,26 @@ def test_every_public_function_is_called() -> None:
     assert public.keys() <= {*room_functions.CALLS, *room_functions.ELSEWHERE}
     assert public.keys() >= room_functions.ELSEWHERE.keys()
     unmarked = {name for name, function in public.items() if not is_marked(function)}
-    handed_on = {"formula", "opaque", "record", "stop_gradient", "stored", "survey"}
+    handed_on = {
+        "formula",
+        "opaque",
+        "record",
+        "stop_gradient",
+        "stored",
+        "survey",
+        "estimators.on_device.differentiate",
+    }
     assert unmarked == {f"refgrad.{name}" for name in handed_on} <= room_functions.ELSEWHERE.keys()
+
+
+def test_every_public_function_has_a_gate() -> None:
+    """Its arguments are refused by name, and it is called at random with others; so are those of schedules, by their names."""
+    public = dict(room_functions.public())
+    gated = {name for name, function in public.items() if room_functions.gate_of(function) is not None}
+    schedules = {name for name in public if name.startswith("refgrad.schedules.")}
+    assert {name.rpartition(".")[2] for name in schedules} == SCHEDULES.keys()
+    assert public.keys() == gated | schedules | {"refgrad.sets"} | room_functions.ELSEWHERE.keys()
+    assert room_functions.ARGUMENTS.keys() == gated | {"refgrad.quantizers.PercentileClipping.__call__"}
 
 
 def test_what_a_rule_alone_has_is_guarded_too() -> None:

@@ -218,7 +218,9 @@ def applied(change: Change, arguments: dict[str, Any]) -> None:
             holder[last] = FAMILIES[change.family][change.name](holder[last])
 
 
-def changes(arrays: list[Path], numbers: list[Path], written: bool, draw: random.Random) -> list[Change]:
+def changes(
+    arrays: list[Path], numbers: list[Path], written: bool, draw: random.Random, required: frozenset[str] = frozenset()
+) -> list[Change]:
     """Up to two changes of the arguments of a call.
 
     Args:
@@ -226,9 +228,10 @@ def changes(arrays: list[Path], numbers: list[Path], written: bool, draw: random
         numbers: where anything else is.
         written: whether the call writes into arrays, so that arrays that are one matter.
         draw: draws them.
+        required: names that Python itself asks for.
     """
     options: list[str] = ["presented", "refused", "other"] if arrays else []
-    droppable = [path for path in arrays if len(path) > 1 or path[0] not in POSITIONAL]
+    droppable = [path for path in arrays if len(path) > 1 or path[0] not in {*POSITIONAL, *required}]
     options += ["missing"] if droppable else []
     options += ["aliased"] * (1 + 2 * written) if len(arrays) > 1 else []
     options += ["number"] * 2 if numbers else []

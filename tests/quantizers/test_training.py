@@ -118,7 +118,7 @@ def test_first_scales_of_lsq() -> None:
     assert lsq_scale(x, 4) == 2 * 2.0 / 2
     assert lsq_plus_scale(np.asarray([1.0, 1.0, 3.0, 3.0]), 4) == (2 + 3) / 8
     assert lsq_plus_scale(np.asarray([-1.0, -1.0, -3.0, -3.0]), 4) == 5 / 8
-    with pytest.raises(ArgumentError, match="at least one element"):
+    with pytest.raises(ArgumentError, match="at least 1 element"):
         lsq_scale(np.zeros(0), 7)
     with pytest.raises(ArgumentError, match="highest"):
         lsq_scale(x, 0)

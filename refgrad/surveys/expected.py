@@ -1,0 +1,70 @@
+"""The survey as its table has it: what each implementation was found to be when its row was last checked."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+from refgrad.legal import Choice, Flag
+from refgrad.rule import Rule
+from refgrad.surveys.attempts import SHIELDS
+from refgrad.surveys.cell import CONFORMS, DIFFERS, VARIANT, Cell, blank, reproduction
+from refgrad.surveys.implementations.record import Implementation
+
+
+def expected(rows: Iterable[Implementation], versions: Mapping[str, str]) -> tuple[Cell, ...]:
+    """A cell a row without judging it: nothing is imported and nothing runs.
+
+    Args:
+        rows: of the table, such as `refgrad.surveys.implementations.known` gives them.
+        versions: the versions that the rows were checked with, by package.
+
+    Returns:
+        Cells with outcome, variant, what has to be granted and the lines that reproduce them; without verdicts.
+
+    >>> from refgrad.surveys.implementations import known
+    >>> cells = expected(known(), {"torch": "2.13.0"})
+    >>> next(c.outcome for c in cells if c.called == "torch.optim.AdamW")
+    'conforms'
+    """
+    return tuple(_cell(row, versions.get(row.package, "")) for row in rows)
+
+
+def _cell(row: Implementation, version: str) -> Cell:
+    outcome = DIFFERS if not row.explained else VARIANT if row.variant else CONFORMS
+    scalars = [f"scalars={row.scalars}"] if row.scalars != row.claim.scalars else []
+    policy = [f"{name}={value}" for name, value in row.policy.items()]
+    copied = [SHIELDS[row.through]] if row.through in SHIELDS else []
+    texts = (repr(row.target), row.candidate_text()) if copied else (row.candidate_text(),)
+    return dataclasses.replace(
+        blank(row, outcome),
+        version=version,
+        variant=", ".join(f"{name}={value}" for name, value in row.variant.items()),
+        sentence="; ".join(meanings(row.claim, row.variant)),
+        conditions=(*scalars, *policy, *copied),
+        reproduce=reproduction(row, row.claim, {}, *texts),
+    )
+
+
+def meanings(claim: Rule, variant: Mapping[str, object]) -> list[str]:
+    """What changed hyperparameters of a rule mean, in a sentence each, where they are named behaviours.
+
+    Args:
+        claim: the rule.
+        variant: the values that are not the claim's, by name.
+
+    >>> from refgrad.optimizers import AdamW
+    >>> meanings(AdamW(), {"eps_placement": "uncorrected"})
+    ['eps is added to the root of the uncorrected second moment (Keras)']
+    """
+    legal = claim.legal()
+    said = []
+    for name, value in variant.items():
+        behaviour = legal.get(name)
+        if isinstance(behaviour, Choice):
+            said.append(behaviour.sentences[str(value)])
+        elif isinstance(behaviour, Flag):
+            said.append(behaviour.said(bool(value)))
+        else:
+            said.append(f"{name} is {value}")
+    return said

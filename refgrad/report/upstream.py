@@ -1,6 +1,7 @@
-"""Texts that maintainers of packages could be sent: ``python -m refgrad.report.upstream docs`` writes docs/upstream/ from the table.
+"""Texts that maintainers of packages could be sent; none was.
 
-One page a package, a section an implementation that is not the rule as claimed. None was sent.
+``python -m refgrad.report.upstream docs`` writes docs/upstream/ from the survey's table: a page a package, a section an
+implementation that is not the rule as claimed.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ COMMAND = "python -m refgrad.report.upstream docs"
 
 HEAD = f"""# Texts for maintainers
 
-For each implementation of the [survey](../survey.md) that is not the rule as claimed, a text that its maintainers could be sent: what was
-found, in which version, the lines that show it, what was expected, and from which source. **None was sent.** Many departures are
-meant: a convention of the package, or what its authors' code has where the paper says otherwise; whether one is, its maintainers
-know. Written from the survey's table by `{COMMAND}`.
+For each implementation of the [survey](../survey.md) that is not the rule as claimed, a text that its maintainers could be sent:
+what was found, in which version, the lines that show it, what was expected, and from which source. **None was sent.** Many
+departures are meant: a convention of the package, or what its authors' code has where the paper says otherwise; whether one is,
+its maintainers know. Written from the survey's table by `{COMMAND}`.
 
 | package | version | texts |
 |---|---|---|
@@ -96,7 +97,7 @@ def text(cells: Sequence[Cell], claim: Rule, sentence: str = "") -> str:
     granted = [c for c in cell.conditions if not (sentence and c == COPIED)]
     if granted:
         parts.append(f"**Granted besides**, and no part of the finding: {', '.join(f'`{c}`' for c in granted)}.")
-    parts.append(f"**Lines that show it.**\n\n```python\n{cell.reproduce}\n```")
+    parts.append("**Lines that show it.**\n\n" + "\n".join(f"    {line}" for line in cell.reproduce.splitlines()))
     return "\n\n".join(parts)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from refgrad.report import upstream
-from refgrad.report.site import gallery, reference, rule_page, staging, world
+from refgrad.report.site import gallery, reference, rule_page, schema_page, staging, world
 from refgrad.rule import Rule, find, rules
 from refgrad.surveys.cell import Cell
 from refgrad.surveys.expected import expected
@@ -16,7 +16,12 @@ from refgrad.surveys.run import Survey
 
 USAGE = "usage: python -m refgrad.report.site FOLDER [RULE ...]"
 #: the pages that are made, by the heading of docs/index.md under which they are listed
-GENERATED = {"Rules": ("gallery",), "The state of the world": ("world",), "Reference": ("reference/index",)}
+GENERATED = {
+    "Rules": ("gallery",),
+    "The state of the world": ("world",),
+    "Reading a verdict": ("schema",),
+    "Reference": ("reference/index",),
+}
 
 
 def main(arguments: Sequence[str]) -> int | str:
@@ -53,7 +58,7 @@ def write(root: Path, folder: Path, classes: Iterable[type[Rule]]) -> None:
     more = rule_page.besides(root, {cell.key: cell for cell in cells})
     pages = {f"{gallery.FOLDER}/{cls.__name__}": rule_page.page(cls, more) for cls in classes}
     pages["world"] = world.page([c for c in cells if c.rule in {cls.__name__ for cls in classes}], source)
-    pages |= reference.pages()
+    pages |= {"schema": schema_page.page(), **reference.pages()}
     pages["gallery"] = gallery.page(classes)
     for name, text in pages.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

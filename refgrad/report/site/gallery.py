@@ -69,8 +69,9 @@ def card(state: Mapping[str, Any], rule: Rule) -> str:
     """
     words = f"{state['name']} {state['summary']} {state['source']}".lower()
     drawn = next(iter(pictures(rule)), "")
+    marks = f'data-words="{escape(words)}" data-kind="{escape(state["kind"])}"'
+    marks += f' data-package="{escape("|".join(state["packages"]))}"'
     return (
-        f'<a class="card" href="{FOLDER}/{state["name"]}.html" data-words="{escape(words)}" '
-        f'data-kind="{escape(state["kind"])}" data-package="{escape("|".join(state["packages"]))}">{drawn}<strong>{escape(state["name"])}</strong>'
+        f'<a class="card" href="{FOLDER}/{state["name"]}.html" {marks}>{drawn}<strong>{escape(state["name"])}</strong>'
         f"<span>{escape(state['summary'].replace('`', ''))}</span></a>"
     )

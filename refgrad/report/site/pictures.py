@@ -21,12 +21,8 @@ STEEP, TURNED, START, STEPS = 12.0, 25.0, (-1.7, 0.75), 60
 #: beyond which a path is lost
 FAR = 100.0
 RATES = tuple(float(f"{m}e{e}") for e in range(-3, 1) for m in (1, 2, 5))
-TURN = np.array(
-    [
-        [np.cos(np.radians(TURNED)), -np.sin(np.radians(TURNED))],
-        [np.sin(np.radians(TURNED)), np.cos(np.radians(TURNED))],
-    ]
-)
+_ANGLE = np.radians(TURNED)
+TURN = np.array([[np.cos(_ANGLE), -np.sin(_ANGLE)], [np.sin(_ANGLE), np.cos(_ANGLE)]])
 HESSIAN = TURN @ np.diag([1.0, STEEP]) @ TURN.T
 #: what curves are drawn over, in a number of elements that blocks of every format divide
 X = np.linspace(-3, 3, 512).astype(np.float32)

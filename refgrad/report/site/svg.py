@@ -60,12 +60,12 @@ class Panel:
         """The panel as one SVG document, on one line."""
         ticks = "".join(self._ticks())
         frame = f'<rect class="frame" x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}"/>'
-        clip = f'<svg x="0" y="0" width="{WIDTH}" height="{HEIGHT}">{"".join(self.parts)}</svg>'
+        inside = f'<svg width="{WIDTH}" height="{HEIGHT}">{"".join(self.parts)}</svg>'
         return _document(
             WIDTH,
             HEIGHT,
             self.title,
-            f'<text class="title" x="{LEFT}" y="17">{escape(self.title)}</text>{ticks}{frame}{clip}',
+            f'<text class="title" x="{LEFT}" y="17">{escape(self.title)}</text>{ticks}{frame}{inside}',
         )
 
     def _ticks(self) -> Iterable[str]:
@@ -82,8 +82,9 @@ class Panel:
 def cells(title: str, mask: np.ndarray, side: int = 12) -> str:
     """A matrix of true and false as squares, full where it is true."""
     rows, columns = mask.shape
+    inside = f'width="{side - 2}" height="{side - 2}"'
     drawn = [
-        f'<rect class="{"kept" if mask[i, j] else "pruned"}" x="{j * side + 1}" y="{i * side + TOP + 1}" width="{side - 2}" height="{side - 2}"/>'
+        f'<rect class="{"kept" if mask[i, j] else "pruned"}" x="{j * side + 1}" y="{i * side + TOP + 1}" {inside}/>'
         for i in range(rows)
         for j in range(columns)
     ]
@@ -119,8 +120,7 @@ def _finite(xs: np.ndarray, ys: np.ndarray) -> Iterable[list[tuple[float, float]
 
 
 def _round_numbers(low: float, high: float) -> list[float]:
-    """Three to seven round numbers within."""
-    step = 10 ** np.floor(np.log10((high - low) / 2))
-    while (high - low) / step > 6:
-        step *= 2 if step * 1.0 in (1e0,) or f"{step:e}".startswith("1") else 2.5 if f"{step:e}".startswith("2") else 2
-    return [round(float(k * step), 10) + 0.0 for k in range(int(np.ceil(low / step)), int(np.floor(high / step)) + 1)]
+    """Two to six round numbers within: multiples of 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** np.floor(np.log10(high - low) - 1)
+    step = next(power * factor for factor in (1, 2, 5, 10, 20, 50) if (high - low) / (power * factor) <= 6)
+    return [float(f"{k * step:.12g}") for k in range(int(np.ceil(low / step)), int(np.floor(high / step)) + 1)]

@@ -23,6 +23,8 @@ suppress_warnings = ["myst.header"]  # pages of worked examples have several tit
 exclude_patterns: list[str] = []
 keep_warnings = True
 
+highlight_language = "text"
+
 html_theme = "furo"
 html_title = f"refgrad {VERSION}"
 html_static_path = ["site"]

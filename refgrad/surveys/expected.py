@@ -24,8 +24,8 @@ def expected(rows: Iterable[Implementation], versions: Mapping[str, str]) -> tup
 
     >>> from refgrad.surveys.implementations import known
     >>> cells = expected(known(), {"torch": "2.13.0"})
-    >>> next(c.outcome for c in cells if c.called == "torch.optim.AdamW")
-    'conforms'
+    >>> next((c.outcome, c.version) for c in cells if c.called == "torch.optim.AdamW(fused=True)")
+    ('conforms', '2.13.0')
     """
     return tuple(_cell(row, versions.get(row.package, "")) for row in rows)
 
@@ -34,8 +34,11 @@ def _cell(row: Implementation, version: str) -> Cell:
     outcome = DIFFERS if not row.explained else VARIANT if row.variant else CONFORMS
     scalars = [f"scalars={row.scalars}"] if row.scalars != row.claim.scalars else []
     policy = [f"{name}={value}" for name, value in row.policy.items()]
-    copied = [SHIELDS[row.through]] if row.through in SHIELDS else []
-    texts = (repr(row.target), row.candidate_text()) if copied else (row.candidate_text(),)
+    shield = row.through in SHIELDS or row.mutates
+    copied = ["gradient=copied"] if shield else []
+    bare, through = repr(row.target), row.candidate_text()
+    shielded = f"drivers.on_copies({row.target!r})" if row.mutates else through
+    texts = (bare, shielded) if shield else (through,)
     return dataclasses.replace(
         blank(row, outcome),
         version=version,
@@ -53,9 +56,9 @@ def meanings(claim: Rule, variant: Mapping[str, object]) -> list[str]:
         claim: the rule.
         variant: the values that are not the claim's, by name.
 
-    >>> from refgrad.optimizers import AdamW
-    >>> meanings(AdamW(), {"eps_placement": "uncorrected"})
-    ['eps is added to the root of the uncorrected second moment (Keras)']
+    >>> from refgrad.optimizers import Yogi
+    >>> meanings(Yogi(), {"initial_v": 1e-06, "correction": "none"})
+    ['initial_v is 1e-06', 'the moments are used as they are (the paper as reported)']
     """
     legal = claim.legal()
     said = []

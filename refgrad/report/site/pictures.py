@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -28,6 +29,7 @@ HESSIAN = TURN @ np.diag([1.0, STEEP]) @ TURN.T
 X = np.linspace(-3, 3, 512).astype(np.float32)
 
 
+@functools.cache
 def pictures(rule: Rule) -> tuple[str, ...]:
     """What is drawn of a rule.
 

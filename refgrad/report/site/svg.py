@@ -59,8 +59,11 @@ class Panel:
     def text(self) -> str:
         """The panel as one SVG document, on one line."""
         ticks = "".join(self._ticks())
-        frame = f'<rect class="frame" x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}"/>'
-        inside = f'<svg width="{WIDTH}" height="{HEIGHT}">{"".join(self.parts)}</svg>'
+        across, down = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+        frame = f'<rect class="frame" x="{LEFT}" y="{TOP}" width="{across}" height="{down}"/>'
+        # a picture within is cut off at its edges
+        place = f'x="{LEFT}" y="{TOP}" width="{across}" height="{down}" viewBox="{LEFT} {TOP} {across} {down}"'
+        inside = f"<svg {place}>{''.join(self.parts)}</svg>"
         return _document(
             WIDTH,
             HEIGHT,

@@ -266,7 +266,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "report/site/test_command.py",
         "pages of the site, as they stand among all others",
-        ("report.site.gallery", "report.site.rule_page", "report.site.staging", "report.site.world"),
+        ("report.site.rule_page", "report.site.staging", "report.site.world"),
         named=False,
     ),
     Topic("report/site/test_pictures.py", "what a picture is drawn with", ("report.site.svg",)),

@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-from refgrad.legal import Choice, Flag
-from refgrad.rule import Rule
-from refgrad.surveys.attempts import SHIELDS
+from refgrad.surveys.attempts import SHIELDS, sentences
 from refgrad.surveys.cell import CONFORMS, DIFFERS, VARIANT, Cell, blank, reproduction
 from refgrad.surveys.implementations.record import Implementation
 
@@ -43,31 +41,7 @@ def _cell(row: Implementation, version: str) -> Cell:
         blank(row, outcome),
         version=version,
         variant=", ".join(f"{name}={value}" for name, value in row.variant.items()),
-        sentence="; ".join(meanings(row.claim, row.variant)),
+        sentence=sentences(row.claim, row.variant),
         conditions=(*scalars, *policy, *copied),
         reproduce=reproduction(row, row.claim, {}, *texts),
     )
-
-
-def meanings(claim: Rule, variant: Mapping[str, object]) -> list[str]:
-    """What changed hyperparameters of a rule mean, in a sentence each, where they are named behaviours.
-
-    Args:
-        claim: the rule.
-        variant: the values that are not the claim's, by name.
-
-    >>> from refgrad.optimizers import Yogi
-    >>> meanings(Yogi(), {"initial_v": 1e-06, "correction": "none"})
-    ['initial_v is 1e-06', 'the moments are used as they are (the paper as reported)']
-    """
-    legal = claim.legal()
-    said = []
-    for name, value in variant.items():
-        behaviour = legal.get(name)
-        if isinstance(behaviour, Choice):
-            said.append(behaviour.sentences[str(value)])
-        elif isinstance(behaviour, Flag):
-            said.append(behaviour.said(bool(value)))
-        else:
-            said.append(f"{name} is {value}")
-    return said

@@ -1,6 +1,6 @@
 """Texts that maintainers of packages could be sent; none was.
 
-``python -m refgrad.report.upstream docs`` writes docs/upstream/ from the survey's table: a page a package, a section an
+``python -m refgrad.report.upstream docs`` writes docs/upstream/ from docs/survey.json: a page a package, a section an
 implementation that is not the rule as claimed.
 """
 
@@ -12,13 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from refgrad.legal import Choice, Flag
-from refgrad.report.survey_page import confirmed
+from refgrad.report.survey_page import KEPT, confirmed
 from refgrad.rule import Rule
 from refgrad.surveys.cell import CONFORMS, DIFFERS, OUTCOMES, Cell
-from refgrad.surveys.expected import expected
 from refgrad.surveys.implementations import known
 from refgrad.surveys.implementations.findings import FINDINGS
 from refgrad.surveys.implementations.record import Implementation
+from refgrad.surveys.run import Survey
+from refgrad.surveys.survey_text import remark
 
 #: what is granted to an implementation that writes into the gradient
 COPIED = "gradient=copied"
@@ -29,7 +30,7 @@ HEAD = f"""# Texts for maintainers
 For each implementation of the [survey](../survey.md) that is not the rule as claimed, a text that its maintainers could be sent:
 what was found, in which version, the lines that show it, what was expected, and from which source. **None was sent.** Many
 departures are meant: a convention of the package, or what its authors' code has where the paper says otherwise; whether one is,
-its maintainers know. Written from the survey's table by `{COMMAND}`.
+its maintainers know. Written from the survey by `{COMMAND}`.
 
 | package | version | texts |
 |---|---|---|
@@ -112,7 +113,7 @@ def _title(cell: Cell) -> str:
 def _found(cell: Cell) -> str:
     """What it is, in the words of the rule's named behaviours, or of the row's note."""
     if cell.outcome == DIFFERS:
-        return cell.note or cell.sentence or OUTCOMES[DIFFERS]
+        return remark(cell) or OUTCOMES[DIFFERS]
     return cell.sentence + (f" ({cell.note})" if cell.note else "")
 
 
@@ -137,23 +138,9 @@ def _sentence(words: str) -> str:
     return words if words.endswith((".", ":")) else f"{words}."
 
 
-def versions(page: str) -> dict[str, str]:
-    """The versions that the survey of docs/survey.md ran, by package.
-
-    Args:
-        page: the page's text.
-
-    >>> versions("Versions that were run: optax 0.2.8, torch 2.13.0+cpu. Those")
-    {'optax': '0.2.8', 'torch': '2.13.0+cpu'}
-    """
-    line = re.search(r"^Versions that were run: (.*?)\. Those", page, re.MULTILINE)
-    return dict(each.split(" ", 1) for each in line[1].split(", ")) if line else {}
-
-
 def write(docs: Path) -> None:
-    """Write every page into docs/."""
-    cells = expected(known(), versions((docs / "survey.md").read_text(encoding="utf-8")))
-    for path, page in pages(cells, known()).items():
+    """Write every page into docs/, from the survey that is kept there."""
+    for path, page in pages(Survey.read(docs / KEPT).cells, known()).items():
         (docs / path).parent.mkdir(exist_ok=True)
         (docs / path).write_text(page, encoding="utf-8")
 

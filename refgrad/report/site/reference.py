@@ -89,11 +89,31 @@ def entry(module: str, name: str, value: Any) -> str:
     return "\n".join(parts)
 
 
+class _Text(str):
+    """An annotation as it is written: `inspect` would put a text in quotes."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
 def _signature(value: Any) -> str:
     try:
-        return str(inspect.signature(value)).replace("refgrad.", "")
+        found = inspect.signature(value)
     except (TypeError, ValueError):
         return "()"
+    written = {
+        n: p.replace(annotation=_written(p.annotation), default=_plain(p.default)) for n, p in found.parameters.items()
+    }
+    return str(found.replace(parameters=list(written.values()), return_annotation=_written(found.return_annotation)))
+
+
+def _written(annotation: Any) -> Any:
+    return _Text(annotation.replace("refgrad.", "")) if isinstance(annotation, str) else annotation
+
+
+def _plain(default: Any) -> Any:
+    """A default whose text has no address of this run in it."""
+    return _Text("...") if " at 0x" in repr(default) else default
 
 
 def _directive(kind: str, shown: str, value: Any, module: str) -> str:

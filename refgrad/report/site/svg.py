@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -37,7 +38,7 @@ class Panel:
     def line(self, xs: Sequence[float], ys: Sequence[float], kind: str = "curve") -> None:
         """A line through points; it is broken where a value is no number."""
         for run in _finite(np.asarray(xs, float), np.asarray(ys, float)):
-            points = " ".join("{:.1f},{:.1f}".format(*self.at(a, b)) for a, b in run)
+            points = " ".join(f"{x:.1f},{y:.1f}" for x, y in _corners([self.at(a, b) for a, b in run]))
             self.parts.append(f'<polyline class="{kind}" points="{points}"/>')
 
     def dots(self, xs: Sequence[float], ys: Sequence[float], kind: str = "dot", radius: float = 2.2) -> None:
@@ -120,6 +121,17 @@ def _finite(xs: np.ndarray, ys: np.ndarray) -> Iterable[list[tuple[float, float]
             run = []
     if run:
         yield run
+
+
+def _corners(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points of a line without those that lie, but for a tenth of a pixel, between the last one that is kept and the next."""
+    kept = list(points[:1])
+    for (x, y), (after, there) in itertools.pairwise(points[1:]):
+        start, height = kept[-1]
+        between = height + (there - height) * (x - start) / (after - start) if after != start else there
+        if abs(y - between) > 0.1:
+            kept.append((x, y))
+    return [*kept, *points[-1:]] if len(points) > 1 else kept
 
 
 def _round_numbers(low: float, high: float) -> list[float]:

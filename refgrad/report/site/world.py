@@ -17,19 +17,20 @@ from refgrad.surveys.survey_text import remark
 HEAD = """# The state of the world
 
 Which public implementations are the rule that their documentation names? {count} implementations of {rules} rules in {packages}
-packages, each judged value by value ([how](/survey.md)). {source}
+packages, each judged value by value ([how](/survey.md)), in the survey of {day}. Of an implementation that conforms, what is
+granted is what the survey's table holds ready for it: some need less.
 
 {counts}
 
 """
 
 
-def page(cells: Sequence[Cell], source: str) -> str:
+def page(cells: Sequence[Cell], day: str) -> str:
     """The page in Markdown.
 
     Args:
         cells: of all implementations.
-        source: a sentence that says where the cells are from.
+        day: of the survey.
     """
     found = Counter(cell.outcome for cell in cells)
     lines = "".join(f"- **{found[o]} {o}**: {sentence}\n" for o, sentence in OUTCOMES.items() if found[o])
@@ -37,7 +38,7 @@ def page(cells: Sequence[Cell], source: str) -> str:
         count=len(cells),
         rules=len({c.rule for c in cells}),
         packages=len({c.package for c in cells}),
-        source=source,
+        day=day,
         counts=lines,
     )
     bar = filters(

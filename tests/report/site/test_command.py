@@ -6,16 +6,20 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from refgrad.optimizers import AdamW
-from refgrad.quantizers import NF4
 from refgrad.report.site import command, staging
 from refgrad.report.site.gallery import filters
 from refgrad.rule import find
+from tests.surveys.test_page import DESKTOP, PHONE
+from tests.surveys.test_page import browser as browser
 
 ROOT = Path(__file__).parents[3]
+#: what is built by Sphinx here
+PART = ("rule/AdamW.md", "rule/NF4.md", "schema.md", "output.md")
 FEW = ("AdamW", "NF4", "ClippedSTE", "Magnitude", "Krum")
 
 
@@ -89,34 +93,52 @@ class _Links(HTMLParser):
             self.loaded.append(str(given["href"]))
 
 
-@pytest.mark.slow
-def test_a_small_part_is_built_without_a_warning_and_loads_nothing_from_elsewhere(
-    sources: Path, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def html(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small part of the site, built with warnings as errors."""
     build = pytest.importorskip("sphinx.cmd.build", reason="Sphinx builds the site: pip install 'refgrad[docs]'")
     for name in ("furo", "myst_parser", "sphinx_copybutton"):
         pytest.importorskip(name, reason="the site's theme and extensions: pip install 'refgrad[docs]'")
-    kept = {"index.md", "rule/AdamW.md", "rule/NF4.md", "schema.md", "output.md"}
-    small = tmp_path / "source"
-    for name in kept:
+    small, built = tmp_path_factory.mktemp("small"), tmp_path_factory.mktemp("html")
+    for name in PART:
         (small / name).parent.mkdir(parents=True, exist_ok=True)
         text = (sources / name).read_text(encoding="utf-8")
-        if name == "index.md":
-            text = "# A part\n" + staging.toctree(sorted(kept - {name}))
         # links to pages that are not in this part are text
         text = re.sub(r"\[([^\]]*)\]\((?!https?:|#|/?schema|/?output)[^)]*\)", r"\1", text)
         (small / name).write_text(text, encoding="utf-8")
+    (small / "index.md").write_text(f"# A part\n{staging.toctree(PART)}", encoding="utf-8")
     for name in ("conf.py", "site/refgrad.css", "site/filters.js"):
         (small / name).parent.mkdir(exist_ok=True)
         (small / name).write_bytes((sources / name).read_bytes())
-    html = tmp_path / "html"
-    assert build.main(["-W", "--keep-going", "-q", "-b", "html", str(small), str(html)]) == 0
-    page = (html / "rule" / "AdamW.html").read_text(encoding="utf-8")
+    assert build.main(["-W", "--keep-going", "-q", "-b", "html", str(small), str(built)]) == 0
+    return built
+
+
+@pytest.mark.slow
+def test_what_is_built_loads_nothing_from_elsewhere(html: Path) -> None:
     found = _Links()
-    found.feed(page)
+    found.feed((html / "rule" / "AdamW.html").read_text(encoding="utf-8"))
     assert found.loaded
     assert [url for url in found.loaded if re.match(r"(https?:)?//", url)] == []
     assert (html / "_static" / "tex-svg.js").stat().st_size > 1_000_000
     assert {"formula", "hyperparameters", "laws"} <= found.ids
     assert "AdamW" in (html / "searchindex.js").read_text(encoding="utf-8")
-    assert NF4.__name__ in (html / "rule" / "NF4.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_what_is_built_fits_the_screen_and_sets_its_mathematics(
+    html: Path, browser: Any, size: dict[str, int], scheme: str
+) -> None:
+    context = browser.new_context(viewport=size, color_scheme=scheme)
+    page, said, loaded = context.new_page(), [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda asked: loaded.append(asked.url))
+    page.goto((html / "rule" / "AdamW.html").as_uri())
+    page.wait_for_selector("mjx-container svg")
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    context.close()
+    assert said == []
+    assert [url for url in loaded if not url.startswith(("file:", "data:"))] == []

@@ -42,7 +42,7 @@ def filters(**choices: Iterable[str]) -> str:
 
 
 def page(classes: Iterable[type[Rule]]) -> str:
-    """The gallery in Markdown, with the table of contents of all rules' pages.
+    """The gallery in Markdown; rules' pages stand in no other table of contents, which would be as long beside every page.
 
     Args:
         classes: the rules.
@@ -54,9 +54,7 @@ def page(classes: Iterable[type[Rule]]) -> str:
     for kind in kinds:
         of_kind = [(state, cls) for state, cls in states if state["kind"] == kind]
         cards = "".join(card(state, cls()) for state, cls in of_kind)
-        listed = "\n".join(f"{FOLDER}/{state['name']}" for state, _ in of_kind)
         parts.append(f'\n## {kind}\n\n<div class="gallery" data-group>{cards}</div>\n')
-        parts.append(f"\n```{{toctree}}\n:hidden:\n\n{listed}\n```\n")
     return "".join(parts)
 
 

@@ -22,6 +22,8 @@ from refgrad.surveys.implementations import known
 from refgrad.surveys.implementations.record import Implementation
 from refgrad.testing.check import known_laws
 
+#: the gallery leads to rules' pages, and no table of contents
+FRONT = "---\norphan: true\n---\n\n"
 #: the step whose update is shown: no rule does something special at it
 STEP = 10
 #: characters of a line of mathematics, beyond which the formula is shown as text
@@ -73,7 +75,7 @@ def page(cls: type[Rule], more: Besides | None = None) -> str:
         The page in Markdown, as MyST reads it.
 
     >>> from refgrad.optimizers import AdamW
-    >>> page(AdamW).splitlines()[0]
+    >>> page(AdamW).splitlines()[4]
     '# AdamW'
     """
     rule, more = cls(), more or Besides()
@@ -93,7 +95,7 @@ def page(cls: type[Rule], more: Besides | None = None) -> str:
         ("As it is written", _source(cls)),
     ]
     parts = [f"## {title}\n\n{text.strip()}" if title else text.strip() for title, text in sections if text.strip()]
-    return "\n\n".join([f"# {cls.__name__}", *parts]) + "\n"
+    return FRONT + "\n\n".join([f"# {cls.__name__}", *parts]) + "\n"
 
 
 def _head(rule: Rule) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from refgrad.optimizers import AdamW
-from refgrad.report.site import command, staging
+from refgrad.report.site import command, rule_page, staging
 from refgrad.report.site.gallery import filters
 from refgrad.rule import find
 from tests.surveys.test_page import DESKTOP, PHONE
@@ -53,7 +53,7 @@ def test_every_link_of_the_sources_leads_to_a_file(sources: Path) -> None:
 
 def test_a_rule_has_a_page_that_is_made_from_it(sources: Path) -> None:
     text = (sources / "rule" / "AdamW.md").read_text(encoding="utf-8")
-    assert text.startswith("# AdamW\n")
+    assert text.startswith(f"{rule_page.FRONT}# AdamW\n")
     headings = re.findall(r"^## (.*)", text, re.MULTILINE)
     assert {"Formula", "Hyperparameters", "Named behaviours", "Laws", "Golden cases", "Worked example"} <= set(headings)
     assert r"\sqrt{\hat{v}} + \epsilon" in text

@@ -51,17 +51,12 @@ def markdown(docstring: str) -> str:
     Returns:
         Paragraphs, indented lines as they stand, examples as programs, sections as lists under a bold word.
 
-    >>> print(markdown("Doubles it.\\n\\nArgs:\\n    x: a number.\\n\\n>>> 2\\n2"))
+    >>> print(markdown("Doubles it.\\n\\nArgs:\\n    x: a number."))
     Doubles it.
     <BLANKLINE>
     **Args**
     <BLANKLINE>
     - `x`: a number.
-    <BLANKLINE>
-    ```python
-    >>> 2
-    2
-    ```
     """
     return "\n\n".join(_blocks(inspect.cleandoc(docstring)))
 

@@ -58,6 +58,8 @@ def _public(module: Any) -> Iterator[tuple[str, Any]]:
             or not theirs.startswith("refgrad")
         ):
             continue
+        if module is not refgrad and getattr(refgrad, name, None) is value:
+            continue  # it is described once, at the front door
         if module is refgrad or theirs.startswith(module.__name__):
             yield name, value
 

@@ -263,6 +263,13 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic("oracle/test_compare.py", "two versions, as text", ("oracle.comparison_text",), False),
     Topic("oracle/test_compare.py", "two versions, on the command line", ("cli.comparing",), False),
+    Topic(
+        "report/site/test_command.py",
+        "pages of the site, as they stand among all others",
+        ("report.site.rule_page", "report.site.staging", "report.site.world"),
+        named=False,
+    ),
+    Topic("report/site/test_pictures.py", "what a picture is drawn with", ("report.site.svg",)),
     Topic("report/test_terminal.py", "a verdict, as people see it", ("oracle.engine.verdict",)),
     Topic("report/test_text.py", "a verdict, as text", ("oracle.engine.verdict_text",)),
     Topic("oracle/inputs/test_steps.py", "cases of steps, drawn and written", ("oracle.inputs.written",)),

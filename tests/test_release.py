@@ -14,7 +14,7 @@ from tests import coverage
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 #: extras that bring frameworks and what tests need
-APART = {"all", "test", "torch", "jax", "cuda", "gpu", "cuda12", "gpu12"}
+APART = {"all", "test", "docs", "torch", "jax", "cuda", "gpu", "cuda12", "gpu12"}
 
 
 def test_the_version_is_that_of_the_last_change_and_of_the_citation() -> None:

@@ -63,9 +63,9 @@ def _parts(rule: Rule, step: int, width: int) -> list[tuple[str, list[str]]]:
     if theirs := [*elsewhere_with_difference(rule), *itself_elsewhere(type(rule))]:
         parts.append(("Elsewhere", said(theirs)))
     parts += _computed(rule, step, width)
-    parts += [(title, listed(rows)) for title, rows in _arrays(rule)]
+    parts += [(title, listed(rows)) for title, rows in arrays(rule)]
     parts.append(
-        ("Hyperparameters", listed([(n, shown_value(getattr(rule, n)), text) for n, text in _legal_texts(rule)], ()))
+        ("Hyperparameters", listed([(n, shown_value(getattr(rule, n)), text) for n, text in legal_texts(rule)], ()))
     )
     if others := other_names(rule):
         parts.append(("Other names that are understood", listed(others)))
@@ -92,12 +92,12 @@ def _computed(rule: Rule, step: int, width: int) -> Iterator[tuple[str, list[str
     """What an optimizer or an estimator computes, and from what."""
     if isinstance(rule, Optimizer):
         yield f"Update at step {step}", _said(width, update(rule, step))
-        yield "State", _listed(width, [(name, _slot(slot)) for name, slot in rule.slots().items()])
+        yield "State", _listed(width, [(name, slot_text(slot)) for name, slot in rule.slots().items()])
         if rule.inputs():
             yield "Extra inputs", _listed(width, [(n, extra.facts.sentence) for n, extra in rule.inputs().items()])
     if isinstance(rule, Estimator):
         yield "Value and gradients", _said(width, update(rule, step))
-        yield "Parameters", _listed(width, _parameters(rule))
+        yield "Parameters", _listed(width, parameters(rule))
 
 
 def _prose(text: str, width: int) -> list[str]:
@@ -209,7 +209,7 @@ def _told(sentence: str, sources: Sequence[Source]) -> dict[str, Any]:
     return {"sentence": sentence, "sources": [source.to_dict() for source in sources]}
 
 
-def _parameters(rule: Estimator) -> list[tuple[str, ...]]:
+def parameters(rule: Estimator) -> list[tuple[str, ...]]:
     """Each parameter with its axes, its legal numbers, and whether it is learned."""
     axes = rule.parameter_axes()
     given = [
@@ -220,7 +220,7 @@ def _parameters(rule: Estimator) -> list[tuple[str, ...]]:
     return listed + [(n, "an array of its own shape", "given; choices depend on it") for n in rule.tables]
 
 
-def _arrays(rule: Rule) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
+def arrays(rule: Rule) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
     """What a mask, a quantizer or a transform takes and gives, under titles: names, each with its axes."""
     if isinstance(rule, Transform):
         yield "Takes", [(n, f"an array of axes {axes}" if axes else "a number") for n, axes in rule.shapes.items()]
@@ -243,7 +243,7 @@ def update(rule: Optimizer | Estimator, step: int) -> list[str]:
     return formula.guarded_lines(rule.plan(SHAPE, step))
 
 
-def _legal_texts(rule: Rule) -> list[tuple[str, str]]:
+def legal_texts(rule: Rule) -> list[tuple[str, str]]:
     """What is legal of each hyperparameter; and of a number that it is not read under the rule's named behaviours."""
     unread = rule.numbers().keys() - rule.reads()
     return [
@@ -275,7 +275,7 @@ def variants(rule: Rule) -> list[tuple[str, str]]:
     return found
 
 
-def _slot(slot: Slot) -> str:
+def slot_text(slot: Slot) -> str:
     shape = "an array like the parameter" if slot.axes == ELEMENT else slot.described()
     fill = slot.fill if isinstance(slot.fill, str) else f"{slot.fill:g}"
     return f"{'one float64 number a parameter' if slot.scalar else shape}, {fill} at first"

@@ -1,7 +1,12 @@
-"""The page of a survey: ``python -m refgrad.report.survey_page survey.json > docs/survey.md`` writes it from the JSON."""
+"""The page of a survey: ``python -m refgrad.report.survey_page survey.json > docs/survey.md`` writes it from the JSON.
+
+With ``--keep`` before the file it writes what docs/survey.json keeps of the survey.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -12,6 +17,9 @@ from refgrad.surveys.cell import CONFORMS, CRASHED, DIFFERS, HUNG, OUTCOMES, UNJ
 from refgrad.surveys.implementations.findings import FINDINGS, Finding
 from refgrad.surveys.run import Survey
 from refgrad.surveys.survey_text import remark
+
+#: the survey that pages of docs/ and of the site are made from
+KEPT = "survey.json"
 
 HEAD = """# The survey
 
@@ -39,7 +47,8 @@ verdict, to the lines of Python that give it again, and to the distances of all 
 The table is data, in `refgrad/surveys/implementations/`: one record an implementation, with its target, the claim,
 the variant, what it needs, and how it is driven. A new implementation is a new record; `--table module:NAME` surveys a
 table of your own. What is below was written from one survey by
-`python -m refgrad.report.survey_page survey.json > docs/survey.md`.
+`python -m refgrad.report.survey_page survey.json > docs/survey.md`; with `--keep survey.json > docs/survey.json` the same command
+keeps what [texts for maintainers](upstream/README.md) are made from.
 """
 
 
@@ -112,5 +121,19 @@ def _conforming(survey: Survey) -> Iterator[str]:
             yield f"| {rule.name} | {cell_text(', '.join(names))} |"
 
 
+def kept(survey: Survey) -> Survey:
+    """What is kept of a survey: the cells without their verdicts' texts and distances, which are most of it.
+
+    Args:
+        survey: the survey.
+    """
+    cells = (dataclasses.replace(cell, report="", errors={}, attempts=cell.attempts[-1:]) for cell in survey.cells)
+    return dataclasses.replace(survey, cells=tuple(cells))
+
+
 if __name__ == "__main__":
-    print(page(Survey.read(sys.argv[1])), end="")
+    read = Survey.read(sys.argv[-1])
+    if sys.argv[1:-1] == ["--keep"]:
+        print(json.dumps(kept(read).to_dict(), indent=0, ensure_ascii=False))
+    else:
+        print(page(read), end="")

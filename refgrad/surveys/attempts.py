@@ -13,7 +13,7 @@ from refgrad.float_environment import standard
 from refgrad.oracle.engine.outcomes import DIFFERS, UNJUDGED
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.oracle.verify import verify
-from refgrad.rule import Rule
+from refgrad.rule import Flag, Rule
 from refgrad.surveys import cell as c
 from refgrad.surveys.cell import Attempt, Cell
 from refgrad.surveys.implementations.record import Implementation
@@ -170,6 +170,6 @@ def sentences(claim: Rule, variant: Mapping[str, Any]) -> str:
     told = []
     for name, value in variant.items():
         kind = legal.get(name)
-        words = getattr(kind, "sentences", {}).get(value)
+        words = kind.said(bool(value)) if isinstance(kind, Flag) else getattr(kind, "sentences", {}).get(value)
         told.append(words or f"{name} is {value!r}, not {getattr(claim, name)!r}")
     return "; ".join(told)

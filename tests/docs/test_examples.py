@@ -30,6 +30,8 @@ PARTS = [
     ("docs/isolation.md", ""),
     ("docs/low-precision.md", ""),
     ("docs/own-rule.md", ""),
+    ("docs/paper.md", ""),
+    ("docs/paper.md", "optax"),
     ("docs/gradients.md", ""),
     ("docs/formula.md", ""),
     ("docs/gradients.md", ""),

@@ -129,3 +129,12 @@ def test_a_finding_is_shown_where_a_cell_confirms_it(found: Survey) -> None:
     said = Finding("fakes", "undamped", "SGD", ("first_step=undamped",), "The first gradient is not damped.")
     assert survey_page.confirmed(said, found.cells) == cell
     assert survey_page.confirmed(dataclasses.replace(said, confirmed_by=("differs",)), found.cells) is None
+
+
+def test_what_is_kept_of_a_survey_is_its_cells_without_their_verdicts(found: Survey) -> None:
+    kept = survey_page.kept(found)
+    assert [cell.key for cell in kept.cells] == [cell.key for cell in found.cells]
+    assert kept.counts == found.counts
+    assert not any(cell.report or cell.errors for cell in kept.cells)
+    assert [survey_text.remark(cell) for cell in kept.cells] == [survey_text.remark(cell) for cell in found.cells]
+    assert Survey.from_dict(kept.to_dict()) == kept

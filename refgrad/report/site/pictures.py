@@ -134,7 +134,7 @@ def _quantizer(rule: Quantizer) -> Iterable[str]:
 def _estimator(rule: Estimator) -> Iterable[str]:
     x = X.reshape(1, -1)
     try:
-        given = {n: _parameter(rule, n, x) for n in rule.parameters}
+        given: dict[str, Any] = {n: _parameter(rule, n, x) for n in rule.parameters}
         results = rule.both(np.ones_like(x), x, backend="numpy", **given)
     except RefgradError:
         return

@@ -245,8 +245,8 @@ def _source(cls: type[Rule]) -> str:
 
 def _sections(text: str) -> Iterator[tuple[str, str]]:
     """The sections of a page of worked examples: titles such as ``Adam(eps=0.1)``, with what stands beneath."""
-    title, lines = "", []
-    fenced = False
+    title, fenced = "", False
+    lines: list[str] = []
     for line in text.splitlines():
         fenced ^= line.startswith("```")
         if line.startswith(("# ", "## ")) and not fenced:

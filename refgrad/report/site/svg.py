@@ -12,6 +12,8 @@ import numpy as np
 #: pixels of a panel, and around its frame
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 330, 230, 46, 10, 26, 30
 
+Numbers = Sequence[float] | np.ndarray
+
 
 @dataclass
 class Panel:
@@ -35,13 +37,13 @@ class Panel:
         up = (y - self.y[0]) / (self.y[1] - self.y[0])
         return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
 
-    def line(self, xs: Sequence[float], ys: Sequence[float], kind: str = "curve") -> None:
+    def line(self, xs: Numbers, ys: Numbers, kind: str = "curve") -> None:
         """A line through points; it is broken where a value is no number."""
         for run in _finite(np.asarray(xs, float), np.asarray(ys, float)):
             points = " ".join(f"{x:.1f},{y:.1f}" for x, y in _corners([self.at(a, b) for a, b in run]))
             self.parts.append(f'<polyline class="{kind}" points="{points}"/>')
 
-    def dots(self, xs: Sequence[float], ys: Sequence[float], kind: str = "dot", radius: float = 2.2) -> None:
+    def dots(self, xs: Numbers, ys: Numbers, kind: str = "dot", radius: float = 2.2) -> None:
         """A dot at each point."""
         for a, b in zip(xs, ys, strict=True):
             x, y = self.at(float(a), float(b))

@@ -145,12 +145,31 @@ def test_sums_of_segments() -> None:
         return found
 
     assert refgrad.verify(added, of_segments(), **FEW).conforms
-    assert refgrad.verify(lambda x, labels: refgrad.one_hot(labels, 4).T @ x, of_segments(), **FEW).conforms
+    product = refgrad.verify(lambda x, labels: refgrad.one_hot(labels, 4).T @ x, of_segments(), **FEW)
+    assert (product.outcome, product.situation) == ("does not conform", "NaN")  # of a row of another label
     assert refgrad.verify(the_last, of_segments(), **FEW).outcome == "does not conform"
     x, labels = np.ones((3, 2)), np.array([0, 1, 3])
     assert of_segments()(x, labels).tolist() == [[1, 1], [1, 1], [0, 0], [1, 1]]
     with pytest.raises(ArgumentError, match=r"labels is .*; legal: whole numbers of the shape .3,., one a row"):
         refgrad.segment_sum(x, np.array([0, 1]), 4)
+
+
+@refgrad.formula(x="row feature", labels="row below:4", wrt="x")
+def of_segments_or_by_a_product(x: Any, labels: Any) -> Any:
+    return refgrad.segment_sum(x, labels, 4)
+
+
+@of_segments_or_by_a_product.form("by a product")
+def by_a_product(x: Any, labels: Any) -> Any:
+    return refgrad.one_hot(labels, 4).T @ x
+
+
+def test_a_product_that_takes_in_rows_of_other_labels_is_a_form_of_their_sums() -> None:
+    rule = of_segments_or_by_a_product()
+    assert refgrad.verify(lambda x, labels: refgrad.one_hot(labels, 4).T @ x, rule, **FEW).conforms
+    assert refgrad.verify(lambda x, labels: of_segments()(x, labels).astype(F), rule, **FEW).conforms
+    others = lambda x, labels: refgrad.one_hot((labels + 1) % 4, 4).T @ x  # noqa: E731
+    assert refgrad.verify(others, rule, **FEW).outcome == "does not conform"
 
 
 def test_what_to_write_for_what_has_no_bound() -> None:

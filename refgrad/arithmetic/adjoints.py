@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic.shaped import axes_of
+from refgrad.arithmetic.shaped import Shaped, axes_of
 from refgrad.arithmetic.subgradients import between, largest_shares, unsorted
 
 Adjoint = Callable[..., Any]
@@ -120,6 +120,9 @@ def gathered(upstream: Any, sources: np.ndarray, shape: tuple[int, ...]) -> Any:
     for turned in (False, True):  # all of them, in their order or transposed
         if np.array_equal((sources.T if turned else sources).ravel(), np.arange(size)):
             return np.reshape(np.transpose(upstream) if turned else upstream, shape)
+    read = upstream.gathered(sources, shape) if isinstance(upstream, Shaped) else None
+    if read is not None:
+        return read
     flat = np.reshape(upstream, (-1,))
     places, taken = np.flatnonzero(sources.ravel() >= 0), sources.ravel()
     taken = taken[places]

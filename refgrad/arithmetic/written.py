@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from refgrad.arithmetic import moved_places
 from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.arithmetic.left_out import dropped, surely, surely_less, surely_zero, unsettled
 from refgrad.arithmetic.operations import UFUNCS
@@ -120,6 +121,25 @@ class Written(Shaped):
         """The array itself; of truth values, numbers."""
         return Written(self.value.astype(dtype), "astype", (self,))
 
+    def gathered(self, sources: np.ndarray, shape: tuple[int, ...]) -> Any:
+        """The gradient of numbers that were moved, by an index of slices or an order of axes; None if there is none."""
+        flat = sources.ravel()
+        places = np.flatnonzero(flat >= 0)
+        order = np.argsort(flat[places], kind="stable")
+        if len(places) == math.prod(shape) and np.array_equal(flat[places][order], np.arange(len(places))):
+            axes = moved_places.order_of(places[order], self.shape)
+            if axes is not None:
+                return np.reshape(np.transpose(self, axes), shape)
+            key = moved_places.index_of(places[order], self.shape)
+            return None if key is None else np.reshape(self[key], shape)
+        key = moved_places.index_of(flat, shape) if len(places) == flat.size else None
+        if key is None:
+            return None
+        numbers = np.zeros(shape)
+        given: Any = np.reshape(self, np.shape(numbers[key]))  # type: ignore[call-overload]
+        numbers[key] = given.value
+        return Written(numbers, "placed", (given, key, shape))
+
     def all(self, *args: Any, **how: Any) -> Any:
         """As NumPy's, of truth values."""
         return self.value.all(*args, **how)
@@ -162,6 +182,8 @@ class Written(Shaped):
             return self
         if function in (surely, surely_less, surely_zero):
             return function(*map(_values, args))
+        if function is np.reshape and isinstance(args[0], Written) and args[0].node.op == "reshape":
+            return Written(np.reshape(args[0].value, *args[1:], **kwargs), "reshape", (args[0].node.args[0], *args[1:]))
         return _made(function.__name__, function, args, kwargs)
 
 
@@ -206,7 +228,9 @@ def lines(
     """
     handed = [[a if whole_numbers(a) else Written(a, name) for name, a in arrays.items()] for arrays, _ in runs]
     found = [body(*arrays) for arrays in handed]
-    writer = _Writer(list(zip(*(lengths.items() for _, lengths in runs), strict=True)), set(runs[0][0]) | set(found[0]))
+    whole = {name: (a, runs[1][0][name]) for name, a in runs[0][0].items() if whole_numbers(a)}
+    lengths = list(zip(*(lengths.items() for _, lengths in runs), strict=True))
+    writer = _Writer(lengths, set(runs[0][0]) | set(found[0]), whole)
     return writer.lines({name: tuple(_nodes(each[name]) for each in found) for name in found[0]})
 
 
@@ -216,9 +240,16 @@ class _Writer:
     Args:
         lengths: pairs of an axis and its length in each of the runs.
         taken: names that are no operand's.
+        whole: arrays of whole numbers that are handed in, in each of the runs.
     """
 
-    def __init__(self, lengths: Sequence[tuple[tuple[str, int], tuple[str, int]]], taken: set[str]) -> None:
+    def __init__(
+        self,
+        lengths: Sequence[tuple[tuple[str, int], tuple[str, int]]],
+        taken: set[str],
+        whole: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    ) -> None:
+        self.whole = whole
         self.lengths = {name: (first, second) for (name, first), (_, second) in lengths}
         every = itertools.chain(ascii_lowercase, (f"x{i}" for i in itertools.count(1)))
         self.letters = (name for name in every if name not in taken)
@@ -232,8 +263,12 @@ class _Writer:
         for first, _ in results.values():
             self._count(first, seen)
         for name, pair in results.items():
-            text, _ = self._written(pair, top=True)
-            self.found.append(f"{name} = {text}")
+            one, other = (_seen(each) if isinstance(each, Node) else each for each in pair)
+            if isinstance(one, Node) and one.op == "placed" and id(one) not in self.names:
+                self._placed(one, other, name)
+            else:
+                text, _ = self._written(pair, top=True)
+                self.found.append(f"{name} = {text}")
         return self.found
 
     def _count(self, value: Any, seen: set[int]) -> None:
@@ -258,6 +293,8 @@ class _Writer:
             return self.names[id(one)], ATOM
         if not one.args:
             return (one.op, ATOM) if one.op != "full" else (f"{one.value.flat[0]:g}", ATOM)
+        if one.op == "placed":
+            return self._placed(one, other), ATOM
         text, binds = self._operation(one, other)
         bare = one.op in ("T", "item") and not getattr(one.args[0], "args", True)
         if not top and not bare and (self.uses[id(one)] > 1 or len(text) > LONGEST):
@@ -284,7 +321,7 @@ class _Writer:
         if one.op == "T" or (one.op == "swapaxes" and one.args[0].value.ndim == 2):
             return f"{self._within(args[0], ATOM)}.T", ATOM
         if one.op == "item":
-            return f"{self._within(args[0], ATOM)}[{self._key(one.args[1])}]", ATOM
+            return f"{self._within(args[0], ATOM)}[{self._key(args[1], one.args[0].shape, other.args[0].shape)}]", ATOM
         if one.op == "square":
             return f"{self._within(args[0], ATOM)}**2", POWER
         return self._call(one.op, args, {n: (_axes(x), _axes(other.how[n])) for n, x in one.how.items()})
@@ -298,10 +335,57 @@ class _Writer:
         text, binds = self._written(pair)
         return text if binds >= least else f"({text})"
 
-    def _key(self, key: Any) -> str:
-        """An index as it is written."""
-        parts = key if isinstance(key, tuple) else (key,)
-        return ", ".join(map(_index, parts))
+    def _placed(self, one: Node, other: Node, name: str = "") -> str:
+        """The name of an array of zeros of which a part is assigned, after the lines that make it."""
+        given, key, shape = zip(one.args, other.args, strict=True)
+        text, _ = self._written(given)
+        name = name or next(self.letters)
+        self.found.append(f"{name} = np.zeros({self._plain(*shape)})")
+        self.found.append(f"{name}[{self._key(key, *shape)}] = {text}")
+        self.names[id(one)] = name
+        return name
+
+    def _key(self, keys: tuple[Any, Any], *shapes: tuple[int, ...]) -> str:
+        """An index as it is written, of arrays of two shapes."""
+        ones, others = (key if isinstance(key, tuple) else (key,) for key in keys)
+        plain = len(ones) == len(shapes[0]) and all(isinstance(part, int | slice) for part in ones)
+        whole = list(zip(*shapes, strict=True)) if plain else [(None, None)] * len(ones)
+        return ", ".join(itertools.starmap(self._index, zip(ones, others, whole, strict=True)))
+
+    def _index(self, one: Any, other: Any, whole: tuple[Any, Any]) -> str:
+        """The index along an axis of two lengths, where these are known."""
+        if one is None or one is Ellipsis:
+            return "None" if one is None else "..."
+        if isinstance(one, slice):
+            backward = one.step is not None and one.step < 0
+            start = (
+                ""
+                if one.start in (None, 0) and one.start == other.start and not backward
+                else self._end(one.start, other.start)
+            )
+            stop = "" if (one.stop, other.stop) == whole and not backward else self._end(one.stop, other.stop)
+            step = "" if one.step in (None, 1) else f":{self._end(one.step, other.step)}"
+            return f"{start}:{stop}{step}"
+        return self._end(one, other) if isinstance(one, int | np.integer) else self._written((one, other))[0]
+
+    def _end(self, one: Any, other: Any) -> str:
+        """A whole number of an index, which may be a length; nothing where there is none."""
+        if one is None or other is None or one == other:
+            return "" if one is None else str(one)
+        return self._number(float(one), float(other))
+
+    def _array(self, one: np.ndarray, other: np.ndarray) -> str:
+        """An array that is none of the body's: one that was handed in, one that a function makes of lengths, or a word for it."""
+        if one.size == 1:
+            return f"{one.item():g}"
+        for name, (first, second) in self.whole.items():
+            if np.array_equal(one, first) and np.array_equal(other, second):
+                return name
+        for made in moved_places.makers(one) if one.size else ():
+            if all(np.array_equal(made.array(a.shape), a, equal_nan=a.dtype.kind == "f") for a in (one, other)):
+                lengths = [self._number(*pair) for pair in zip(one.shape, other.shape, strict=True)]
+                return made.text.format(*lengths, all=", ".join(lengths) + "," * (one.ndim == 1))
+        return "places" if one.dtype.kind in "iub" else "numbers"
 
     def _plain(self, one: Any, other: Any) -> str:
         """A number, which may be a length; a shape; or whatever Python writes."""
@@ -311,7 +395,7 @@ class _Writer:
                 f"[{', '.join(texts)}]" if isinstance(one, list) else f"({', '.join(texts)}{',' * (len(texts) == 1)})"
             )
         if isinstance(one, np.ndarray):
-            return f"{one.item():g}" if one.size == 1 else "places" if one.dtype.kind in "iub" else "numbers"
+            return self._array(one, other)
         if isinstance(one, bool | str) or one is None:
             return repr(one)
         if isinstance(one, int | float | np.number):
@@ -320,7 +404,9 @@ class _Writer:
 
     def _number(self, one: float, other: float) -> str:
         """A number that is the same in both runs, or else a product of lengths, or one less than that."""
-        if one == other or math.isnan(one):
+        if not math.isfinite(one):
+            return f"{'-' if one < 0 else ''}np.{abs(one)}"
+        if one == other:
             return f"{one:g}" if float(f"{one:g}") == one else repr(one)
         names = list(self.lengths)
         for count in range(1, len(names) + 1):
@@ -353,12 +439,3 @@ def _folded(one: Node) -> Node | None:
 def _axes(axis: Any) -> Any:
     """An axis by itself where there is one."""
     return axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis
-
-
-def _index(part: Any) -> str:
-    if part is None or part is Ellipsis:
-        return "None" if part is None else "..."
-    if isinstance(part, slice):
-        ends = ["" if x is None else str(x) for x in (part.start, part.stop, part.step)]
-        return ":".join(ends[:2] if not ends[2] else ends)
-    return str(part) if isinstance(part, int | np.integer) else "places"

@@ -19,7 +19,10 @@ WITHOUT_LABELS = [name for name, cls in GALLERY.items() if not any(map(below, cl
 
 @pytest.mark.parametrize("name", WITHOUT_LABELS)
 def test_the_text_of_a_gradient_computes_the_gradient(name: str) -> None:
-    rule = GALLERY[name]().backward
+    _computes_the_gradient(GALLERY[name]().backward)
+
+
+def _computes_the_gradient(rule: Any) -> None:
     random = np.random.Generator(np.random.Philox(1))
     lengths = {axis: length if axis.isdigit() else 7 + i for i, (axis, length) in enumerate(rule.lengths.items())}
     arrays = {n: random.standard_normal([lengths[axis] for axis in axes]) for n, axes in rule.takes().items()}
@@ -31,6 +34,40 @@ def test_the_text_of_a_gradient_computes_the_gradient(name: str) -> None:
         exec(line.replace(", in)", ", in_)").replace("(in, ", "(in_, "), known)
     for result, true in rule(*arrays.values()).items():
         assert np.allclose(known[result], true, rtol=1e-12, atol=1e-14), result
+
+
+#: bodies that move numbers, and what the text of their gradients has
+MOVES: dict[str, tuple[Any, str]] = {
+    "reversed": (lambda x: np.flip(x, axis=1) ** 2, "[:, (m -1)::-1]"),
+    "a slice": (lambda x: np.sum(x[:, 1:-1] ** 2, axis=1), "[:, 1:(m -1)] = "),
+    "every second": (lambda x: np.sum(x[:, ::2] ** 2, axis=1), "[:, ::2] = "),
+    "one": (lambda x: x[:, 3] ** 2, "[:, 3] = "),
+    "the last": (lambda x: x[:, -1] ** 2, "[:, (m -1)] = "),
+    "axes in another order": (lambda x: np.sum(np.transpose(x[:, :, None], (2, 0, 1)) ** 3, axis=(0, 2)), "x"),
+    "joined": (lambda x: np.sum(np.concatenate([x, 3.0 * x], axis=1) ** 2, axis=1), "[:, m:]"),
+    "below the diagonal": (lambda x: np.sum((x @ x.T) * np.tri(len(x), k=-1), axis=1), "np.tri(n, n, -1)"),
+    "but the diagonal": (
+        lambda x: np.sum(np.where(np.eye(len(x), dtype=bool), 0.0, x @ x.T), axis=1),
+        "np.eye(n, n, dtype=bool)",
+    ),
+    "by their place": (lambda x: x * x * np.arange(x.shape[1]), "np.arange(m)"),
+}
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_what_moves_is_written_as_slices_and_constants_by_what_makes_them(name: str) -> None:
+    body, text = MOVES[name]
+    rule = refgrad.formula(x="n m", wrt="x", lengths={"n": 4, "m": 6})(body)().backward
+    assert text in "; ".join(rule.formula_lines()), rule.formula_lines()
+    _computes_the_gradient(rule)
+
+
+def test_whole_numbers_that_are_handed_in_have_their_name() -> None:
+    def body(x: Any, bits: Any) -> dict[str, Any]:
+        return {"y": np.where(bits, x, 0.0) * x[bits]}
+
+    runs = [({"x": np.ones(n), "bits": np.arange(n) % 2}, {"n": n}) for n in (5, 6)]
+    assert lines(body, runs) == ["y = np.where(bits, x, 0) * x[bits]"]
 
 
 def _both(body: Any, **shapes: tuple[str, ...]) -> list[str]:

@@ -117,6 +117,18 @@ def test_derived_gradients_are_those_of_torch(name: str) -> None:
         largest, where = logits.topk(min(2, logits.shape[-1]), -1)
         return torch.zeros_like(logits).scatter(-1, where, torch.softmax(largest, -1))
 
+    def turned(x: Any, cos: Any, sin: Any) -> Any:
+        product = torch.view_as_complex(x.contiguous()) * torch.complex(cos, sin)[:, None]
+        return torch.view_as_real(product)
+
+    def grouped(x: Any, weight: Any, bias: Any) -> Any:
+        rows = functional.group_norm(x.flatten(1), x.shape[1], weight.flatten(), bias.flatten())
+        return rows.view(x.shape)
+
+    def of_the_past(q: Any, k: Any, v: Any) -> Any:
+        unseen = torch.ones(len(q), len(k), dtype=torch.bool).triu(1)
+        return torch.softmax((0.125 * q @ k.T).masked_fill(unseen, -torch.inf), -1) @ v
+
     functions = {
         "rmsnorm": lambda x, weight: functional.rms_norm(x, x.shape[-1:], weight, 1e-6),
         "layernorm": lambda x, weight, bias: functional.layer_norm(x, x.shape[-1:], weight, bias),
@@ -125,6 +137,13 @@ def test_derived_gradients_are_those_of_torch(name: str) -> None:
         "gelu": functional.gelu,
         "gelu_tanh": lambda x: functional.gelu(x, approximate="tanh"),
         "swiglu": lambda x, gate: x * functional.silu(gate),
+        "geglu": lambda x, gate: x * functional.gelu(gate),
+        "groupnorm": grouped,
+        "rotary": turned,
+        "rotary_of_halves": lambda x, cos, sin: turned(x.mT, cos, sin).mT,
+        "dropout": lambda x, bits: torch.where(bits >= 64, x / 0.75, 0.0),
+        "depthwise_convolution": lambda x, weight: functional.conv1d(x, weight[:, None], padding=1, groups=len(weight)),
+        "causal_attention": of_the_past,
         "attention": lambda q, k, v: torch.softmax(0.125 * q @ k.T, -1) @ v,
         "linear": functional.linear,
         "statistics": lambda x: (x.mean(0), x.var(0, unbiased=False)),
@@ -316,8 +335,8 @@ def test_a_backward_is_shown_by_what_it_computes() -> None:
         ("rmsnorm.bakward", "did you mean 'refgrad.examples.formulas:rmsnorm.backward'?"),
         ("rmsnrm.backward", "did you mean 'refgrad.examples.formulas:rmsnorm.backward'?"),
         (
-            "rotary.backwrd",
-            "rotary has no backward; legal: the arrays whose gradients are meant, as in @refgrad.formula",
+            "scaled_matmul.backwrd",
+            "scaled_matmul has no backward; legal: the arrays whose gradients are meant, as in @refgrad.formula",
         ),
     ],
 )

@@ -253,7 +253,14 @@ class Carried:
             name: what errors call it.
             value: what was handed in.
         """
-        return value if isinstance(value, (Value, Perturbed)) else self.other.check(name, value)
+        return value if _carries(value) else self.other.check(name, value)
+
+
+def _carries(value: object) -> bool:
+    """True of what stands for an array, and of arrays with errors or with more digits, by which float64 is checked."""
+    if isinstance(value, np.ndarray):
+        return isinstance(value, Perturbed) or value.dtype == np.longdouble
+    return isinstance(value, Value) or hasattr(value, "__array_function__")
 
 
 @dataclass(frozen=True)

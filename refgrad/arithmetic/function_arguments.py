@@ -19,6 +19,7 @@ from refgrad.arguments import function_of_one, number, several
 from refgrad.arithmetic.arrays import as_array, plain_array
 from refgrad.arithmetic.dtypes import is_float
 from refgrad.arithmetic.operations.op import Value
+from refgrad.arithmetic.perturbed import Perturbed
 from refgrad.errors import ArgumentError, bad_argument, with_article
 from refgrad.float_environment import in_standard
 from refgrad.legal import Range, Whole, as_whole
@@ -252,7 +253,14 @@ class Carried:
             name: what errors call it.
             value: what was handed in.
         """
-        return value if isinstance(value, Value) else self.other.check(name, value)
+        return value if _carries(value) else self.other.check(name, value)
+
+
+def _carries(value: object) -> bool:
+    """True of what stands for an array, and of arrays with errors or with more digits, by which float64 is checked."""
+    if isinstance(value, np.ndarray):
+        return isinstance(value, Perturbed) or value.dtype == np.longdouble
+    return isinstance(value, Value) or hasattr(value, "__array_function__")
 
 
 @dataclass(frozen=True)

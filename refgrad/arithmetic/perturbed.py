@@ -107,9 +107,16 @@ class Noise:
         if self.met[0] > self.left:
             raise EndlessError(f"a run with errors did not end within {self.left} operations; legal: a loop that does")
 
-    def of(self, size: Any, times: float = 1.0) -> np.ndarray:
-        """Errors relative to some sizes, of either sign."""
-        drawn = self.random.uniform(-1.0, 1.0, np.shape(size))
+    def of(self, size: Any, times: float = 1.0, of: Any = None) -> np.ndarray:
+        """Errors relative to some sizes, of either sign; equal numbers are rounded alike, so that their errors add up.
+
+        Args:
+            size: what the errors are relative to.
+            times: how many roundings one is.
+            of: the numbers that are rounded, where these are not the sizes.
+        """
+        numbers, places = np.unique(np.abs(size if of is None else of), return_inverse=True)
+        drawn = self.random.uniform(-1.0, 1.0, numbers.shape)[places].reshape(np.shape(size))
         return np.asarray(drawn * np.asarray(size) * (self.unit * times))
 
 

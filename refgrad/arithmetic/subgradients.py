@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic.function_arguments import COUNT, Floats, gated
+from refgrad.arithmetic.function_arguments import COUNT, Carried, Floats, gated
 from refgrad.errors import bad_argument
 
 
@@ -68,7 +68,7 @@ def unsorted(x: np.ndarray, sorted_: np.ndarray, axis: int) -> np.ndarray:
 
 
 @known_to_carriers
-@gated(x=Floats(), count=COUNT)
+@gated(x=Carried(Floats()), count=COUNT)
 def top_k(x: Any, count: int) -> Any:
     """Where the largest numbers of each row stand, along the last axis.
 

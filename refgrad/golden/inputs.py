@@ -17,6 +17,7 @@ from refgrad.kinds.record import Driven, Situation
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.extremes import REGULAR
 from refgrad.oracle.inputs.undefined import VALUES
 from refgrad.rule import Rule
 from refgrad.strength.exercised import with_decays
@@ -25,6 +26,8 @@ from refgrad.strength.exercised import with_decays
 AT = (3, 1, 10)
 #: situations that are looked at first
 FIRST = ("NaN", "infinities", SETTING, "extremes", "zeros")
+#: situations that refuse none of the faults that files name, and would take the room of others
+LEFT_OUT = ("uniform gradients",)
 #: the last step of a situation that a case is taken at
 LAST = 12
 #: one of so many elements is NaN or an infinity, the third first, of so many cases
@@ -103,7 +106,9 @@ def telling(rule: Rule, level: Level, dtype: str) -> Iterator[Sample]:
     for seed in level.seeds:
         with np.errstate(all="ignore"):
             found = list(kind.situations(rule, Driven(None, frozenset(rule.numbers()), as_dtype(dtype), seed)))
-            found = [s for s in found if not (s.cases.absent or s.cases.saved or s.cases.settings)]
+            found = [
+                s for s in found if not (s.cases.absent or s.cases.saved or s.cases.settings or s.name in LEFT_OUT)
+            ]
             found.sort(key=lambda s: FIRST.index(s.name) if s.name in FIRST else len(FIRST))
             if kind.stepped:
                 more, most = _later(rule, kind, as_dtype(dtype), seed, level.few), level.few
@@ -223,6 +228,10 @@ def _situated_steps(found: Situation, kind: Any, most: int) -> Iterator[Sample]:
 def _situated_cases(found: Situation, kind: Any, most: int) -> Iterator[Sample]:
     """Corners of the cases of a situation."""
     for name, arrays in zip(found.cases.names, found.cases.arrays, strict=True):
+        if (
+            found.name == "extremes" and name in REGULAR
+        ):  # they refuse nothing that ordinary cases let pass, and take room
+            continue
         few = _few(found.rule, kind, arrays, most)
         if few is not None:
             yield _as_situated(Sample(name, few), found)

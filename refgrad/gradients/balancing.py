@@ -266,7 +266,7 @@ class MagnitudeInvariantHypernetwork(Transform):
         "Magnitude Invariant Parametrizations Improve Hypernetwork Learning",
         "arXiv:2304.07645",
         read="authors' code",
-        source="JJGO/hyperlight a3e2108, by notes on it and on the publication; there theta_0 is the last layer's bias",
+        source="JJGO/hyperlight a3e2108, by notes on it and on the publication, where theta_0 is the last layer's bias",
         unreachable="the number of hidden layers, and how they start: the caller's",
     )
     shapes: ClassVar[Mapping[str, str]] = {
@@ -313,7 +313,7 @@ class SubnetDistillation(Transform):
     divergence: Annotated[
         str,
         Choice(
-            cross_entropy=by("of the teacher's probabilities, whose entropy stays in the loss's value", "authors"),
+            cross_entropy=by("of the teacher's probabilities, whose entropy stays in the loss's value", "published"),
             kullback_leibler="without the teacher's entropy: zero of equal logits",
         ),
     ] = "cross_entropy"
@@ -321,10 +321,11 @@ class SubnetDistillation(Transform):
         str,
         Choice(
             zero="where no token counts the loss is zero",
-            undefined=by("where no token counts the loss is 0/0", "authors"),
+            undefined=by("where no token counts the loss is 0/0", "published"),
         ),
     ] = "zero"
 
+    default_reasons = {"empty": "a batch of which no token counts leaves the subnet as it is"}
     citation = Citation(
         "Fu et al. 2024",
         "AmoebaLLM: Constructing Any-Shape Large Language Models for Efficient and Instant Deployment",

@@ -180,12 +180,13 @@ class OneSampleDiscrepancy(Transform):
             all=by("of a and b all pairs count", "authors: use_1sample_U=False", "published: the two-sample statistic"),
         ),
     ] = "without_own"
+    default_reasons = {"pairs": "what the authors call it with, and what their variance is of"}
     citation = Citation(
         "Zhang et al. 2023",
         "Detecting Adversarial Data by Probing Multiple Perturbations Using Expected Perturbation Score",
         "ICML, arXiv:2305.16035",
         read="authors' code",
-        source="ZSHsh98/EPS-AD cceb45d, utils_MMD.py h1_mean_var_gram; the kernel is that of features alone",
+        source="ZSHsh98/EPS-AD cceb45d, utils_MMD.py h1_mean_var_gram, whose kernel is that of features alone",
     )
     shapes: ClassVar[Mapping[str, str]] = {"a": "n d", "b": "n d"}
     lengths: ClassVar[Mapping[str, int]] = {"n": 4, "d": 3}

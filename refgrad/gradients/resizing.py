@@ -26,7 +26,6 @@ class BilinearResize(Transform):
             centres=by(
                 "the middle of pixel i is at (i + 1/2) in / out - 1/2, and no farther out than the first and the last",
                 "torch: align_corners=False",
-                "opencv: INTER_LINEAR",
             ),
             corners=by(
                 "the first and the last pixels' middles stay: i (in - 1) / (out - 1)", "torch: align_corners=True"
@@ -39,8 +38,8 @@ class BilinearResize(Transform):
         "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
         "ICCV, arXiv:1610.02391",
         read="package",
-        source="torch 2.13.0, torch.nn.functional.interpolate(mode='bilinear'), as torchcam and captum call it; the publication "
-        'says "bilinear" alone',
+        source="torch 2.13.0, torch.nn.functional.interpolate(mode='bilinear'), as torchcam and captum call it (the publication "
+        'says "bilinear" alone)',
     )
     shapes: ClassVar[Mapping[str, str]] = {"maps": "row column"}
     lengths: ClassVar[Mapping[str, int]] = {"row": 3, "column": 4}

@@ -234,5 +234,7 @@ def test_schedules() -> None:
     assert ts[-1] < 10.0
     assert schedules.reste(0, 1000) == 1.0
     assert 2.99 < schedules.reste(999, 1000) < 3.0
-    with pytest.raises(ArgumentError, match="epoch is 1000; legal: a number from 0, below epochs, which is 1000"):
+    with pytest.raises(
+        ArgumentError, match=r"epoch is 1000\.0; legal: a number from 0, below epochs, which is 1000\.0"
+    ):
         schedules.reste(1000, 1000)

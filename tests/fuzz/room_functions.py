@@ -120,7 +120,7 @@ ARGUMENTS: Mapping[str, Callable[[], dict[str, Any]]] = {
         "start": ordinary("state", 3),
         "most": 50,
     },
-    "refgrad.gradients.filtering.covariance_filter": lambda: {"gradients": ordinary("filtered", 5, 3), "faults": 1},
+    "refgrad.gradients.covariance_filter": lambda: {"gradients": ordinary("filtered", 5, 3), "faults": 1},
     "refgrad.gradients.functionals.helmholtz": lambda: {"places": 6},
     "refgrad.gradients.critical_rate": lambda: {"rows": ordinary("rows", 4, 3), "batch": 2},
     "refgrad.gradients.intrinsic_scatter": lambda: {

@@ -86,7 +86,7 @@ def test_training_cost_is_an_average() -> None:
         (lambda: schedules.cubic(0, begin=5, end=5, final=1.0), "end is 5; legal: a step after begin=5"),
         (lambda: schedules.cubic(0, begin=0, end=5, final=1.0, progress="nxt_step"), "did you mean 'next_step'"),
         (lambda: schedules.is_mask_step(0, begin=0, end=5, freq=0), "freq is 0"),
-        (lambda: schedules.decay(-1, 0.1), "t, rate are -1, 0.1"),
+        (lambda: schedules.decay(-1, 0.1), "t is -1; legal"),
         (lambda: schedules.stepwise(4, 4), "n is 4; legal: a whole number from 1 to below m=4"),
         (lambda: schedules.frames([(1, 2)], 10, dense=10), "epochs is 10"),
         (lambda: schedules.exponential_density(3, 2, 0.5), "i is 3"),

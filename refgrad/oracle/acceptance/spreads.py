@@ -63,7 +63,7 @@ def spreads(rule: Any, arrays: Arrays) -> dict[str, tuple[Bounded, np.ndarray]]:
     whole = rule.errors_of == "array"
 
     def of_inputs(array: np.ndarray, noise: Noise) -> np.ndarray:
-        return noise.of(np.full_like(array, _largest(array)) if whole else array)
+        return noise.of(np.full_like(array, _largest(array)) if whole else array, of=array)
 
     with np.errstate(all="ignore"):
         own = named(rule.apply(*(a.copy() for a in wide)))
@@ -73,6 +73,19 @@ def spreads(rule: Any, arrays: Arrays) -> dict[str, tuple[Bounded, np.ndarray]]:
         return {
             name: _spread(value, [each[name] for each in tried], unit, whole, rule.times) for name, value in own.items()
         }
+
+
+def is_seen_through(rule: Any, arrays: Arrays) -> bool:
+    """True if a function does its operations on arrays that are off at random; else its inputs alone are.
+
+    Args:
+        rule: a function in float64.
+        arrays: what it is handed.
+    """
+    wide = [a.copy() if whole_numbers(a) else a.astype(np.float64) for a in arrays.values()]
+    with np.errstate(all="ignore"):
+        own = named(rule.apply(*(a.copy() for a in wide)))
+        return _seen_through(rule, wide, own, lambda count, most: []) is not None
 
 
 def _spread(value: Any, tried: list[Any], unit: float, whole: bool, times: float) -> tuple[Bounded, np.ndarray]:
@@ -100,11 +113,14 @@ def _largest(array: np.ndarray) -> float:
 def _seen_through(
     rule: Any, wide: list[np.ndarray], own: Mapping[str, Any], run: Callable[[int, int], list[Any]]
 ) -> list[Mapping[str, Any]] | None:
-    """Runs in which every operation is off; None of a function that takes no such arrays, or whose loops do not end on them."""
+    """Runs in which every operation is off; None of a function that takes no such arrays or does nothing of NumPy's on them.
+
+    None, too, where its loops do not end on them.
+    """
     quiet = Noise(np.random.Generator(np.random.Philox(0)), 0.0)
     try:
         found = named(rule.apply(*(a.copy() if whole_numbers(a) else Perturbed.of(a.copy(), quiet) for a in wide)))
-        if found.keys() != own.keys() or not all(_same(found[n], own[n]) for n in own):
+        if not quiet.met[0] or found.keys() != own.keys() or not all(_same(found[n], own[n]) for n in own):
             return None
         count = max(FEWEST, min(RUNS, OPERATIONS // max(quiet.met[0], 1)))
         return [named(each) for each in run(count, LONGER * quiet.met[0] + SOME)]

@@ -42,7 +42,7 @@ def notes(program: Any, rule: Any, **how: Any) -> list[str]:
 
 def test_a_constant_that_is_cut_is_told_and_not_refused() -> None:
     (note,) = notes(by_powers_of_two(1.4427), formulas.attention())
-    assert "result is 13." in note
+    assert 10 < float(note.partition("result is ")[2].partition(" ")[0]) < 20, note
 
 
 @pytest.mark.parametrize("program", [attention, by_powers_of_two(math.log2(math.e))], ids=["written", "powers of two"])

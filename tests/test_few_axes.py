@@ -48,7 +48,7 @@ def calls(rule: Any, shape: tuple[int, ...], source: Source) -> Iterator[Any]:
         yield lambda: [rule(*(x for _ in rule.shapes))]  # of shapes of its own
 
 
-@pytest.mark.sample(quick=30)
+@pytest.mark.sample(quick=30, suite=150)
 @pytest.mark.parametrize("name", [n for n, cls in rules().items() if cls.kind != "scaling"])
 def test_few_axes_and_no_elements(name: str) -> None:
     rule: Rule = rules()[name]()

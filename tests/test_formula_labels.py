@@ -72,7 +72,7 @@ def test_the_backward_of_a_cross_entropy_of_labels_is_that_of_torch_in_double() 
     assert np.abs(own - backward()(logits, labels, 1.7, 0.1, 1e-3)).max() < 1e-14
 
 
-@pytest.mark.sample(suite=2)
+@pytest.mark.sample(suite=1)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 def test_right_kernels_of_labels_conform(dtype: str) -> None:
     assert refgrad.verify(backward(), SMOOTHED.backward, dtype=dtype, explain=False).conforms
@@ -80,7 +80,7 @@ def test_right_kernels_of_labels_conform(dtype: str) -> None:
         assert refgrad.verify(forward(), SMOOTHED, dtype=dtype, explain=False).conforms
 
 
-@pytest.mark.sample(quick=2, suite=4)
+@pytest.mark.sample(quick=2, suite=2)
 @pytest.mark.parametrize("fault", LOSS_FAULTS)
 @pytest.mark.parametrize("of", ["result", "grad_logits"])
 def test_wrong_cross_entropies_are_refused_and_simple_faults_named(of: str, fault: str) -> None:

@@ -85,7 +85,7 @@ def test_a_formula_is_copied_and_pickled_and_stands_in_no_registry_unless_it_is_
     assert any(cls is cited for cls in REGISTRY.values())
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.sample(quick=1, suite=2)
 @pytest.mark.parametrize(
     ("candidate", "name"),
     [
@@ -322,7 +322,7 @@ def outside(rule: Formula, style: str) -> list[str]:
     return found
 
 
-@pytest.mark.sample(quick=1, suite=4)
+@pytest.mark.sample(quick=1, suite=3)
 @pytest.mark.parametrize("name", GALLERY)
 def test_formulas_of_the_gallery_tell_wrong_programs_from_right_ones(name: str) -> None:
     """The formula itself conforms, right programs lie within its sets, and every program with another operation is refused."""

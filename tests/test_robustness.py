@@ -98,7 +98,7 @@ def test_what_cannot_be_written_is_refused_in_place(p: Any) -> None:
 
 @pytest.mark.parametrize("shape", [(), (0,), (0, 4), (4, 0)], ids=str)
 @pytest.mark.parametrize("name", sorted(rules()))
-@pytest.mark.sample(quick=40, suite=400)
+@pytest.mark.sample(quick=40, suite=200)
 def test_arrays_without_elements_and_without_axes_are_taken_or_refused(name: str, shape: tuple[int, ...]) -> None:
     for method in subjects.methods(rules()[name]()):
         for seed in (2, 3):  # one parameter, and a tree of two
@@ -168,7 +168,7 @@ def large(rule: Any, rows: int) -> refgrad.Cases:
     return refgrad.Cases([dict(zip(names, arrays, strict=False))])
 
 
-@pytest.mark.sample(suite=5)
+@pytest.mark.sample(suite=3)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(MOST))
 def test_memory_of_a_verdict_is_bounded(name: str) -> None:

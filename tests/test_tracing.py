@@ -59,7 +59,7 @@ def results(rule: Rule, dtype: type) -> dict[str, np.ndarray] | None:
     return None
 
 
-@pytest.mark.sample(quick=30)
+@pytest.mark.sample(quick=30, suite=100)
 @pytest.mark.parametrize("name", [n for n, cls in rules().items() if cls.kind in KINDS])
 def test_a_body_stays_in_the_working_dtype(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for text, rule in [("", rules()[name]()), *variants(name)]:

@@ -47,6 +47,7 @@ def test_every_named_behaviour_is_a_variant(cls: type[Rule]) -> None:
     assert [name for name, _ in cls().variants()] == list(named(cls()))
 
 
+@pytest.mark.sample(suite=150)
 @EVERY_RULE
 def test_every_variant_is_shown_and_traced_as_its_parent(cls: type[Rule]) -> None:
     parent = cls()

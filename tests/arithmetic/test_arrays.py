@@ -51,7 +51,7 @@ GUISES: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-@pytest.mark.sample(quick=60)
+@pytest.mark.sample(quick=60, suite=150)
 @pytest.mark.parametrize("name", [n for n, rule in rules().items() if rule.kind != "scaling"])
 def test_every_rule_gives_the_same_of_every_guise(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rule = rules()[name]()

@@ -168,7 +168,7 @@ def at_the_edge(step: Step, policy: Policy, random: np.random.Generator) -> Step
     return dataclasses.replace(step, after=after)
 
 
-@pytest.mark.sample(quick=3, suite=10)
+@pytest.mark.sample(quick=3, suite=6)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_what_it_says_is_what_the_enclosure_says(rule: Any) -> None:
     random, covered = np.random.Generator(np.random.Philox(3)), []

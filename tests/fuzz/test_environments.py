@@ -63,7 +63,7 @@ def of_record(record: calls.Record) -> Callable[[], Callable[[], Any]]:
     return made
 
 
-@pytest.mark.sample(quick=30, suite=80)
+@pytest.mark.sample(quick=30, suite=50)
 @pytest.mark.parametrize("name", sorted(rules()))
 def test_methods_of_every_rule_give_the_same_bits(name: str) -> None:
     every = subjects.variants(name)
@@ -79,6 +79,7 @@ def test_functions_of_rooms_give_the_same_bits(name: str) -> None:
     assert differing(lambda: room_functions.CALLS[name]) == []
 
 
+@pytest.mark.sample(suite=50)
 @pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() - calls.SLOW))
 def test_functions_that_are_fuzzed_give_the_same_bits(name: str) -> None:
     for seed in (0, 7):

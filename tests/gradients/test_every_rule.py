@@ -36,7 +36,7 @@ def doubled(rule: Transform) -> Any:
     return program
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=2, suite=60)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_twice_what_is_right_is_refused(rule: Transform) -> None:
     assert not verdict(doubled(rule), rule).conforms
@@ -54,7 +54,7 @@ def differs(program: Any, rule: Transform) -> bool:
     return False
 
 
-@pytest.mark.sample(quick=2, suite=24)
+@pytest.mark.sample(quick=2, suite=12)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_programs_with_an_operation_replaced_are_refused(rule: Transform) -> None:
     """Every one that is tried, where it is another function; of a rule without steps its results with factors."""

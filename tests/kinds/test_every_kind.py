@@ -90,7 +90,7 @@ def test_verify_of_what_misbehaves(kind: str, fault: str) -> None:
     assert verdict.exit_code == 1
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=2, suite=4)
 @pytest.mark.parametrize("kind", IDENTIFIED)
 def test_identify_of_right_and_wrong(kind: str) -> None:
     example = EXAMPLES[kind]
@@ -104,7 +104,7 @@ def test_identify_of_right_and_wrong(kind: str) -> None:
     assert wrong.best is None or wrong.best.title != right.best.title
 
 
-@pytest.mark.sample(suite=10)
+@pytest.mark.sample(suite=6)
 @pytest.mark.parametrize(("kind", "fault"), SEARCHED_FAULTS)
 def test_identify_of_what_misbehaves(kind: str, fault: str) -> None:
     example = EXAMPLES[kind]
@@ -127,7 +127,7 @@ def test_laws_of_right_and_wrong(kind: str) -> None:
     assert report.outcome == "broken", report
 
 
-@pytest.mark.sample(quick=2, suite=10)
+@pytest.mark.sample(quick=2, suite=7)
 @pytest.mark.parametrize(("kind", "fault"), [pair for pair in MISBEHAVING if pair[1] != "dtype"])
 def test_laws_of_what_misbehaves(kind: str, fault: str) -> None:
     example = EXAMPLES[kind]
@@ -157,7 +157,7 @@ def test_inputs_of_ones_own_are_used_everywhere(kind: str) -> None:
     assert verdict.steps == found.steps == (2 if own.stepped else 1)
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.sample(quick=1, suite=4)
 @pytest.mark.parametrize("kind", SEARCHED)
 def test_the_command_line_takes_every_kind(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -233,6 +233,7 @@ for kind, example in EXAMPLES.items():
 """
 
 
+@pytest.mark.sample(suite=4)
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SEARCHED)
 def test_strength_takes_every_kind(kind: str) -> None:
@@ -296,7 +297,7 @@ def test_an_output_that_is_not_shown_is_named_in_the_first_lines(kind: str) -> N
     assert heads[1 : heads.index("Elements")][-1] == "Not exercised"
 
 
-@pytest.mark.sample(suite=2)
+@pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize("framework", ["none", "torch", "optax"])
 def test_a_candidate_of_another_kind_is_told_how_to_say_so(monkeypatch: pytest.MonkeyPatch, framework: str) -> None:

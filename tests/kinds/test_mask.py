@@ -110,7 +110,7 @@ def one_swapped(w: Any, n: int, m: int) -> Any:
     return mask
 
 
-@pytest.mark.sample(quick=1, suite=5)
+@pytest.mark.sample(quick=1, suite=3)
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [

@@ -25,7 +25,7 @@ DTYPES = ["float32", "bfloat16", "float16"]
 SLOW = {"GPTQ", "OptimalCodebook", "KMeans"}
 
 
-@pytest.mark.sample(quick=1, suite=12)
+@pytest.mark.sample(quick=1, suite=8)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", rules(Quantizer))
 def test_a_rule_is_itself(name: str, dtype: str) -> None:
@@ -60,7 +60,7 @@ def test_either_way_to_divide_is_right(rule: Quantizer) -> None:
     assert refgrad.verify(other, rule).conforms
 
 
-@pytest.mark.sample(quick=1, suite=6)
+@pytest.mark.sample(quick=1, suite=4)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("program", programs.LEGAL, ids=lambda p: p[0])
 def test_right_programs_are_accepted(program: programs.Program, dtype: str) -> None:
@@ -83,7 +83,7 @@ def _named(case: tuple) -> str:
     return f"{case[0]}, {', '.join(case[2])}"
 
 
-@pytest.mark.sample(quick=2, suite=10)
+@pytest.mark.sample(quick=2, suite=6)
 @pytest.mark.parametrize("case", rewrites.REWRITES, ids=_named)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_every_other_rule_written_otherwise_is_accepted_and_with_a_fault_rejected(case: tuple) -> None:
@@ -240,6 +240,7 @@ def test_arguments_are_checked() -> None:
         refgrad.verify(NF4(), NF4(), inputs=3)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -90,7 +90,7 @@ TOLD = [
 ]
 
 
-@pytest.mark.sample(quick=2, suite=6)
+@pytest.mark.sample(quick=2, suite=4)
 @pytest.mark.parametrize(("name", "rule", "made"), NAMED, ids=[f"{r}-{n}" for n, r, _ in NAMED])
 def test_a_departure_is_told(name: str, rule: Quantizer, made: Callable[[Quantizer], Any]) -> None:
     verdict = refgrad.verify(made(rule), rule, shrink=False)

@@ -120,7 +120,7 @@ def request(rule: Rule) -> Request:
     return Request(candidate=rule, rule=rule, steps=1, dtype=as_dtype(rule.kept_in))
 
 
-@pytest.mark.sample(quick=3, suite=12)
+@pytest.mark.sample(quick=3, suite=8)
 @pytest.mark.parametrize("name", sorted(rules()))
 def test_every_rule_is_itself_in_every_situation(name: str) -> None:
     claim = Claim.of(request(rules()[name]()))

@@ -31,7 +31,7 @@ EVERY = [r for rule in RULES for r in (rule, *(variant for _, variant in rule.va
 MODEL = model_for(Policy(), np.dtype(np.float32))
 
 
-@pytest.mark.sample(suite=120)
+@pytest.mark.sample(suite=80)
 @pytest.mark.parametrize("rule", EVERY, ids=str)
 def test_its_own_body_is_accepted(rule: Transform) -> None:
     for dtype in ("float32", "bfloat16") if rule in RULES else ("float64",):

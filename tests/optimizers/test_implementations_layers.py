@@ -40,6 +40,7 @@ def test_torch_adafactor(foreach: bool) -> None:
     assert not spoilt.conforms
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "rule", "variant"),

@@ -12,6 +12,7 @@ from refgrad import optimizers as o
 F32 = {"scalars": "float32"}
 
 
+@pytest.mark.thorough
 @pytest.mark.sample(suite=1)
 @pytest.mark.slow
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ def test_sign_symmetry(known: list[Any], data: st.DataObject, p: np.ndarray, gra
     assert same(walk(rule, p, grads)[0], -walk(rule, -p, -grads)[0])
 
 
+@pytest.mark.sample(suite=28)
 @pytest.mark.parametrize("known", by_class(ELEMENTWISE))
 @examples(OF_A_CLASS)
 @given(

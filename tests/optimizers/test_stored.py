@@ -73,7 +73,7 @@ VARIANTS = [
 ]
 
 
-@pytest.mark.sample(suite=9)
+@pytest.mark.sample(suite=5)
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_the_steps_are_the_equations_in_rationals(variant: dict[str, str], backend: str) -> None:
@@ -243,7 +243,7 @@ def test_what_is_wrong_is_rejected(case: tuple[Any, ...]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.sample(quick=1, suite=2)
+@pytest.mark.sample(quick=1, suite=1)
 @pytest.mark.parametrize("rule", [o.Stored(), CHANCE, KAHAN, o.Stored(inner=o.Lookahead(k=2.0))], ids=str)
 def test_kernels_are_judged_too(rule: Any) -> None:
     """The body is, where `refgrad.verify` is not told how a rule computes."""
@@ -341,6 +341,7 @@ def test_what_it_is_instead_is_named(subject: Any, rule: Any, name: str) -> None
     assert name in verdict.explanation.name
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=1)
 @pytest.mark.parametrize("inner", [o.SM3(), o.Adafactor()], ids=str)

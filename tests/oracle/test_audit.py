@@ -129,7 +129,7 @@ def escapes(moment: Moment, model: Model, observed: Mapping[str, np.ndarray], ov
 TOPS = (1.0, 0.4)
 
 
-@pytest.mark.sample(quick=8, suite=40)
+@pytest.mark.sample(quick=8, suite=30)
 @pytest.mark.parametrize(("rule", "dtype"), JUDGED, ids=lambda x: str(x) if isinstance(x, Optimizer) else x.__name__)
 def test_the_truth_is_inside(rule: Optimizer, dtype: type) -> None:
     """In sixty digits, from the same state: free, and given the observed new state."""
@@ -157,7 +157,7 @@ STEPS = at_depth(quick=1, suite=2, thorough=8)
 JUDGED_A_STEP, JUDGED_OF_MATRICES = 12_500, 2_500  # products of matrices are costly to round at random
 
 
-@pytest.mark.sample(quick=4, suite=16)
+@pytest.mark.sample(quick=4, suite=10)
 @pytest.mark.parametrize("rule", EXERCISED, ids=str)
 def test_random_programs_are_accepted_and_reach_the_edge(rule: Optimizer) -> None:
     """Another program for each block of elements and each step.

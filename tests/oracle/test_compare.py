@@ -39,7 +39,7 @@ def check_told(found: refgrad.Comparison) -> None:
     assert found.outcome.upper() in found._repr_html_()
 
 
-@pytest.mark.sample(quick=3, suite=4)
+@pytest.mark.sample(quick=3, suite=3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_version_has_the_bits_of_itself(kind: str) -> None:
     example = EXAMPLES[kind]
@@ -51,7 +51,7 @@ def test_a_version_has_the_bits_of_itself(kind: str) -> None:
     check_told(found)
 
 
-@pytest.mark.sample(quick=3, suite=4)
+@pytest.mark.sample(quick=3, suite=3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_wrong_version_no_longer_conforms(kind: str) -> None:
     example = EXAMPLES[kind]
@@ -63,7 +63,7 @@ def test_a_wrong_version_no_longer_conforms(kind: str) -> None:
     check_told(found)
 
 
-@pytest.mark.sample(quick=3, suite=4)
+@pytest.mark.sample(quick=3, suite=3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_version_that_raises_no_longer_conforms(kind: str) -> None:
     example = EXAMPLES[kind]
@@ -75,7 +75,7 @@ def test_a_version_that_raises_no_longer_conforms(kind: str) -> None:
     assert (back.outcome, back.exit_code) == ("now conforms", 0)
 
 
-@pytest.mark.sample(quick=3, suite=3)
+@pytest.mark.sample(quick=3, suite=2)
 @pytest.mark.parametrize("kind", VERSIONS)
 def test_a_version_that_is_farther_from_the_truth_and_conforms(kind: str) -> None:
     of = VERSIONS[kind]

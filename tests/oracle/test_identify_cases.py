@@ -38,7 +38,7 @@ def pruned(w: Any, sparsity: float) -> Any:
     return mask.reshape(w.shape)
 
 
-@pytest.mark.sample(quick=1, suite=4)
+@pytest.mark.sample(quick=1, suite=3)
 @pytest.mark.parametrize(
     ("candidate", "claim", "options", "title"),
     [
@@ -85,7 +85,7 @@ SLOW = {"GPTQ"}
 WITHOUT_STATE = [name for name, cls in rules().items() if "optimizer" not in cls.kind]
 
 
-@pytest.mark.sample(quick=1, suite=6)
+@pytest.mark.sample(quick=1, suite=4)
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in WITHOUT_STATE])
 def test_every_rule_is_itself(name: str) -> None:
     rule = rules()[name]()

@@ -33,6 +33,7 @@ def test_torch_among_all_rules() -> None:
     assert "Adam, at weight_decay=0" in found.explanations[0].aliases
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_torch_optimizer_with_a_rate_of_its_own() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")

@@ -40,7 +40,7 @@ def arrays_of(rule: Any) -> dict[str, np.ndarray]:
     return {"p": normal(), "g": normal(), **extras}
 
 
-@pytest.mark.sample(quick=6, suite=30)
+@pytest.mark.sample(quick=6, suite=16)
 @pytest.mark.parametrize("cls", rules().values(), ids=rules())
 def test_every_rule_has_sets_that_hold_its_own_results_and_the_truth(cls: type[Rule]) -> None:
     for name, found in refgrad.sets(cls, arrays_of(cls())).items():

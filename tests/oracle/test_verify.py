@@ -112,7 +112,7 @@ def aliasing(p, g, m, v, t):
     return new[0], g if t == 1 else m, new[2]
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.sample(quick=1, suite=3)
 @pytest.mark.parametrize(
     ("candidate", "kind"),
     [(raises, "raised"), (mutates, "mutated"), (wider, "dtype"), (flattened, "shape"), (aliasing, "aliased")],

@@ -163,7 +163,7 @@ def test_the_two_ways_to_the_nearest_agree(ties: str, x: float, name: str) -> No
         assert Fraction(float(got)) == nearest.exactly(Fraction(value))
 
 
-@pytest.mark.sample(quick=3, suite=22)
+@pytest.mark.sample(quick=3, suite=11)
 @pytest.mark.parametrize("rule", [r for r in RULES + VARIANTS if r.search == "nearest"], ids=str)
 @pytest.mark.parametrize("count", [1, 3])
 def test_kernels_keep_the_bits_of_the_literal_body(rule: Codebook, count: int) -> None:

@@ -24,7 +24,7 @@ FORMS = list(MINIFLOATS.values())
 SMALL = [form for form in FORMS if form.bits <= 8]
 
 
-@pytest.mark.sample(suite=40)
+@pytest.mark.sample(suite=30)
 @pytest.mark.slow
 @pytest.mark.parametrize("form", SMALL, ids=lambda f: f.name)
 @pytest.mark.parametrize(("mode", "overflow"), CASES)
@@ -42,7 +42,7 @@ def test_three_ways_agree_on_every_code_of_16_bits(form: Minifloat) -> None:
         assert disagreements(form, mode, overflow, x[turn :: len(CASES)]) == (0, 0)
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=2, suite=20)
 @pytest.mark.parametrize("form", FORMS, ids=lambda f: f.name)
 @pytest.mark.parametrize("mode", ["nearest_even", "up", "stochastic"])
 def test_array_and_kernel_agree_at_all_magnitudes(form: Minifloat, mode: str) -> None:

@@ -18,7 +18,7 @@ from tests.depth import at_depth
 EXAMPLES = at_depth(quick=2, suite=3, thorough=30)
 
 
-@pytest.mark.sample(quick=3, suite=10)
+@pytest.mark.sample(quick=3, suite=6)
 @pytest.mark.parametrize("rule", [cls() for cls in rules(Optimizer).values()], ids=str)
 def test_a_rule_obeys_its_laws_to_the_bit(rule: Optimizer) -> None:
     reports = check_laws(rule, rule, examples=EXAMPLES)

@@ -28,7 +28,7 @@ VARIANTS = [
 ]
 
 
-@pytest.mark.sample(quick=1, suite=2)
+@pytest.mark.sample(quick=1, suite=1)
 @pytest.mark.parametrize(("name", "field", "value"), VARIANTS, ids=str)
 def test_a_variant_of_other_shapes_is_named(name: str, field: str, value: Any) -> None:
     rule = find(name)()

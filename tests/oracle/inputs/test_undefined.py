@@ -101,7 +101,7 @@ def test_infinities_are_driven_past_decisions_but_not_through_matrices_nor_where
         assert [sum(int(np.isinf(leaf["g"]).sum()) for leaf in step) for step in found.steps] == [0, 2]
 
 
-@pytest.mark.sample(quick=1, suite=7)
+@pytest.mark.sample(quick=1, suite=5)
 @pytest.mark.parametrize(
     ("rule", "kind", "situation"),
     [
@@ -243,7 +243,7 @@ def test_rows_far_from_zero_and_nan_of_every_array(candidate: Any, rule: Any, si
     assert verdict.situation.startswith(situation)
 
 
-@pytest.mark.sample(suite=80)
+@pytest.mark.sample(suite=40)
 @pytest.mark.parametrize("rule", [each() for each in (*rules(Transform).values(), *rules(Estimator).values())], ids=str)
 def test_whole_rows_far_from_zero_are_driven_where_a_rule_is_finite(rule: Any) -> None:
     kind: Any = kind_of(rule)

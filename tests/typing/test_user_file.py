@@ -16,7 +16,7 @@ import refgrad
 from tests.typing import user_file
 
 FILE = Path(user_file.__file__)
-CONFIG = "[mypy]\nstrict = True\n[mypy-refgrad.*]\nfollow_imports = silent\n"
+CONFIG = (FILE.parent / "mypy.ini").read_text()
 #: lines that a checker must not let pass
 WRONG = {
     'Heavy(lr="fast")': 'Argument "lr" to "Heavy" has incompatible type "str"; expected "float"',

@@ -322,6 +322,7 @@ def test_laws_are_reported_and_count(run: Run, tmp_path: Path) -> None:
     assert (laws["odd"], laws["permutation"]) == ("broken", "holds")
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(("outcome", "code"), [("broken", 1), ("holds", 0), ("does not apply", 0)])
 def test_a_broken_law_counts_where_the_verdict_conforms(
@@ -458,6 +459,7 @@ def test_a_file_is_a_target_and_so_is_a_module_here(tmp_path: Path) -> None:
         assert done.stdout.startswith(f"DOES NOT CONFORM: {target} is not Lion()")
 
 
+@pytest.mark.slow
 def test_the_command_itself() -> None:
     done = refgrad_command("verify", ADAMW, "--as", "AdamW", "--steps", "2")
     assert (done.returncode, done.stderr) == (0, "")
@@ -468,6 +470,7 @@ def test_the_command_itself() -> None:
     assert refgrad_command("--version").stdout == f"refgrad, version {refgrad.__version__}\n"
 
 
+@pytest.mark.slow
 def test_the_command_starts_without_what_it_does_not_need() -> None:
     source = (
         "import sys, refgrad.cli\n"

@@ -159,6 +159,7 @@ def test_a_candidate_runs_as_its_caller_does_and_is_judged_as_always(limit: floa
     assert allowed.conforms, str(allowed)
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("limit", [60.0, math.inf])
 def test_what_a_candidate_leaves_behind_is_told_and_undone(limit: float) -> None:

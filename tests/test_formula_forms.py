@@ -27,6 +27,7 @@ def one_pass(x: Any, eps: Any) -> Any:
     return np.mean(x * x, axis=-1) - mean * mean + np.float32(eps)
 
 
+@pytest.mark.slow
 def test_a_form_lets_in_its_programs_alone() -> None:
     variance = variances()
     assert refgrad.verify(one_pass, variance(), explain=False).outcome == "does not conform"
@@ -44,6 +45,7 @@ def test_a_form_lets_in_its_programs_alone() -> None:
     assert not variances().forms
 
 
+@pytest.mark.slow
 def test_a_backward_has_forms_of_its_own() -> None:
     variance = variances()
 

@@ -90,6 +90,7 @@ def quiet(function: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("formula", NAMES)
 def test_programs_of_a_function(formula: Any) -> None:
     words = WORDS[formula]
@@ -101,6 +102,7 @@ def test_programs_of_a_function(formula: Any) -> None:
         assert refgrad.verify(quiet(program), formula(), **FEW).outcome == "does not conform", number
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("formula", NAMES)
 def test_programs_of_a_backward(formula: Any) -> None:
     def backward(x: Any, grad_output: Any) -> Any:
@@ -164,6 +166,7 @@ def by_a_product(x: Any, labels: Any) -> Any:
     return refgrad.one_hot(labels, 4).T @ x
 
 
+@pytest.mark.slow
 def test_a_product_that_takes_in_rows_of_other_labels_is_a_form_of_their_sums() -> None:
     rule = of_segments_or_by_a_product()
     assert refgrad.verify(lambda x, labels: refgrad.one_hot(labels, 4).T @ x, rule, **FEW).conforms

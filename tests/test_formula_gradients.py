@@ -46,6 +46,7 @@ def flash(q, k, v, grad_output, scale, *, centred=True, scaled=True):
     return of_logits @ k, of_logits.T @ q, shares.T @ grad_output
 
 
+@pytest.mark.slow
 def test_right_backwards_conform_and_results_may_be_named() -> None:
     rms, attention = gallery.rmsnorm(), gallery.attention()
     assert refgrad.verify(norm_backward, rms.backward).conforms
@@ -65,6 +66,7 @@ def test_right_backwards_conform_and_results_may_be_named() -> None:
     assert refgrad.verify(narrow, rms.backward, dtype="float16", explain=False).conforms
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("rule", "candidate", "name"),
     [
@@ -177,6 +179,7 @@ def test_derived_gradients_are_those_of_torch(name: str) -> None:
     assert refgrad.verify(in_float32, rule, explain=False, shrink=False).conforms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rmsnorm", "softmax", "attention"])
 def test_random_right_backwards_are_inside_and_altered_ones_are_not(name: str) -> None:
     rule = GALLERY[name]().backward
@@ -232,6 +235,7 @@ def test_a_backward_has_the_rule_s_numbers_and_the_names_of_results() -> None:
     assert same.backward.shapes["grad_output"] == "rows columns"
 
 
+@pytest.mark.slow
 def test_a_backward_is_found_on_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "cubes_of_mine.py").write_text(
         "import numpy as np, refgrad\n"
@@ -297,6 +301,7 @@ def test_autograd_of_a_literal_cross_entropy_is_right_where_the_formula_is_not_f
     assert verdict.outcome == outcome
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "fault", "told"),
     [

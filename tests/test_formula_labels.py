@@ -100,6 +100,7 @@ def scattered(table: Any, tokens: Any, grad_output: Any, *, shift: int = 0, last
     return found
 
 
+@pytest.mark.slow
 def test_gradients_of_an_embedding_add_up_where_a_token_is_taken_twice() -> None:
     rule = gallery.embedding().backward
     assert refgrad.verify(scattered, rule, explain=False).conforms
@@ -121,6 +122,7 @@ def routed(logits: Any, *, count: int = 2, before: bool = False, first: bool = T
     return np.where(chosen, kept / (numbers if before else kept).sum(axis=-1, keepdims=True), 0).astype(logits.dtype)
 
 
+@pytest.mark.slow
 def test_routing_to_the_largest_takes_any_of_equal_ones() -> None:
     rule = gallery.top_2_routing()
     assert refgrad.verify(routed, rule, explain=False).conforms

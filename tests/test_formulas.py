@@ -85,6 +85,7 @@ def test_a_formula_is_copied_and_pickled_and_stands_in_no_registry_unless_it_is_
     assert any(cls is cited for cls in REGISTRY.values())
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=2)
 @pytest.mark.parametrize(
     ("candidate", "name"),
@@ -101,6 +102,7 @@ def test_wrong_kernels_are_named(candidate: Any, name: str) -> None:
     assert verdict.explanation.name == name
 
 
+@pytest.mark.slow
 def test_right_kernels_conform() -> None:
     verdict = refgrad.verify(fused, rmsnorm())
     assert verdict.conforms
@@ -322,6 +324,7 @@ def outside(rule: Formula, style: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=3)
 @pytest.mark.parametrize("name", GALLERY)
 def test_formulas_of_the_gallery_tell_wrong_programs_from_right_ones(name: str) -> None:
@@ -356,6 +359,7 @@ def test_a_kernel_of_keywords_alone_is_called_by_the_arrays_names() -> None:
     assert not refgrad.verify(lambda **given: given["x"] + given["y"], weighted(), explain=False).conforms
 
 
+@pytest.mark.slow
 def test_a_number_that_is_added_and_one_that_is_the_least_are_told_apart() -> None:
     @refgrad.formula(x="batch feature")
     def normalize(x: Any, *, eps: refgrad.Positive = 1e-6) -> Any:

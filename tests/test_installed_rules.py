@@ -107,6 +107,7 @@ def test_every_kind_is_found_by_its_name_and_by_its_place(install: Install) -> N
         assert find(name) is find(f"ours_a:{name}"), name
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=2, suite=3)
 @pytest.mark.parametrize("named", [True, False], ids=["name", "place"])
 @pytest.mark.parametrize(("name", "kernel"), KERNELS.items())

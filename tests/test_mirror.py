@@ -79,6 +79,7 @@ def names(file: str, module: str) -> bool:
     return full in words(file) or (parent in words(file) and last in words(file)) or bool(own & words(file))
 
 
+@pytest.mark.slow
 def test_every_module_has_its_test_or_stands_in_a_topic() -> None:
     found, in_topics = files(), {path_of(name) for topic in TOPICS for name in topic.modules}
     without = [p for p in modules() if mirror(p) not in found and lines_of_code(p.read_text(encoding="utf-8")) > SMALL]

@@ -149,6 +149,7 @@ RIGHT += [(by_a_matrix, cosines)]
 WRONG = [(few_terms, expm), (kept_more, smoothed), (late, smoothed), (other_cut, filtered), (other_kind, cosines)]
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(("kernel", "rule"), RIGHT)
 def test_right_kernels_conform_and_it_is_said_that_this_is_statistical(kernel: Any, rule: Any) -> None:
     verdict = refgrad.verify(kernel, rule())
@@ -160,6 +161,7 @@ def test_right_kernels_conform_and_it_is_said_that_this_is_statistical(kernel: A
     assert any("NaN and infinities" in text for text in verdict.unexercised)
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(("kernel", "rule"), WRONG)
 def test_wrong_kernels_do_not(kernel: Any, rule: Any) -> None:
     verdict = refgrad.verify(kernel, rule(), explain=False)
@@ -168,12 +170,14 @@ def test_wrong_kernels_do_not(kernel: Any, rule: Any) -> None:
     assert verdict.counterexample is not None
 
 
+@pytest.mark.slow
 def test_wrong_numbers_are_recovered_and_simple_faults_named() -> None:
     assert refgrad.verify(lambda x, pole: leaky(x, 0.8), leaked(), explain=5).explanation.name == "pole=0.8"
     found = refgrad.verify(lambda x, pole: 2 * leaky(x, pole), leaked(), explain=5)
     assert found.explanation.name == "result is taken twice"
 
 
+@pytest.mark.slow
 def test_a_narrow_kernel_is_rounded_once() -> None:
     assert refgrad.verify(narrow, smoothed(), dtype="bfloat16").conforms
     cut = refgrad.verify(
@@ -215,6 +219,7 @@ def test_it_computes_in_float64_and_rounds_once() -> None:
     assert smoothed()(x).tobytes() == smoothed()(x.astype(np.float64)).astype(np.float32).tobytes()
 
 
+@pytest.mark.slow
 def test_identify_and_compare_say_it_too() -> None:
     found = refgrad.identify(leaky, leaked())
     assert (found.outcome, found.exit_code) == ("identified", 0)
@@ -248,6 +253,7 @@ def wrong(A):
 """
 
 
+@pytest.mark.slow
 def test_the_command_line_and_the_plugin_take_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pytester: pytest.Pytester
 ) -> None:

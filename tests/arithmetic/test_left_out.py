@@ -129,6 +129,7 @@ def norm_backward(x: Any, grad_output: Any, *, at_zero: float = 0.0) -> Any:
         return np.where(length == 0, x.dtype.type(at_zero), x / length) * grad_output[:, None]
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("rule", "kernel", "right"),
     [

@@ -34,6 +34,7 @@ def judged(kernel: Any, policy: Any = None, dtype: str = "float32") -> str:
     return refgrad.verify(kernel, attention(), dtype=dtype, policy=policy, explain=False, shrink=False).outcome
 
 
+@pytest.mark.slow
 def test_shares_in_bfloat16_are_right_under_a_policy_that_says_so() -> None:
     rounded, exact = kept_in(ml_dtypes.bfloat16), kept_in(np.float32)
     assert judged(rounded) == "does not conform"
@@ -49,6 +50,7 @@ def test_what_is_rounder_or_wrong_is_refused_under_it() -> None:
     assert judged(kept_in(ml_dtypes.bfloat16), Policy(stored={"p": "float16"})) == "does not conform"
 
 
+@pytest.mark.slow
 def test_the_backward_has_the_places_too() -> None:
     def backward(q, k, v, grad_output):
         logits = np.float32(0.125) * (q @ k.T)

@@ -147,6 +147,7 @@ def test_a_planted_fault_is_found_and_named(fault: Any, named: dict[str, str | N
     )
 
 
+@pytest.mark.slow
 def test_what_fits_as_simply_is_told_of_every_tensor(tmp_path: Path) -> None:
     """Also of those that are explained by what explained one before them."""
     decayed = {"lr": 0.01, "weight_decay": 0.1}

@@ -205,6 +205,7 @@ print("numba" in sys.modules)
 GGUF = at_depth(quick=["Q8_0"], suite=["IQ4_NL", "Q4_K", "Q8_0"], thorough=["IQ4_NL", "Q4_K", "Q8_0"])
 
 
+@pytest.mark.slow
 def test_loops_of_block_formats_are_loaded_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a process that finds them on disk, after one that has them."""
     monkeypatch.setattr(sys, "argv", ["-c", *GGUF])

@@ -38,6 +38,7 @@ def drawn(shape: tuple[int, int], dtype: str, seed: int) -> np.ndarray:
     return x
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=1)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_bits_are_those_of_the_tree(dtype: str) -> None:

@@ -70,6 +70,7 @@ def order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     return str(request.param)
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=2, suite=4)
 @pytest.mark.parametrize("rule", [*RULES, FP4(nested=True)], ids=str)  # codes that are no ranks
 def test_the_bits_are_those_of_the_body(rule: RowQuantizer, order: str) -> None:

@@ -72,6 +72,7 @@ def run(rule: Optimizer, p: np.ndarray, grads: list[np.ndarray], backend: str, t
     return [bits(p), *(bits(value) for _, value in sorted(state.items()))]
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=2, suite=10)
 @pytest.mark.parametrize(("rule", "dtype"), CASES, ids=lambda x: getattr(x, "__name__", str(x)))
 def test_kernels_keep_the_bits_of_the_literal_body(rule: Optimizer, dtype: type) -> None:

@@ -21,6 +21,7 @@ def numbers(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     return x.astype(getattr(ml_dtypes, dtype, dtype))
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("record", "width", "dtype"),
     [
@@ -39,6 +40,7 @@ def test_numbers_of_either_sign_are_selected_as_numpy_does(record: TopK, width: 
     assert np.array_equal(found, record(x))
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("rule", "dtype"),
     [

@@ -61,6 +61,7 @@ def test_a_worker_parks_and_is_stirred() -> None:
     assert not worker.spins
 
 
+@pytest.mark.slow
 def test_thousands_of_hand_overs(add: Kernel) -> None:
     a = np.zeros(640, np.float32)
     for step in range(5000):

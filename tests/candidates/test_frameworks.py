@@ -42,6 +42,7 @@ def test_an_adapter_without_its_framework_is_not_loaded(monkeypatch: pytest.Monk
     assert loaded == ["first", "second"]
 
 
+@pytest.mark.slow
 def test_a_numpy_function_brings_no_framework_along() -> None:
     text = (
         "import sys, numpy, refgrad\n"

@@ -140,6 +140,7 @@ def test_the_parameters_that_are_handed_over_stay_as_they_are() -> None:
     assert run.observe().params[0].tobytes() != before.tobytes()
 
 
+@pytest.mark.slow
 def test_a_function_may_take_torchs_names_and_its_pair_of_betas() -> None:
     def step(param: Any, grad: Any, exp_avg: Any, exp_avg_sq: Any, step: int, lr: float, betas: Any, eps: float) -> Any:
         seen.append(betas)

@@ -30,6 +30,7 @@ def test_what_does_not_run_from_its_graph_has_a_reason(found: dict[str, list[Ent
     assert not without, f"{sorted(without)}: say why in tests/docs/outside_the_graph.py, or give them a graph"
 
 
+@pytest.mark.slow
 def test_every_reason_is_needed(found: dict[str, list[Entry]]) -> None:
     known = rules()
     given = {

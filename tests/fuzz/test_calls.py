@@ -28,6 +28,7 @@ def test_no_call_is_a_finding() -> None:
     assert min(counts.by_kind[kind] for kind in (judge.RIGHT, judge.REFUSED)) > 20
 
 
+@pytest.mark.slow
 def test_every_rule_and_function_has_a_call_that_is_right() -> None:
     """So that what is changed in it is what is wrong; of each kind of rules the first one, whose others are called as it is."""
     of_kinds = {cls.kind: name for name, cls in reversed(rules().items())}

@@ -79,6 +79,7 @@ def test_functions_of_rooms_give_the_same_bits(name: str) -> None:
     assert differing(lambda: room_functions.CALLS[name]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.sample(suite=50)
 @pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() - calls.SLOW))
 def test_functions_that_are_fuzzed_give_the_same_bits(name: str) -> None:
@@ -87,6 +88,7 @@ def test_functions_that_are_fuzzed_give_the_same_bits(name: str) -> None:
         assert differing(of_record(record)) == []
 
 
+@pytest.mark.slow
 def test_every_public_function_is_called() -> None:
     public = dict(room_functions.public())
     assert public.keys() <= {*room_functions.CALLS, *room_functions.ELSEWHERE}
@@ -104,6 +106,7 @@ def test_every_public_function_is_called() -> None:
     assert unmarked == {f"refgrad.{name}" for name in handed_on} <= room_functions.ELSEWHERE.keys()
 
 
+@pytest.mark.slow
 def test_every_public_function_has_a_gate() -> None:
     """Its arguments are refused by name, and it is called at random with others; so are those of schedules, by their names."""
     public = dict(room_functions.public())

@@ -37,6 +37,7 @@ def test_a_full_disk_is_told_by_an_exit_code_of_its_own(command: str) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1)
 @pytest.mark.skipif(not FULL, reason="this system has no device that is full")
 @pytest.mark.parametrize("unbuffered", ["1", None])

@@ -61,6 +61,7 @@ def first_case(rule: Any) -> Case:
     return next(c for d in drawn(rule, SMOKE, "float32") if (c := case_of(rule, d, "float32")) is not None)
 
 
+@pytest.mark.slow
 def test_what_is_made_is_verified_and_made_again_is_the_same(made: Path, tmp_path: Path) -> None:
     assert list(checking.verify(made, ["BatchScaledRate", "SignDescent"])) == []
     making.make(tmp_path, SMOKE, ["SignDescent"])
@@ -303,6 +304,7 @@ def test_every_kind_of_fault_stands_on_the_page() -> None:
     assert set(OF_REWRITES.values()) <= set(FLAGS)
 
 
+@pytest.mark.slow
 def test_cases_of_the_repository_are_what_they_were_when_they_came_into_it() -> None:
     """A case that means something else is printed; its rule's version is to be raised, by which it has another id."""
     assert list(published.changed(FOLDER, LISTED, published.known())) == []

@@ -120,6 +120,7 @@ WRONG: Mapping[str, tuple[Transform, Program]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_right_program_is_accepted(name: str) -> None:
     rule, program = RIGHT[name]

@@ -64,6 +64,7 @@ WRONG: Mapping[str, tuple[Rule, Callable[..., Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RIGHT)
 def test_another_way_there_is_accepted(name: str) -> None:
     rule, program = RIGHT[name]

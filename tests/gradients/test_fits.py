@@ -150,6 +150,7 @@ def modulus(force: Any, depth: Any, wrong: str = "") -> Any:
     return {"reduced": found, "modulus": (found if wrong == "no Poisson" else np.float32(0.75) * found)}
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("rule", "program", "wrong"),
     [

@@ -374,6 +374,7 @@ def test_potentials_and_gaps_are_those_of_ott_and_pot() -> None:
     near(exact_transport(costs(x, y, "squared")).cost, 3.742941666666666)
 
 
+@pytest.mark.slow
 def test_plans_are_judged_by_what_they_satisfy() -> None:
     def in_turn(x: np.ndarray, y: np.ndarray, epsilon: float = 0.5) -> np.ndarray:
         """Sinkhorn's scaling of the kernel itself, in float64."""

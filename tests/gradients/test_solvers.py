@@ -269,6 +269,7 @@ def by_slsqp(x: np.ndarray, target: np.ndarray, patterns: np.ndarray, beta: floa
     return dict(zip(("positive", "negative"), parts(found.x), strict=True))
 
 
+@pytest.mark.slow
 def test_a_convex_program_is_judged_by_its_dual() -> None:
     draw, rule = random(2), ConvexReLUProgram()
     x, target = draw.standard_normal((5, 2)), draw.standard_normal(5)

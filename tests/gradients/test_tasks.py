@@ -229,6 +229,7 @@ def to_mean_norm(gradients: Any, wrong: str = "") -> Any:
     return gradients / divisor * middle
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "program", "wrong"),
     [

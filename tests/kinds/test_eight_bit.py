@@ -169,6 +169,7 @@ def test_the_smallest_failing_input_fails_again() -> None:
     json.loads(verdict.to_json())
 
 
+@pytest.mark.slow
 def test_what_else_is_wrong_is_a_fault(short_inputs: refgrad.Inputs) -> None:
     eight = eight_of(Adam())
     kept = refgrad.verify(eight.replace(min_8bit_size=5000), eight, inputs=short_inputs, shrink=False)

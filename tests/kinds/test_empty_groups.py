@@ -29,6 +29,7 @@ def with_scale(rule: Quantizer, value: float) -> Any:
     return quantize
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "value", "name"),
     [

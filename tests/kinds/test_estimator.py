@@ -221,6 +221,7 @@ def test_arrays_of_any_layout_are_read_and_left_alone() -> None:
     assert (empty["y"].shape, float(empty["scale_grad"].item())) == ((0, 3), 0.0)
 
 
+@pytest.mark.slow
 def test_command_line(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
@@ -264,6 +265,7 @@ def test_pact_may_be_written_with_absolute_values() -> None:
     assert not refgrad.verify((forward, backward), e.PACT(), steps=4, explain=False, shrink=False).conforms
 
 
+@pytest.mark.slow
 def test_a_gradient_of_what_was_chosen_alone_is_named() -> None:
     """A gathered multiplier: of the row that is all zeros but for the draw, the draw alone receives a gradient."""
 

@@ -59,6 +59,7 @@ def test_every_kind_of_rule_is_here() -> None:
     assert set(EXAMPLES) == set(MODULES) == {cls.kind for cls in rules().values()} == {kind.name for kind in kinds()}
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_verify_of_right_and_wrong(kind: str) -> None:
@@ -90,6 +91,7 @@ def test_verify_of_what_misbehaves(kind: str, fault: str) -> None:
     assert verdict.exit_code == 1
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=2, suite=4)
 @pytest.mark.parametrize("kind", IDENTIFIED)
 def test_identify_of_right_and_wrong(kind: str) -> None:
@@ -157,6 +159,7 @@ def test_inputs_of_ones_own_are_used_everywhere(kind: str) -> None:
     assert verdict.steps == found.steps == (2 if own.stepped else 1)
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=4)
 @pytest.mark.parametrize("kind", SEARCHED)
 def test_the_command_line_takes_every_kind(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,6 +317,7 @@ def test_a_candidate_of_another_kind_is_told_how_to_say_so(monkeypatch: pytest.M
     assert "--kind" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_imported_is_of_no_other_kind(tmp_path: Path) -> None:
     """Whatever its error says: what tells the two apart is no matter of words."""
     file = tmp_path / "raises.py"

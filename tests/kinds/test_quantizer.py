@@ -25,6 +25,7 @@ DTYPES = ["float32", "bfloat16", "float16"]
 SLOW = {"GPTQ", "OptimalCodebook", "KMeans"}
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=8)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", rules(Quantizer))
@@ -48,6 +49,7 @@ def test_a_rule_is_itself_on_what_is_no_number(name: str, special: float) -> Non
     assert verdict.first is None, str(verdict)
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=2)
 @pytest.mark.parametrize("rule", [NF4(), Blockwise(), Affine(), NVFP4()], ids=str)
 def test_either_way_to_divide_is_right(rule: Quantizer) -> None:
@@ -60,6 +62,7 @@ def test_either_way_to_divide_is_right(rule: Quantizer) -> None:
     assert refgrad.verify(other, rule).conforms
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=4)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("program", programs.LEGAL, ids=lambda p: p[0])

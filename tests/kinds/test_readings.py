@@ -104,6 +104,7 @@ def test_numbers_that_a_run_tells_are_told(name: str, rule: Quantizer, change: C
     assert [(d.name, d.sure) for d in verdict.departures] == [(name, "fact")]
 
 
+@pytest.mark.slow
 def test_a_number_is_told_beside_another_fault() -> None:
     """The top exponent is taken for an overflow, and halves go away from zero."""
     rule = Cast(overflow="saturate")

@@ -205,6 +205,7 @@ def test_what_is_wrong_in_large_arrays_alone_is_seen_of_rules_of_blocks_too(
     assert verdict.situation == "shapes"
 
 
+@pytest.mark.slow
 def test_a_rule_that_searches_says_that_no_large_array_was_tried() -> None:
     rule = q.OptimalCodebook()
     subject = kind_of(rule).resolve(rule, rule, {}, None)

@@ -33,6 +33,7 @@ def test_what_is_no_number_is_as_far_as_can_be(value: float) -> None:
     assert distances(SGD(lr=1.0), given, {"t": 1.0}, {"p": np.asarray([value], F)}) == {"p": np.inf}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "last"), [(18, 19), (140, 150)])
 def test_a_stretch_of_wrong_steps_is_found_wherever_it_is(first: int, last: int) -> None:
     steps = 0

@@ -128,6 +128,7 @@ LEGAL: list[tuple[Any, ...]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=3)
 @pytest.mark.parametrize("case", MUTANTS, ids=lambda c: f"{type(c[0]).__name__}")
 def test_a_mutant_is_rejected(case: tuple[Any, ...]) -> None:

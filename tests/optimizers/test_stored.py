@@ -286,6 +286,7 @@ def test_without_its_bits_both_neighbours_are_acceptable() -> None:
     assert off.counts["p"].outside
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=3)
 @pytest.mark.parametrize("name", UNFAIR)
 def test_bits_that_are_not_fair_are_seen(name: str) -> None:

@@ -72,6 +72,7 @@ def test_the_numbers_of_others(rule: Any, known: tuple[str, str, str]) -> None:
         assert abs(number - mpf(text)) <= mpf(10) ** -len(text.partition(".")[2])
 
 
+@pytest.mark.slow
 def test_the_page_is_that_of_the_equations() -> None:
     assert PAGE.read_text(encoding="utf-8") == page.text(), (
         "run python -m tests.optimizers.worked > docs/worked-examples.md"

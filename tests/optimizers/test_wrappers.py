@@ -111,6 +111,7 @@ def test_a_vector_is_one_unit() -> None:
     check(o.AdaptiveClip(inner=SGD, clipping=0.5), adaptive_vector, (5,))
 
 
+@pytest.mark.slow
 def test_wrappers_compose() -> None:
     """The inner rule's numbers, state and branches are all there, however deep."""
     rule = o.Lookahead(inner=o.Lookahead(inner=o.ClipByValue(inner=o.RAdam(lr=0.5), bound=0.1), k=2.0), k=3.0)

@@ -39,6 +39,7 @@ def check_told(found: refgrad.Comparison) -> None:
     assert found.outcome.upper() in found._repr_html_()
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=3, suite=3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_version_has_the_bits_of_itself(kind: str) -> None:
@@ -51,6 +52,7 @@ def test_a_version_has_the_bits_of_itself(kind: str) -> None:
     check_told(found)
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=3, suite=3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_wrong_version_no_longer_conforms(kind: str) -> None:
@@ -63,6 +65,7 @@ def test_a_wrong_version_no_longer_conforms(kind: str) -> None:
     check_told(found)
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=3, suite=3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_version_that_raises_no_longer_conforms(kind: str) -> None:
@@ -75,6 +78,7 @@ def test_a_version_that_raises_no_longer_conforms(kind: str) -> None:
     assert (back.outcome, back.exit_code) == ("now conforms", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=3, suite=2)
 @pytest.mark.parametrize("kind", VERSIONS)
 def test_a_version_that_is_farther_from_the_truth_and_conforms(kind: str) -> None:
@@ -94,6 +98,7 @@ def test_a_version_that_is_farther_from_the_truth_and_conforms(kind: str) -> Non
         check_told(found)
 
 
+@pytest.mark.slow
 def test_a_change_is_named_by_what_the_new_one_is_instead() -> None:
     found = refgrad.compare(versions.rmsnorm, versions.rmsnorm_beside, RMSNORM)
     assert found.outcome == "no longer conforms"
@@ -110,6 +115,7 @@ def test_a_change_is_named_by_what_the_new_one_is_instead() -> None:
     assert found.notes == ("each goes on from its own state, which is another one from step 1 on",)
 
 
+@pytest.mark.slow
 def test_both_wrong_is_told_and_explained_once() -> None:
     found = refgrad.compare(versions.rmsnorm_beside, versions.rmsnorm_beside, RMSNORM, shrink=False)
     assert (found.outcome, found.exit_code, found.change) == (SAME, 1, ())
@@ -118,6 +124,7 @@ def test_both_wrong_is_told_and_explained_once() -> None:
     assert found.new.explanation is not None
 
 
+@pytest.mark.slow
 def test_what_programs_do_within_what_is_allowed_is_named() -> None:
     # of equal numbers each step errs to the same side, while the sum stays below the next power of two
     equal = {"x": np.full((1, 65_537), 0.1, np.float32), "weight": np.ones(65_537, np.float32)}
@@ -143,6 +150,7 @@ def test_what_is_farther_in_bfloat16_is_seen_too() -> None:
     assert found.outputs["result"].outcome == "worse"
 
 
+@pytest.mark.slow
 def test_in_float64_the_truth_does_not_tell_which_is_nearer() -> None:
     def reciprocal(x: Any, weight: Any, eps: float) -> Any:
         return x * (1 / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps)) * weight
@@ -163,6 +171,7 @@ def test_what_only_one_takes_is_not_compared() -> None:
     assert (found.outcome, found.compared, found.uncompared) == (SAME, 6, ())
 
 
+@pytest.mark.slow
 def test_the_inputs_are_one_for_both() -> None:
     made = []
 
@@ -178,6 +187,7 @@ def test_the_inputs_are_one_for_both() -> None:
     assert drawn.old.seed == drawn.new.seed != 0
 
 
+@pytest.mark.slow
 def test_the_line_gives_the_comparison_again() -> None:
     found = refgrad.compare(f"{HERE}rmsnorm", f"{HERE}rmsnorm_off", RMSNORM, policy={"subnormals": "either"}, **FEW)
     again = eval(found.reproduce, {"refgrad": refgrad})
@@ -203,6 +213,7 @@ def rmsnorm(x, weight, eps):
 """
 
 
+@pytest.mark.slow
 def test_a_version_that_ends_its_process(tmp_path: Path) -> None:
     place = tmp_path / "dies.py"
     place.write_text(DIES)
@@ -212,6 +223,7 @@ def test_a_version_that_ends_its_process(tmp_path: Path) -> None:
     assert found.old.isolation == found.new.isolation == "in a process of its own"
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path: Path) -> None:
     words = ["compare", f"{HERE}rmsnorm", f"{HERE}rmsnorm_beside", "--as", "refgrad.examples.formulas:rmsnorm"]
     few = ["--no-isolate", "--no-shrink", "--no-explain", "--steps", "3"]

@@ -57,6 +57,7 @@ def test_a_right_program_of_another_order_is_covered_and_zero_is_not_enough(foun
 NUMBERS = ("lr", "beta1", "beta2", "eps", "weight_decay")
 
 
+@pytest.mark.slow
 def test_the_sets_are_those_of_one_step_whatever_its_other_outputs_are(found: Tolerances) -> None:
     assert {n: t.elements for n, t in found.by_tensor.items()} == {"p": 200, "m": 200, "v": 200}
     assert 1e-8 < found.by_tensor["p"].needs.atol(0.0) < 1e-5

@@ -22,6 +22,7 @@ def right(p, g, m, v, t):
     return new, state["m"], state["v"]
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=2)
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
 def test_a_rule_conforms_to_itself_on_every_dtype(dtype: str) -> None:

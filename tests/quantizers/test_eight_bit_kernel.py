@@ -60,6 +60,7 @@ def steps(rule: EightBit, shape: tuple[int, ...], count: int, dtype: Any = F) ->
         p, state = wanted
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=2, suite=3)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 @pytest.mark.parametrize("shape", [(1000,), (8, 4, 32)], ids=str)  # the first has a short block at its end
@@ -95,6 +96,7 @@ def test_what_is_not_made_of_blocks_alone_is_left_to_three_pieces(rule: EightBit
     assert all(found is None for found, _ in steps(rule, (1000,), 1))
 
 
+@pytest.mark.slow
 def test_arrays_that_do_not_fit_are_left_to_three_pieces_and_their_checks() -> None:
     rule, p = RULES[0], numbers((1000,), 0)
     state = rule.init(p)

@@ -220,6 +220,7 @@ def test_errors_of_error_feedback() -> None:
         error_feedback(TopK(), np.ones((2, 3), np.float32), np.zeros(3, np.float64))
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=2, suite=2)
 @pytest.mark.parametrize(
     "rule", [QSGD(), QSGD(bucket=100, norm="max", order="unit"), NUQSGD(bucket=100), NUQSGD(norm="max")], ids=str

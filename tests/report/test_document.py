@@ -129,6 +129,7 @@ def test_a_candidate_does_not_reach_the_document(
     assert ("step 1" in err) == (name == "prints")
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=1)
 @pytest.mark.parametrize("name", ["prints", "closes_descriptor", "drops_stdout"])
 def test_a_process_prints_the_document_alone(file: Path, name: str) -> None:

@@ -32,6 +32,7 @@ def test_there_are_enough_and_each_is_another() -> None:
     assert len({edit.kind for edit in first}) == len(first)
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=4)
 @pytest.mark.parametrize("text", [t for t in TEXTS if t.language == NUMPY], ids=lambda text: text.name)
 def test_a_text_is_right_as_it_stands(text: Text) -> None:

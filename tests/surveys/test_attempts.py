@@ -26,6 +26,7 @@ def row(name: str, **others: object) -> fakes.Implementation:
     return fakes.Implementation(package="fakes", target=f"tests.surveys.test_attempts:{name}", name=name, **others)  # type: ignore[arg-type]
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("given", "outcome", "granted", "attempts"),
     [

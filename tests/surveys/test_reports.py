@@ -29,6 +29,7 @@ def test_text(found: Survey) -> None:
     assert "not installed: no-such-package, no_such_backend" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [40, 80])
 def test_text_has_a_width(found: Survey, width: int) -> None:
     """A matrix of more columns than fit stands in parts, which have each rule and each column once."""
@@ -61,6 +62,7 @@ def test_command_shows_a_survey_and_writes_it(found: Survey, tmp_path: Path) -> 
     assert page.read_text().startswith("<!doctype html>")
 
 
+@pytest.mark.slow
 def test_command_runs_one(tmp_path: Path) -> None:
     arguments = [
         "--table",

@@ -127,6 +127,7 @@ def test_a_candidate_that_hangs_is_given_up() -> None:
     assert [c.outcome for c in found.cells] == ["hung", "conforms"]
 
 
+@pytest.mark.slow
 def test_a_candidate_that_ends_its_process_does_not_end_the_survey() -> None:
     found = refgrad.survey(table="tests.surveys.fakes:CRASHING", jobs=1, explain=0)
     assert [(c.called, c.outcome) for c in found.cells] == [("exiting", "crashed"), ("right", "conforms")]

@@ -84,6 +84,7 @@ def gradients(**wrong: bool) -> Any:
     return sign, backward
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("wrong", "law"),

@@ -53,6 +53,7 @@ def broken(wrong: str) -> Any:
     return step
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=2, suite=2)
 @pytest.mark.parametrize(("wrong", "law"), [("even", "odd"), ("leaks", "alone"), ("axis", "shape"), ("", None)])
 def test_what_is_broken_is_named(wrong: str, law: str | None) -> None:

@@ -13,6 +13,7 @@ from refgrad.optimizers import SGD, AdamW
 from refgrad.testing import assert_conforms
 
 
+@pytest.mark.slow
 def test_what_conforms_gives_its_verdict() -> None:
     assert assert_conforms(adamw, AdamW(lr=0.01), steps=3).conforms
 

@@ -56,6 +56,7 @@ def _plugin() -> list[str]:
     return [] if installed else ["-p", "refgrad.testing.plugin"]
 
 
+@pytest.mark.slow
 def test_verdicts_are_the_reports(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(TESTS)
     result = pytester.runpytest_subprocess(*_plugin())
@@ -186,6 +187,7 @@ def test_{index}(number):
 """
 
 
+@pytest.mark.slow
 def test_a_marker_that_is_misused_says_how(pytester: pytest.Pytester) -> None:
     """All of them in one session, and each in the report of its own test."""
     imports = "import pytest\nfrom refgrad.examples import numpy_adamw\nfrom refgrad.optimizers import AdamW\n"

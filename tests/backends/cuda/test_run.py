@@ -108,6 +108,7 @@ def test_sizes_of_all_kinds(kind: Any, request: pytest.FixtureRequest) -> None:
     assert device.launches == before + 7  # nothing is launched for no elements
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", [pytest.param(Emulated, marks=needs_compiler), pytest.param(Interpreted, marks=needs_nvrtc)]
 )

@@ -36,6 +36,7 @@ def flushing(p: Any, g: Any, m: Any, v: Any, t: int) -> Any:
     return tuple(map(flushed, right(p, flushed(g), flushed(m), flushed(v), t)))
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=2, suite=4)
 @pytest.mark.parametrize(
     ("subnormals", "candidate", "conforms"),

@@ -106,6 +106,7 @@ def test_other_numbers_are_judged_apart() -> None:
     assert [each is not None for each in judged_together(steps, Policy())] == [True] * 4 + [False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [AdamW(), LAMB()], ids=lambda rule: type(rule).__name__)
 def test_verdicts_are_the_same(rule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = dataclasses.replace(rule, eps=2 * rule.eps)

@@ -233,6 +233,7 @@ def test_results_of_large_arrays_are_not_kept(store: Kept) -> None:
     assert not store._results
 
 
+@pytest.mark.slow
 def test_a_search_keeps_nothing_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two questions about one candidate have the same answer, also where what judges is another meanwhile."""
     first = refgrad.identify(ClippedSTE(), ArcTan(), steps=2)

@@ -66,6 +66,7 @@ def test_an_infinity_that_becomes_the_largest_number_is_refused(name: str) -> No
     assert (verdict.outcome, verdict.situation) == ("does not conform", "infinities")
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=1)
 @pytest.mark.parametrize("name", ["MoMo", "EightBit"])
 def test_nan_that_becomes_zero_is_refused(name: str) -> None:

@@ -68,6 +68,7 @@ def _undecided_nan(known: careful.Judged, values: np.ndarray) -> int:
     return int(np.count_nonzero((known.status == careful.UNDECIDED) & np.isnan(values)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("t", [1, 3])
 def test_a_right_program_is_clear(t: int) -> None:
     found = agrees(step_of(t))

@@ -63,6 +63,7 @@ def test_a_verdict_has_the_distances_of_all_that_was_decided() -> None:
     assert sum(wrong.errors["p"].outside) == wrong.counts["p"].outside
 
 
+@pytest.mark.slow
 def test_the_search_for_an_explanation_is_ended_by_a_clock() -> None:
     short = refgrad.verify(adamw_eps_inside, AdamW(), steps=2, shrink=False, explain=1e-9)
     assert any("was ended after" in note for note in short.notes)

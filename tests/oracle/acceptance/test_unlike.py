@@ -40,11 +40,13 @@ def notes(program: Any, rule: Any, **how: Any) -> list[str]:
     return [note for note in verdict.notes if note.startswith(NOTE)]
 
 
+@pytest.mark.slow
 def test_a_constant_that_is_cut_is_told_and_not_refused() -> None:
     (note,) = notes(by_powers_of_two(1.4427), formulas.attention())
     assert 10 < float(note.partition("result is ")[2].partition(" ")[0]) < 20, note
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", [attention, by_powers_of_two(math.log2(math.e))], ids=["written", "powers of two"])
 def test_of_right_programs_nothing_is_told(program: Any) -> None:
     assert notes(program, formulas.attention()) == []

@@ -38,6 +38,7 @@ def adam(p: Array, g: Array, m: Array, v: Array, t: int, lr: float = 1e-3, n: in
         return p - step, m, v
 
 
+@pytest.mark.slow
 def test_what_is_right_goes_through_all_of_them() -> None:
     verdict = judged(adam, Adam())
     assert verdict.conforms, verdict
@@ -47,6 +48,7 @@ def test_what_is_right_goes_through_all_of_them() -> None:
     assert "situations  shapes (" in str(verdict)
 
 
+@pytest.mark.slow
 def test_a_tail_that_is_left_out_is_found_and_named() -> None:
     def tailless(p: Array, g: Array, m: Array, v: Array, t: int) -> None:
         whole = p.size // 128 * 128

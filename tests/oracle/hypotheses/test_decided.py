@@ -47,6 +47,7 @@ def told(used: Optimizer, claimed: Optimizer) -> dict[str, Recovered]:
     return {r.name: r for r in found.best.recovered}
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=3)
 @pytest.mark.parametrize(
     ("used", "claimed", "name"),

@@ -130,6 +130,7 @@ def test_a_whole_run_is_judged_as_something_else() -> None:
     assert judged(claim, record, Change("lr=-1", "", "value", {"lr": -1.0})) is None
 
 
+@pytest.mark.slow
 def test_no_time_for_a_search_is_said() -> None:
     claim = claim_of(AdamW(eps_placement="inside"), AdamW(), seconds=0.0)
     record = claim.driven(claim.cases())
@@ -217,6 +218,7 @@ def of_half_the_range(x: np.ndarray) -> dict[str, np.ndarray]:
     return {"scale": scale, "codes": codes}
 
 
+@pytest.mark.slow
 def test_a_fault_is_named_beside_a_convention() -> None:
     found = refgrad.verify(of_half_the_range, ScaledFloat()).explanation
     assert found is not None

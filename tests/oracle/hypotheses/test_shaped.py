@@ -28,6 +28,7 @@ VARIANTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=1)
 @pytest.mark.parametrize(("name", "field", "value"), VARIANTS, ids=str)
 def test_a_variant_of_other_shapes_is_named(name: str, field: str, value: Any) -> None:
@@ -42,6 +43,7 @@ def test_a_variant_of_other_shapes_is_named(name: str, field: str, value: Any) -
     assert (found.outcome, found.best.title) == (IDENTIFIED, str(variant))
 
 
+@pytest.mark.slow
 def test_what_has_other_shapes_and_is_no_variant_is_not_named() -> None:
     def by_channel(x: np.ndarray) -> dict[str, np.ndarray]:
         quantized = refgrad.quantizers.Affine(granularity="channel").quantize(x)
@@ -52,6 +54,7 @@ def test_what_has_other_shapes_and_is_no_variant_is_not_named() -> None:
     assert verdict.explanation is None
 
 
+@pytest.mark.slow
 def test_what_somebodys_rule_of_the_name_is_known_to_be_is_said() -> None:
     rule = refgrad.optimizers.GaLore()
     text = str(refgrad.verify(rule.replace(side="longer"), rule, shrink=False))

@@ -19,7 +19,7 @@ def without_nan(p: Any, g: Any, lr: float) -> Any:
     return p - F(lr) * np.nan_to_num(g, nan=0.0)
 
 
-@pytest.mark.sample(quick=2)
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("candidate", "rule", "name"),
     [

@@ -29,6 +29,7 @@ def centred(p: Any, g: Any, buffer: Any, t: int, lr: float, momentum: float) -> 
     return p - lr * buffer, buffer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("candidate", "named"),
     [pytest.param(clipped, "ClipByNorm(", marks=pytest.mark.thorough), (centred, "Centralize(")],

@@ -22,7 +22,7 @@ from refgrad.rule import rules
 RULES = [rule for rule in (cls() for cls in rules().values()) if isinstance(rule, Quantizer)]
 
 
-@pytest.mark.sample(quick=6, suite=6)
+@pytest.mark.sample(quick=1, suite=6)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_a_rule_decodes_its_own_codes(rule: Quantizer) -> None:
     cases = every_code(rule, np.dtype(rule.kept_in), 0)
@@ -63,7 +63,7 @@ def without_nan(y: np.ndarray) -> np.ndarray:
     return np.nan_to_num(y, nan=0.0, posinf=np.inf, neginf=-np.inf)
 
 
-@pytest.mark.sample(quick=6, suite=8)
+@pytest.mark.sample(quick=1, suite=8)
 @pytest.mark.parametrize("fault", [without_tail, of_one_axis, without_nan])
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_a_decoder_alone_is_driven_where_its_encoder_would_be(rule: Quantizer, fault: Any) -> None:
@@ -130,6 +130,7 @@ class Both(Alone):
 RULE = Cast(overflow="saturate")
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     "candidate",
     [Alone(), (None, decoded), (encoded, decoded), Both, Both()],
@@ -175,6 +176,7 @@ def test_codes_under_given_scales(encoder: Any, conforms: bool) -> None:
         assert {"x", "scale", "zero_point"} <= set(verdict.counterexample.arrays)
 
 
+@pytest.mark.slow
 def test_given_scales_of_groups_and_a_way_back() -> None:
     def along(x: np.ndarray, *parts: np.ndarray) -> list[np.ndarray]:
         return [a.astype(np.float32).reshape(-1, *(1,) * (x.ndim - 1)) for a in parts]

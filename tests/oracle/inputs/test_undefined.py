@@ -78,6 +78,7 @@ def clipped(norm_is_large: Callable[[np.ndarray, np.ndarray], Any]) -> Callable[
     return step
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("large", [lambda n, m: n > m, lambda n, m: not n <= m], ids=["greater", "not less"])
 def test_each_way_to_ask_about_nan_is_right(large: Callable[[Array, Array], Any]) -> None:
@@ -221,6 +222,7 @@ def divergence(first: Array, second: Array) -> Array:
     return np.sum(softmax(first) * (first - second), axis=-1)  # type: ignore[no-any-return]
 
 
+@pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("candidate", "rule", "situation"),
     [

@@ -19,6 +19,7 @@ from refgrad.strength.situations.trial import EQUAL, OUT_OF_REACH, REFUSED, SURV
 RULES = ("SGD", "Perceptron", "BatchScaledRate", "TernGrad", "IdentitySTE", "Magnitude", "RigL")
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=4)
 @pytest.mark.parametrize("name", RULES)
 def test_the_right_program_conforms_and_some_faults_do_not(name: str) -> None:

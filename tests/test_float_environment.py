@@ -112,6 +112,7 @@ def test_kernels_give_the_same_bits_on_every_thread(backend: str, threads: int) 
     assert all(now[n].tobytes() == state[n].tobytes() for n in ("m", "v"))
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_made_in_another_environment_computes_in_the_standard_one() -> None:
     p, g = np.full(70_000, 2e-38, np.float32), np.zeros(70_000, np.float32)
     rule = refgrad.optimizers.SGD(lr=0.1, weight_decay=5.0)

@@ -116,6 +116,7 @@ def test_programs_of_a_backward(formula: Any) -> None:
     assert refgrad.verify(off, formula().backward, **FEW).outcome == "does not conform"
 
 
+@pytest.mark.slow
 def test_where_rounding_crosses_a_step_either_side_is_right() -> None:
     def divided(x: Any, step: float) -> Any:
         return F(step) * np.floor(x * x / F(step) + F(0.25))
@@ -135,6 +136,7 @@ def of_segments(x: Any, labels: Any) -> Any:
     return refgrad.segment_sum(x, labels, 4)
 
 
+@pytest.mark.slow
 def test_sums_of_segments() -> None:
     def added(x: Any, labels: Any) -> Any:
         found = np.zeros((4, x.shape[1]), x.dtype)

@@ -161,6 +161,7 @@ def test_right_kernels_conform_and_it_is_said_that_this_is_statistical(kernel: A
     assert any("NaN and infinities" in text for text in verdict.unexercised)
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(("kernel", "rule"), WRONG)
 def test_wrong_kernels_do_not(kernel: Any, rule: Any) -> None:

@@ -105,6 +105,7 @@ def off(value: float, x: float, dtype: type) -> float:
         return float(abs(mpmath.mpf(value) - truth) / unit)
 
 
+@pytest.mark.slow
 def test_exp_in_float64_is_within_the_bound_that_it_states() -> None:
     """1.25 units: at r = -ln(2)/2, where e**r is 0.71, the last sum rounds by 0.5, the product in it by 0.25, what it
 
@@ -114,6 +115,7 @@ def test_exp_in_float64_is_within_the_bound_that_it_states() -> None:
     assert max(off(float(y), float(a), np.float64) for a, y in zip(x, exp(x), strict=True)) <= 1.25
 
 
+@pytest.mark.slow
 def test_exp_in_float32_is_correctly_rounded() -> None:
     x = exponents(-103.0, 88.7).astype(np.float32)
     y = exp(x)

@@ -160,6 +160,7 @@ def made(source: KernelSource, dialect: Dialect, folder: Path, language: str = "
     return compiled(source, folder, language)
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1)
 @needs_compiler
 @pytest.mark.parametrize(("n", "m", "dtype"), [(2, 4, "float16"), (1, 3, "float32"), (4, 8, "bfloat16")])

@@ -93,6 +93,7 @@ def test_the_bits_are_those_of_the_body(rule: RowQuantizer, order: str) -> None:
                 assert agree.all(), (name, same[~agree][:3], values[~agree][:3])
 
 
+@pytest.mark.slow
 def test_rows_of_many_blocks() -> None:
     """A row's sum is folded over its blocks as over all: what blocks leave is folded in turn."""
     x = np.random.default_rng(6).standard_normal((40, 3000)).astype(np.float32)

@@ -71,6 +71,7 @@ def test_thousands_of_hand_overs(add: Kernel) -> None:
     assert (a == 5000).all()
 
 
+@pytest.mark.slow
 def test_callers_in_several_threads_do_not_meet(add: Kernel) -> None:
     arrays = [np.zeros(1000 + i, np.float32) for i in range(5)]
     callers = [

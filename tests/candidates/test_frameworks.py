@@ -61,6 +61,7 @@ def test_codes_are_read_of_torch_optimizers_alone() -> None:
         refgrad.verify(optax.adam, EightBit(Adam()), steps=1).raise_if_wrong()
 
 
+@pytest.mark.slow
 def test_a_rule_of_somebody_else_is_not_called_refgrads() -> None:
     class Mine(SGD):
         """Somebody's own."""

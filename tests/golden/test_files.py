@@ -200,6 +200,7 @@ def test_an_array_that_cases_share_stands_in_the_file_once(made: Path) -> None:
         assert name in stored
 
 
+@pytest.mark.slow
 def test_a_file_of_the_first_form_is_read_and_shares_nothing(made: Path, tmp_path: Path) -> None:
     """It has every array of every case: what a folder of it and one of today differ in is nothing."""
     file = reading.read(made, "SignDescent")
@@ -249,6 +250,7 @@ def test_cases_refuse_variants_and_most_mutants() -> None:
     assert all(isinstance(each, Wrong) for each in mutants(golden_rule(SGD), first_case(golden_rule(SGD))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [SoftMovement, NormalizedMagnitude], ids=["threshold", "eps"])
 def test_faults_of_a_threshold_and_of_an_eps_are_refused(cls: Any) -> None:
     """By two cases: a threshold's mask is judged where its score is the file's, and beside some weights 1e-8 counts."""
@@ -485,6 +487,7 @@ def test_the_files_of_the_repository_are_what_the_rules_say(name: str) -> None:
     assert changed == [], f"raise {name}.revision if its meaning changed, and make its files again"
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1)
 @pytest.mark.parametrize("name", [n if n in AGAIN else pytest.param(n, marks=pytest.mark.thorough) for n in LISTED])
 def test_the_files_of_the_repository_are_made_again_byte_by_byte(name: str, tmp_path: Path) -> None:

@@ -258,6 +258,7 @@ def distilled(student: Any, teacher: Any, labels: Any, counted: Any, share: Any 
     return {"loss": np.float32(share * first + (1 - share) * second), **parts}
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=3)
 @pytest.mark.parametrize(
     ("rule", "program", "wrong"),

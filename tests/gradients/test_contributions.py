@@ -250,6 +250,7 @@ def by_angles(predicted: Any, target: Any, wrong: str = "") -> Any:
     return gap.mean() + apart.mean()
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("rule", "program", "wrong"),

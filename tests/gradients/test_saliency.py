@@ -245,6 +245,7 @@ def variance(gradients: Any, wrong: str = "") -> Any:
     return gradients.var(0, ddof=1 if wrong == "ddof" else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("rule", "program", "wrong"),

@@ -24,6 +24,7 @@ def decoding(values: np.ndarray) -> Any:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=2, suite=4)
 @pytest.mark.parametrize("fault", decoder_faults(E4M3), ids=lambda fault: fault.name)
 def test_it_is_named(fault: Any) -> None:

@@ -39,6 +39,7 @@ def test_every_rule_conforms_to_itself(name: str, dtype: str) -> None:
     assert set(verdict.counts) == {*rule.results(), *rule.chosen}
 
 
+@pytest.mark.slow
 def test_a_pair_of_functions() -> None:
     verdict = refgrad.verify((forward, backward), RULE)
     assert verdict.conforms, str(verdict)
@@ -95,6 +96,7 @@ def lsq(round_: Any, edge: Any) -> tuple[Any, Any]:
     return ahead, back
 
 
+@pytest.mark.slow
 def test_lsq_by_hand() -> None:
     assert refgrad.verify(lsq(np.rint, lambda d: d >= 0), e.LSQ()).conforms
 

@@ -301,6 +301,7 @@ def test_another_setting_keeps_to_whole_numbers(rule: Rule) -> None:
         rule.replace(**{min(whole(rule)): 2.5})
 
 
+@pytest.mark.slow
 def test_codes_that_are_rounded_before_they_are_held_between_bounds_are_right() -> None:
     """At whole bounds that is the same; at others it is not."""
 

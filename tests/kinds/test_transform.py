@@ -155,6 +155,7 @@ def test_every_transform_has_a_mutant() -> None:
     assert {type(case[0]).__name__ for case in MUTANTS} >= own
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=2, suite=3)
 @pytest.mark.parametrize("case", LEGAL, ids=lambda c: f"{type(c[0]).__name__}: {c[1][:20]}")
 def test_what_means_the_same_is_accepted(case: tuple[Any, ...]) -> None:

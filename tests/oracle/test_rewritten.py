@@ -25,6 +25,7 @@ def test_a_mutant_is_rejected(case: tuple[Any, ...]) -> None:
     assert any(verdict.exit_code == 1 for verdict in verdicts), f"{rule} accepts it"
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1, suite=2)
 @pytest.mark.parametrize("case", LEGAL, ids=ids)
 def test_what_means_the_same_is_accepted(case: tuple[Any, ...]) -> None:

@@ -86,6 +86,7 @@ def parts(rule: ElementQuantizer, x: np.ndarray, least: int) -> dict[str, tuple[
     return {n: (str(a.dtype), np.where(a == a, a, np.array(-1).astype(a.dtype)).tobytes()) for n, a in kept.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=2, suite=4)
 @pytest.mark.parametrize(("rule", "kind"), PREPARED, ids=str)
 def test_kernels_give_the_parts_of_the_body(rule: ElementQuantizer, kind: str) -> None:

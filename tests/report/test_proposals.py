@@ -8,6 +8,7 @@ from refgrad.report.proposals import MOST, advice, proposals
 from refgrad.surveys.implementations import known
 
 
+@pytest.mark.slow
 def test_a_target_of_the_survey_is_proposed_what_it_is_judged_as() -> None:
     for row in known():
         assert type(row.claim).__name__ in proposals(row.target) or len(proposals(row.target)) == MOST, row.target

@@ -43,6 +43,7 @@ def test_a_narrow_program_is_rounded_once() -> None:
     assert line["outcome"] == "conforms"
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1)
 @pytest.mark.skipif(in_c.COMPILER is None, reason="there is no compiler")
 @pytest.mark.parametrize("language", in_c.FLAGS)

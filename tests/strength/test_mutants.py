@@ -40,6 +40,7 @@ def test_mutants_of_optimizers_are_rejected(cls: type[Optimizer]) -> None:
     assert [s.name for s in found.survivors if reason(name, s.name) is None] == []
 
 
+@pytest.mark.slow
 def test_every_mutant_of_an_optimizer_is_rejected() -> None:
     found = measure_mutants(programs_of(with_decays(find("SGD"))))  # type: ignore[type-abstract]
     assert found.made > 50

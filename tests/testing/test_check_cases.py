@@ -103,6 +103,7 @@ def test_an_estimator_that_breaks_a_law(wrong: str, law: str | None) -> None:
         raise_if_broken(reports)
 
 
+@pytest.mark.slow
 @pytest.mark.sample(quick=1)
 @pytest.mark.parametrize(
     ("options", "law"), [({"middle": 0.7}, "half a step"), ({"shift": 1}, "idempotent"), ({}, None)]

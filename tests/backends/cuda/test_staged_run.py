@@ -60,6 +60,7 @@ def test_every_reduction_has_its_bits_where_kernels_are_emulated(
         check(each, emulated)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_a_table_that_is_handed_in_is_read_at_places(emulated: Emulated) -> None:
     codes = np.random.default_rng(2).integers(0, 9, (7, 31)).astype(np.uint8)

@@ -63,6 +63,7 @@ def test_a_tail_that_is_left_out_is_found_and_named() -> None:
     assert "the last n % 128" in str(verdict)
 
 
+@pytest.mark.slow
 def test_what_is_wrong_from_a_place_on_is_named_by_it() -> None:
     def short(p: Array, g: Array, m: Array, v: Array, t: int) -> Any:
         new = adam(p, g, m, v, t)
@@ -89,6 +90,7 @@ def test_decay_that_zero_hides_is_driven_where_it_is_taken(scale: float) -> None
         assert verdict.rule == "Lion()"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_set_is_said_first() -> None:
     def lion(p: Array, g: Array, m: Array) -> Any:
         step = np.sign(F(0.9) * m + F(0.1) * g)
@@ -165,6 +167,7 @@ def test_an_optimizer_whose_groups_have_no_rate_is_restricted() -> None:
     assert any(said.startswith("changed rates: param_groups[0] of ") for said in verdict.unexercised)
 
 
+@pytest.mark.slow
 def test_what_is_admissible_beside_nan_is_told() -> None:
     def ignoring(x: Array) -> dict[str, Any]:
         largest = np.nanmax(np.abs(x), initial=0.0)
@@ -179,6 +182,7 @@ def test_what_is_admissible_beside_nan_is_told() -> None:
     assert "  legal      NaN, or [1, 1] (" in str(verdict)
 
 
+@pytest.mark.slow
 def test_outputs_that_are_not_shown_are_named() -> None:
     def codes(x: Array) -> dict[str, Array]:
         return {"codes": Affine().quantize(x).arrays["codes"]}
@@ -461,6 +465,7 @@ def test_a_bound_on_steps_shows_where_a_gradient_grows() -> None:
     assert judged(bounded, Adam()).situation == "late steps"
 
 
+@pytest.mark.slow
 def test_who_takes_a_step_and_raises_at_another_is_wrong() -> None:
     def counting(p: Array, g: Array, m: Array, v: Array, t: int) -> Any:
         return adam(p, g, m, v, int(np.int8(t)))  # which raises at 128

@@ -31,6 +31,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_page_of_docs_is_in_the_contents(sources: Path) -> None:
     text = (sources / "index.md").read_text(encoding="utf-8")
     listed = {line for block in re.findall(r"```\{toctree\}\n(.*?)```", text, re.DOTALL) for line in block.split()}

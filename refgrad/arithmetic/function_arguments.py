@@ -257,10 +257,10 @@ class Carried:
 
 
 def _carries(value: object) -> bool:
-    """True of what stands for an array, and of arrays with errors or with more digits, by which float64 is checked."""
+    """True of what stands for an array, and of arrays whose operations have errors."""
     if isinstance(value, np.ndarray):
-        return isinstance(value, Perturbed) or value.dtype == np.longdouble
-    return isinstance(value, Value) or hasattr(value, "__array_function__")
+        return isinstance(value, Perturbed)
+    return isinstance(value, Value) or hasattr(type(value), "__array_function__")
 
 
 @dataclass(frozen=True)

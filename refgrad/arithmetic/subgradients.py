@@ -85,6 +85,19 @@ def top_k(x: Any, count: int) -> Any:
     """
     if not x.ndim:
         raise bad_argument("x.ndim", 0, "one axis at least")
+    return largest_places(x, count)
+
+
+def largest_places(x: np.ndarray, count: int) -> np.ndarray:
+    """`top_k` of an array of any real dtype, also of more digits than float64, with an axis.
+
+    Args:
+        x: the numbers.
+        count: how many of each row.
+
+    Returns:
+        Truth values of the shape of ``x``.
+    """
     chosen = np.argsort(-x, axis=-1, kind="stable")[..., :count]
     found = np.zeros(x.shape, bool)
     np.put_along_axis(found, chosen, True, axis=-1)

@@ -12,7 +12,7 @@ import numpy as np
 from refgrad.arithmetic.left_out import dropped, surely, surely_less, surely_zero, unsettled
 from refgrad.arithmetic.operations import UFUNCS
 from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, checked_spec
-from refgrad.arithmetic.subgradients import top_k
+from refgrad.arithmetic.subgradients import largest_places, top_k
 from refgrad.axes import places, terms
 from refgrad.errors import TraceError
 from refgrad.rule import Rule
@@ -103,7 +103,7 @@ class RunArray(Shaped):
         if function is np.any:
             return bool(np.any(self.values != 0.0))
         if function is top_k:
-            return top_k(args[0].values, *args[1:])
+            return largest_places(args[0].values, *args[1:])
         if function in (surely, surely_less, surely_zero):
             return function(*(values_of(a) if isinstance(a, RunArray) else a for a in args))
         if function in (dropped, unsettled):

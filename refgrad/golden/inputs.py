@@ -26,7 +26,7 @@ from refgrad.strength.exercised import with_decays
 AT = (3, 1, 10)
 #: situations that are looked at first
 FIRST = ("NaN", "infinities", SETTING, "extremes", "zeros")
-#: situations that refuse none of the faults that files name, and would take the room of others
+#: situations of faults that files do not name, which would take the room of cases of others
 LEFT_OUT = ("uniform gradients",)
 #: the last step of a situation that a case is taken at
 LAST = 12
@@ -228,10 +228,8 @@ def _situated_steps(found: Situation, kind: Any, most: int) -> Iterator[Sample]:
 def _situated_cases(found: Situation, kind: Any, most: int) -> Iterator[Sample]:
     """Corners of the cases of a situation."""
     for name, arrays in zip(found.cases.names, found.cases.arrays, strict=True):
-        if (
-            found.name == "extremes" and name in REGULAR
-        ):  # they refuse nothing that ordinary cases let pass, and take room
-            continue
+        if found.name == "extremes" and name in REGULAR:
+            continue  # of the faults that files name they refuse few, and take the room of cases that refuse more
         few = _few(found.rule, kind, arrays, most)
         if few is not None:
             yield _as_situated(Sample(name, few), found)

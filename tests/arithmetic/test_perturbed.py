@@ -106,3 +106,14 @@ def test_a_loop_that_waits_for_equal_numbers_is_ended() -> None:
 
     with pytest.raises(EndlessError, match="did not end within 500 operations; legal: a loop that does"):
         runs(never, [X], UNIT, 1, most=500)
+
+
+def test_equal_numbers_are_rounded_alike() -> None:
+    numbers = np.array([0.3, -0.3, 0.7, 0.3, 0.0])
+    noise = Noise(np.random.Generator(np.random.Philox(0)), 2.0**-24)
+    errors = noise.of(numbers)
+    assert errors[0] == errors[3] == -errors[1] != 0.0
+    assert errors[2] / 0.7 != errors[0] / 0.3
+    assert errors[4] == 0.0
+    same = noise.of(np.full(5, 2.0), of=numbers)
+    assert same[0] == same[1] == same[3] != same[2]

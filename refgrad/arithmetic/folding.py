@@ -70,8 +70,8 @@ def tree(x: np.ndarray, names: Axes, how: Fold) -> np.ndarray:
         return x
     rows, shape = rows_of(x, names)
     if how.op == "maximum" and rows.size:
-        largest = rows.max(axis=1)
-        known = abs(largest[0]) > 0 if len(largest) == 1 else (np.abs(largest) > 0).all()
+        largest = np.maximum.reduce(rows, axis=1)
+        known = abs(largest.item()) > 0 if len(largest) == 1 else (np.abs(largest) > 0).all()
         if known:  # in any order, but for zeros of two signs and the payloads of NaN
             return largest.reshape(shape)
     return _tree(rows, how).reshape(shape)

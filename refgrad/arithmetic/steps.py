@@ -367,8 +367,8 @@ class Exponent:
     power: bool = False
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        if x.size == 1 and 0 < x.flat[0] < LARGE:
-            return self._one(x)
+        if x.size == 1 and 0 < (one := x.item()) < LARGE:
+            return self._one(one, x)
         if x.dtype not in _BITS or x.size < 2:
             return self._any(x)
         bits = x.view(_BITS[x.dtype].kind)
@@ -397,11 +397,13 @@ class Exponent:
         given, nothing = (np.ldexp(1.0, near), 0.0) if self.power else (near, -np.inf)
         return np.where((x > 0) & (x < np.inf), given, np.where(x == 0, nothing, x)).astype(x.dtype)
 
-    def _one(self, x: np.ndarray) -> np.ndarray:
+    def _one(self, one: float, like: np.ndarray) -> np.ndarray:
         """Of one finite number above zero, as scales of a tensor are: NumPy's functions take longer than their arithmetic."""
-        significand, exponent = math.frexp(float(x.flat[0]))
+        significand, exponent = math.frexp(one)
         near = exponent - 1 + (self.boundary < 2 and significand >= self.boundary / 2)
-        return np.full(x.shape, math.ldexp(1.0, near) if self.power else near, x.dtype)
+        found = np.empty(like.shape, like.dtype)
+        found.fill(math.ldexp(1.0, near) if self.power else near)
+        return found
 
     def exactly(self, x: Fraction) -> Fraction | float:
         """Of one number, in exact arithmetic."""

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from refgrad.quantizers.base import Quantizer
+from refgrad.quantizers.base import Quantizer, rounded_to
 from refgrad.quantizers.parts import Part, numbers
 from refgrad.quantizers.stochastic import Random
 from refgrad.rule import Choice, Citation, Range, by
@@ -36,12 +36,18 @@ class Sparse(Quantizer):
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The elements in their places."""
+        return self.decoded(arrays, shape, arrays["values"].dtype)
+
+    def decoded(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """What is kept is rounded, and not the zeros, which need it not."""
         values = arrays["values"]
+        if values.dtype != dtype:
+            values = rounded_to(values, dtype)
         if len(shape) == 1:
-            found = np.zeros(shape, values.dtype)
+            found = np.zeros(shape, dtype)
             found[arrays["indices"]] = values
             return found
-        found = np.zeros(math.prod(shape), values.dtype)
+        found = np.zeros(math.prod(shape), dtype)
         found[arrays["indices"]] = values
         return found.reshape(shape)
 

@@ -153,11 +153,14 @@ class Guest:
     Attributes:
         before: the deviations of whoever asked.
         after: those that the candidate left when it last returned.
+        errors: what NumPy does there at errors of floats.
     """
 
     def __init__(self) -> None:
         self.before = self.after = deviations()
         self._own = saved()
+        host = _GUEST.get()
+        self.errors: dict[str, Any] = _unwarned() if host is None else host.errors
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -184,6 +187,11 @@ class Guest:
 
 
 _GUEST: ContextVar[Guest | None] = ContextVar("refgrad_guest", default=None)
+
+
+def _unwarned() -> dict[str, Any]:
+    """What NumPy is asked to do at errors of floats, but for warnings."""
+    return {name: "ignore" if how == "warn" else how for name, how in np.geterr().items()}
 
 
 class _SaidOfNothing:
@@ -217,13 +225,18 @@ def _leave_unsaid() -> None:
 
 @contextmanager
 def guarding() -> Iterator[Guest]:
-    """The standard environment within, for the oracle; candidates are called in `foreign`, and the caller's is put back."""
+    """The standard environment within, for the oracle; candidates are called in `foreign`, and the caller's is put back.
+
+    What a candidate answers may be any bits, also those of a signalling NaN, of which NumPy warns, or raises, wherever it is
+    converted: within, NumPy is silent.
+    """
     found, guest = saved(), Guest()
     token = _GUEST.set(guest)
     make_standard()
     _leave_unsaid()
     try:
-        yield guest
+        with np.errstate(all="ignore"):
+            yield guest
     finally:
         _GUEST.reset(token)
         restore(found)
@@ -237,13 +250,12 @@ def foreign() -> Iterator[None]:
     handed: they are no fault of its own. Where the caller, or the candidate, has asked NumPy to raise, it does.
     """
     guest = _GUEST.get()
-    warned: dict[str, Any] = {name: "ignore" for name, how in np.geterr().items() if how == "warn"}
-    with np.errstate(**warned):
-        if guest is None:
+    if guest is None:
+        with np.errstate(**_unwarned()):
             yield
-        else:
-            with guest.entered():
-                yield
+    else:
+        with np.errstate(**guest.errors), guest.entered():
+            yield
 
 
 def guarded(function: Callable[P, R]) -> Callable[P, R]:

@@ -24,8 +24,8 @@ _ALLOUAH = Citation(
 
 #: among which rows the largest spread is sought
 LARGEST = Choice(
-    weighted="the largest spread among rows with a weight, so that each step ends one of them",
     all=by("the largest spread among all rows, also of those without a weight", "byzfl"),
+    weighted="the largest spread among rows with a weight, so that each step ends one of them",
 )
 
 
@@ -37,7 +37,7 @@ class CovarianceFilterStep(Transform):
     m, and the weighted variance along v. Source: Allouah et al. 2025, arXiv:2505.01874.
     """
 
-    largest: Annotated[str, LARGEST] = "weighted"
+    largest: Annotated[str, LARGEST] = "all"
     citation = _ALLOUAH
     shapes: ClassVar[Mapping[str, str]] = {"gradients": "n d", "weights": "n+", "direction": "d"}
     lengths: ClassVar[Mapping[str, int]] = {"n": 6, "d": 5}
@@ -77,7 +77,7 @@ class Filtered(NamedTuple):
 
 
 @gated(gradients=Numbers(axes=2), faults=Whole(0), largest=LARGEST)
-def covariance_filter(gradients: np.ndarray, faults: int, *, largest: str = "weighted") -> Filtered:
+def covariance_filter(gradients: np.ndarray, faults: int, *, largest: str = "all") -> Filtered:
     """The mean of workers' gradients that are weighed down where they spread, until what ``faults`` weigh is gone twice (CAF).
 
     Weights begin at one. While they add up to more than n - 2 ``faults``, the direction of the largest variance of the weighted
@@ -87,7 +87,7 @@ def covariance_filter(gradients: np.ndarray, faults: int, *, largest: str = "wei
     Args:
         gradients: [n, d].
         faults: workers that may be wrong, fewer than half.
-        largest: as of `CovarianceFilterStep`; byzfl has ``"all"``.
+        largest: as of `CovarianceFilterStep`; with ``"weighted"`` each step ends a row.
 
     Returns:
         The mean, its variance, the weights, and the number of steps.

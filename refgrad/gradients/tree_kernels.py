@@ -58,6 +58,7 @@ class LeafKernel(Transform):
     ] = "path"
     weighted: Weighted = True
     citation = _BROPHY
+    revision = 2  # a leaf's value is read where two examples meet alone: an infinite one made all NaN
     shapes: ClassVar[Mapping[str, str]] = {
         "values": "tree leaf",
         "leaves": "n tree below:leaf",
@@ -75,10 +76,10 @@ class LeafKernel(Transform):
             check_same(where, name, (len(where), len(values)), "one leaf an example and tree")
 
     def apply(self, values: Any, leaves: Any, test_leaves: Any) -> Any:
-        found = np.zeros((len(leaves), len(test_leaves))) + 0.0 * np.sum(values)
+        found = np.zeros((len(leaves), len(test_leaves)), values.dtype)
         for tree in range(len(values)):
             leaf, together = leaves[:, tree], leaves[:, tree][:, None] == test_leaves[:, tree][None, :]
-            entry = values[tree][leaf] if self.entry == "output" else 1.0 + 0.0 * values[tree][leaf]
+            entry = values[tree][leaf] if self.entry == "output" else np.ones_like(values[tree][leaf])
             if self.weighted:
                 entry = entry / np.sum(leaf[:, None] == leaf[None, :], axis=1).astype(np.float64)
             found = found + np.where(together, (entry * entry)[:, None], 0.0)
@@ -100,6 +101,7 @@ class PathKernel(Transform):
     ] = "path"
     weighted: Weighted = True
     citation = _BROPHY
+    revision = 2  # a leaf's value is read where two examples meet alone: an infinite one made all NaN
     shapes: ClassVar[Mapping[str, str]] = {
         "values": "node",
         "leaf": "node below:2",
@@ -119,7 +121,7 @@ class PathKernel(Transform):
             check_same(where, name, (len(where), len(values)), "one column a node")
 
     def apply(self, values: Any, leaf: Any, paths: Any, test_paths: Any) -> Any:
-        entry = np.where(leaf == 1, values, 1.0) if self.entry == "output" else 1.0 + 0.0 * values
+        entry = np.where(leaf == 1, values, 1.0) if self.entry == "output" else np.ones_like(values)
         if self.weighted:
             entry = entry / np.maximum(np.sum(paths, axis=0), 1).astype(np.float64)
         shared = (paths[:, None, :] == 1) & (test_paths[None, :, :] == 1)

@@ -39,8 +39,9 @@ def test_the_largest_among_all_rows_may_end_no_weight() -> None:
     np.testing.assert_allclose(slow["weights"], [1 - 1 / 64, 1, 1 - 1 / 64, 0])
 
 
+@pytest.mark.parametrize("largest", ["weighted", "all"])
 @pytest.mark.parametrize("faults", [0, 1, 3])
-def test_the_filter_is_loops_over_eigenvectors(faults: int) -> None:
+def test_the_filter_is_loops_over_eigenvectors(faults: int, largest: str) -> None:
     rows = np.random.default_rng(faults).standard_normal((9, 4))
     rows[:faults] += 40.0
     weights, least, wanted = np.ones(9), np.inf, None
@@ -50,8 +51,9 @@ def test_the_filter_is_loops_over_eigenvectors(faults: int) -> None:
         if values[-1] < least:
             least, wanted = values[-1], mean
         spread = ((rows - mean) @ vectors[:, -1]) ** 2
-        weights = weights * np.maximum(1 - spread / spread[weights > 0].max(), 0)
-    found = covariance_filter(rows, faults)
+        among = spread if largest == "all" else spread[weights > 0]
+        weights = weights * np.maximum(1 - spread / among.max(), 0)
+    found = covariance_filter(rows, faults, largest=largest)
     np.testing.assert_allclose(found.mean, wanted, rtol=1e-9, atol=1e-12)
     assert found.variance == pytest.approx(least, rel=1e-9)
     if faults:
@@ -64,7 +66,7 @@ def test_the_filter_of_numbers_is_byzfls() -> None:
     for seed in range(20):
         rows = np.random.default_rng(seed).standard_normal((9, 1))
         rows[:2] += seed % 7
-        found = covariance_filter(rows, 2, largest="all").mean
+        found = covariance_filter(rows, 2).mean
         np.testing.assert_allclose(found, byzfl.CAF(f=2)(rows), rtol=1e-12)
 
 
@@ -87,7 +89,7 @@ def stepped(
     total = np.float64(weights.sum())
     mean = weights.astype(float) @ gradients / (len(weights) if wrong == "plain" else total)
     spread = ((gradients - mean) @ direction.astype(float)) ** (1 if wrong == "no square" else 2)
-    most = np.where(weights > 0, spread, 0).max()
+    most = spread.max()
     kept = np.maximum(1 - spread / most, 0) if most else np.ones_like(spread)
     found = {
         "weights": kept if wrong == "anew" else weights * kept,

@@ -39,18 +39,20 @@ def newton_schulz(
     sizes = np.linalg.svd(value, compute_uv=False)
     away = norm_of(local)
     sources: list[_Source] = []
-    carried = np.zeros_like(away)
+    carried, overflows = np.zeros_like(away), np.zeros(away.shape, bool)
     for polynomial in gathered(numbers, degrees):
         sources.append(_Source.at(np.abs(sizes), away, norm_of(local), value.shape))
         top = np.max(np.abs(sizes), axis=-1)[..., None, None] + away
         local = _rounded(value, away, top, polynomial, precision, model)
+        overflows |= ~(_highest(top, polynomial) <= model.largest)
         plain = [np.asarray(number.value, np.float64) for number in polynomial]
         sources = [source.through(plain) for source in sources]
         carried = np.sum([source.size() for source in sources], axis=0)
         value = odd_polynomials(value, [plain], multiply=np.matmul)
         sizes = _polynomial(plain, sizes)
         away = carried + norm_of(local)
-    bound = carried + local
+    # of infinities that were met on the way nothing is known: in one order they cancel to NaN, in another they do not
+    bound, value = np.where(overflows, np.inf, carried + local), np.where(overflows, 0.0, value)
     settled = settle(value, np.where(np.isfinite(bound), bound, np.inf), model)
     norm = carried.reshape(*shape[:batch], *(1 for _ in shape[batch:]))
     return Bounded(settled.value.reshape(shape), settled.bound().reshape(shape), norm=norm)
@@ -111,6 +113,17 @@ def _slope(polynomial: Sequence[Array], s: Array, t: Array, near: Array, far: Ar
     top = np.maximum(np.abs(s) + near, np.abs(t) + far)
     size = np.abs(a) + 3 * np.abs(b) * top**2 + 5 * np.abs(c) * top**4
     return np.abs(exactly) + 16 * OWN * size + (near + far) * (3 * np.abs(b) * top + 10 * np.abs(c) * top**3)
+
+
+def _highest(top: Array, polynomial: Sequence[Bounded]) -> Array:
+    """What no number is beyond that one polynomial meets, whichever way it is put together.
+
+    Elements of a matrix, and sums of some of the products of two rows, are no larger than the norms: ``top`` of the matrix.
+    """
+    a, b, *c = (np.abs(np.asarray(n.value)) + np.asarray(n.bound()) for n in polynomial)
+    fourth = top**4 if c else 0.0
+    ends = top * (a + b * top**2 + (c[0] * fourth if c else 0.0))
+    return np.maximum(np.maximum(top**2, fourth), ends) * (1.0 + 2.0**-4)
 
 
 def _rounded(

@@ -50,7 +50,8 @@ class Leaf:
         self.record, self.index, self.rule, self.policy, self.plans = record, index, rule, policy, plans
         self.slots = rule.slots()
         self.carried: dict[str, Bounded] = {}
-        self.last_scalars: dict[str, float] = {}
+        #: the scalar slots after each step, as far as they were asked for; at first those that there are before any
+        self._scalars: list[Mapping[str, float]] = [{}]
         self._states: dict[int, Mapping[str, Any]] = {}
         #: a step that was looked at with those of other leaves, and its outputs if it was judged with them
         self.ahead: tuple[int, Step, dict[str, Judged] | None] | None = None
@@ -190,24 +191,19 @@ class Leaf:
         """What step ``t`` is judged from."""
         known = self.state(t - 1)
         p, g = self._p(t - 1), self.record.cases.gradient(t, self.index).reshape(self.shape)
-        extras, given = self.record.cases.of_leaf(t, self.index, self.rule)
+        extras = self.record.cases.of_leaf(t, self.index, self.rule)[0]
         extras = {n: a.reshape(self.shape) for n, a in extras.items()}
         large = p.size > chunks.CHUNK
         before: dict[str, Any] = {n: _kept(a, large) for n, a in {"p": p, "g": g, **extras}.items()}
         before |= {n: _any_bits(extras[n], self.rule.inputs()[n].bits) for n in extras if n in self.record.unknown}
-        scalar_values: dict[str, float] = {}
-        for name, slot in self.slots.items():
-            if slot.scalar:
-                scalar_values[name] = float(known.get(name, self.scalars_before(name, t)))
-            elif name in known:
+        for name in (name for name, slot in self.slots.items() if not slot.scalar):
+            if name in known:
                 before[name] = _kept(np.asarray(known[name]), large)
             elif name in self.carried:
                 before[name] = self.carried[name]
             else:
                 before[name] = Bounded(np.asarray(self.initial[name], dtype=np.float64))
-        free = free_values(p.shape, {"t": self.record.cases.count(t, self.index), **scalar_values, **given})
-        plan = self.plans(self.record.cases.rule_at(t, self.rule), p.ndim, free)
-        self.last_scalars = dict(zip(scalar_values, plan.scalar_outputs(*free), strict=True)) if scalar_values else {}
+        plan, free = self._plan(t)
         after = {n: np.asarray(v) for n, v in self.state(t).items() if not self.slots[n].scalar}
         after["p"] = self._p(t)
         named = dict(zip(free_names(self.rule, p.ndim), free, strict=True))
@@ -224,9 +220,24 @@ class Leaf:
 
         return origin
 
-    def scalars_before(self, name: str, t: int) -> float:
-        """A scalar slot that cannot be read follows from the steps alone."""
-        return float(self.last_scalars.get(name, self.initial[name]))
+    def _plan(self, t: int) -> tuple[Any, Sequence[float]]:
+        """The plan of a step, and its free numbers: the count, scalar slots and what is handed in."""
+        known, given = self.state(t - 1), self.record.cases.of_leaf(t, self.index, self.rule)[1]
+        scalars = [name for name, slot in self.slots.items() if slot.scalar]
+        values = {name: float(known[name]) if name in known else self._scalar_before(name, t) for name in scalars}
+        free = free_values(self.shape, {"t": self.record.cases.count(t, self.index), **values, **given})
+        return self.plans(self.record.cases.rule_at(t, self.rule), len(self.shape), free), free
+
+    def _scalar_before(self, name: str, t: int) -> float:
+        """A scalar slot that cannot be read: it follows from the steps alone, whichever of them are judged."""
+        scalars = [name for name, slot in self.slots.items() if slot.scalar]
+        while len(self._scalars) < t:
+            step, found = len(self._scalars), self._scalars[-1]
+            if self.record.cases.given(step, self.index):
+                plan, free = self._plan(step)
+                found = dict(zip(scalars, plan.scalar_outputs(*free), strict=True))
+            self._scalars.append(found)
+        return float(self._scalars[t - 1].get(name, self.initial[name]))
 
 
 def _kept(array: np.ndarray, large: bool) -> np.ndarray | Bounded:

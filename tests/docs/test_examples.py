@@ -32,7 +32,6 @@ PARTS = [
     ("docs/own-rule.md", ""),
     ("docs/paper.md", ""),
     ("docs/paper.md", "optax"),
-    ("docs/gradients.md", ""),
     ("docs/formula.md", ""),
     ("docs/gradients.md", ""),
     ("docs/situations.md", ""),

@@ -102,7 +102,7 @@ def test_a_fault_is_named_that_was_not(name: str, old: str, new: str, told: str)
         ("Sophia", "* h", "* np.abs(h)", "|h| stands for h"),
         ("BiPer", "g * frequency * np", "g * np", "cos(frequency x) stands for frequency cos(frequency x)"),
         ("BiPer", "np.cos(frequency * x)", "np.cos(x)", "x stands for frequency x in cos(frequency x) alone"),
-        ("NOfM", "order[:, -2:]", "order[:, :2]", "minus scores, nan_rank=smallest"),
+        ("NOfM", "order[:, -2:]", "order[:, :2]", "nan_rank=smallest, minus scores"),
         ("LSQ", "np.sqrt(x.size * positive)", "np.sqrt(x.size)", "tensor_length for tensor_length positive"),
         ("Adam", "    g = g +", "    lr = lr * min(1, t / 5)\n    g = g +", "lr min(1, t / 5)"),
     ],
@@ -124,7 +124,7 @@ def test_a_fault_is_named(name: str, old: str, new: str, told: str) -> None:
             "is a factor of g alone in g + weight_decay p",
         ),
         ("Adadelta", "(1 - rho) * d * d", "(1 - rho) * (lr * d) * (lr * d)", "in u'"),
-        ("LSQ", "1 / np.sqrt(x.size * positive)", "1.0", "stands for scale_grad'"),
+        ("LSQ", "1 / np.sqrt(x.size * positive)", "1.0", "gradient_scale=none"),
         (
             "ClippedSTE",
             "(np.abs(x) <= clip).astype(x.dtype)",

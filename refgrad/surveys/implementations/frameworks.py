@@ -20,9 +20,14 @@ FUSED = ("SGD", "Adam", "AdamW", "Adagrad")
 
 
 def torch(
-    name: str, claim: Optimizer, options: dict[str, Any] | None = None, mutating: tuple[str, ...] = (), **variant: Any
+    name: str,
+    claim: Optimizer,
+    options: dict[str, Any] | None = None,
+    mutating: tuple[str, ...] = (),
+    narrow: tuple[str, ...] = (),
+    **variant: Any,
 ) -> list[Implementation]:
-    """A class of torch.optim in each of its forms; ``mutating`` are those that write into the gradients."""
+    """A class of torch.optim in each of its forms: ``mutating`` write into the gradients, scalars of ``narrow`` are float32."""
     return [
         Implementation(
             package="torch",
@@ -33,6 +38,7 @@ def torch(
             form=form,
             name=f"torch.optim.{name}",
             mutates=form in mutating,
+            scalars="float32" if form in narrow else "float64",
         )
         for form, chosen in FORMS.items()
         if form != "fused" or name in FUSED
@@ -85,7 +91,8 @@ TORCH = [
     *torch("RMSprop", o.RMSprop(momentum=0.9, weight_decay=0.1)),
     *torch("RMSprop", o.RMSprop(centered=True), variance="bare"),
     *torch("Rprop", o.Rprop(lr=0.01), reversal="skip"),
-    *torch("ASGD", o.ASGD(t0=3.0, weight_decay=0.1)),
+    # lr / (1 + lambd lr t)^alpha of a step count that is a tensor
+    *torch("ASGD", o.ASGD(t0=3.0, weight_decay=0.1), narrow=("foreach",)),
     *[
         Implementation(
             package="torch",

@@ -118,7 +118,7 @@ middles = np.array([0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0])
 codes = np.searchsorted(middles, a, side="left") + np.isin(a, [0.75, 1.75, 3.5])
 codes = codes + 8 * np.signbit(rows)
 codes = codes.reshape(*x.shape[:-1], -1)[..., :width]
-return {"scale": (exponent + 127).astype(np.uint8), "codes": codes.astype(np.uint8)}
+return {"scale": np.where(np.isfinite(amax), exponent + 127, 255).astype(np.uint8), "codes": codes.astype(np.uint8)}
 """,
     ),
     _one(

@@ -16,6 +16,7 @@ from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import ArgumentError
 from refgrad.estimators import LSQ
 from refgrad.kinds.record import Driven
+from refgrad.kinds.solved import Solved
 from refgrad.kinds.table import kind_of
 from refgrad.legal import Range
 from refgrad.optimizers import SGD, ClipByNorm
@@ -142,7 +143,9 @@ def test_every_rule_is_itself_at_another_setting(name: str) -> None:
     rule = rules()[name]()
     other = other_setting(rule, rule.reads())
     if other is None:
-        assert not [n for n in rule.reads() if n in rule.legal() and neutral(rule.numbers()[n])]
+        claimed = {"tolerance"} if isinstance(rule, Solved) else set()  # what is judged by, which changes no answer
+        numbers = [n for n in rule.reads() if n in rule.legal() and n not in claimed]
+        assert not [n for n in numbers if neutral(rule.numbers()[n])]
         return
     claim = Claim.of(request(other))
     tally = claim.judge(claim.drive(claim.kind.few(other, Driven(claim.subject, frozenset(), claim.request.dtype, 0))))

@@ -106,7 +106,7 @@ MUTANTS: list[tuple[Any, ...]] = [
     (gr.NormGrad(), "np.sum(kept * kept, axis=0)", "np.mean(kept * kept, axis=0)"),
     (gr.SaliencyProduct(), "found * scaled[layer]", "found + scaled[layer]"),
     (gr.RankedMask(), 'self.keep == "top"', 'self.keep == "bottom"'),
-    (gr.DiffROAR(), "reshape(top.shape[0], 1, -1) - bottom", "reshape(top.shape[0], 1, -1) + bottom"),
+    (gr.DiffROAR(), "reshape(runs, 1, fractions) - bottom", "reshape(runs, 1, fractions) + bottom"),
     (gr.MapGradientLoss(), "1.0 - cosine", "1.0 + cosine"),
     (gr.WeightedLine(), "sigma * sigma", "sigma"),
     (gr.TremaineWeinberg(), "np.sum(flux * velocity, axis=1) / light", "np.mean(velocity, axis=1)"),

@@ -18,6 +18,7 @@ import numpy as np
 from refgrad.arithmetic import classed
 from refgrad.arithmetic.graph import Graph, Node, walk
 from refgrad.arithmetic.operations import MATRIX, OUTCOMES, REDUCTIONS
+from refgrad.errors import ArgumentError
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.calls import SHAPES, small_run
 from refgrad.oracle.inputs.cases import Arrays, Cases
@@ -125,7 +126,7 @@ def _certain(rule: Optimizer, plan: Plan, value: float) -> bool:
     try:
         scalars = plan.scalars(*free_values((2, 2), {"t": 2, **dict.fromkeys(numbers, 1.0)}))
         return bool(classed.certain(plan.graph, list(scalars), "g", value))
-    except ArithmeticError:  # of a number that is kept these are none
+    except (ArithmeticError, ArgumentError):  # of a number that is kept these are none
         return False
 
 

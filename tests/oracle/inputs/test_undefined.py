@@ -80,6 +80,14 @@ def clipped(norm_is_large: Callable[[np.ndarray, np.ndarray], Any]) -> Callable[
 
 @pytest.mark.slow
 @pytest.mark.sample(quick=1)
+def test_gradients_without_numbers_are_made_for_every_rule_or_not_at_all() -> None:
+    """Whatever a rule's scalars become of numbers that are chosen for them; what is kept of them may have no value there."""
+    for rule in rules(Optimizer).values():
+        for make in (nan_gradients, infinite_gradients):
+            cases = make(rule(), np.dtype(np.float32), 0)
+            assert cases is None or len(cases.steps) == 2
+
+
 @pytest.mark.parametrize("large", [lambda n, m: n > m, lambda n, m: not n <= m], ids=["greater", "not less"])
 def test_each_way_to_ask_about_nan_is_right(large: Callable[[Array, Array], Any]) -> None:
     rule = ClipByNorm(inner=SGD(lr=0.1))

@@ -176,6 +176,7 @@ class EightBit(Rule):
         """A step of each leaf by itself."""
         if trees.is_leaf(p):
             return one(p, g, state)
+        check_state(state)
         slots = tuple(self.rule.slots())
         for name in ("t", *slots):
             if name not in state:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fractions
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from refgrad.errors import ArgumentError
 from refgrad.legal import Range, Whole
 from refgrad.quantizers import SignSGD
 from refgrad.quantizers.base import Quantizer
+from tests.fuzz.room_functions import ARGUMENTS, function_of
 from tests.fuzz.values import NUMBERS, REFUSED
 
 X = np.asarray([[0.5, -1.0], [2.0, 3.0]], np.float32)
@@ -134,3 +136,19 @@ def test_what_stands_for_an_array_in_a_formula_goes_through() -> None:
     assert gate.Carried(gate.Floats()).check("x", standing) is standing
     with pytest.raises(ArgumentError, match="x is a str"):
         gate.Carried(gate.Floats()).check("x", "0.5")
+
+
+def records(legal: Any) -> Iterator[Any]:
+    """A record, and those of what it holds."""
+    yield legal
+    for part in ("each", "other"):
+        if hasattr(legal, part):
+            yield from records(getattr(legal, part))
+
+
+@pytest.mark.parametrize("name", sorted(ARGUMENTS))
+def test_counts_of_every_function_are_numbers_of_float64(name: str) -> None:
+    """So that no body stumbles over one that is no float; threads, which no body computes with, are as many as wanted."""
+    for argument, legal in (gate.gate_of(function_of(name)) or {}).items():
+        ends = [each.high for each in records(legal) if isinstance(each, Whole)]
+        assert all(end is not None and end <= 2**63 for end in ends) or argument == "threads"

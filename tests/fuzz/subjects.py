@@ -223,12 +223,11 @@ def optimizer(rule: Any, method: str, drawn: Drawn) -> Subject:
         paths += [("state", name) for name, value in state.items() if isinstance(value, np.ndarray)]
     arguments = {"p": p, "g": g, "state": state, **more}
     whole = type(rule).step is Optimizer.step and not tree
-    meaning = _step_of_leaf if whole else _step_again
     return Subject(
         f"{rule.kind}.{method}",
         arguments,
         lambda given: _stepped(rule, method, given),
-        lambda given: meaning(rule, given),
+        lambda given: (_step_of_leaf if whole and type(given["p"]) is not dict else _step_again)(rule, given),
         paths,
         numbers,
         ("p", "state") if method == "step_" else (),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -117,7 +118,7 @@ def identify(drawn: Drawn) -> Subject:
 def sets(drawn: Drawn) -> Subject:
     """`refgrad.sets` of a step."""
     arrays = {"p": drawn.array("p"), "g": drawn.array("g"), "t": 3}
-    given = {} if drawn.seed % 2 else {"v": np.abs(drawn.array("v")), "p": drawn.array("given p")}
+    given = {} if drawn.seed % 2 else {name: np.abs(drawn.array(f"given {name}")) for name in "vm"}
     subject = _function(
         lambda **given: len(refgrad.sets(**given)),
         {"rule": AdamW(), "arrays": arrays, "policy": None, "given": given},
@@ -125,7 +126,7 @@ def sets(drawn: Drawn) -> Subject:
         [("arrays", "p"), ("arrays", "g"), *(("given", name) for name in given)],
     )
     subject.numbers.append(("arrays", "t"))
-    return subject
+    return dataclasses.replace(subject, optional=subject.optional | given.keys())
 
 
 def cases(drawn: Drawn) -> Subject:

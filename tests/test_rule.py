@@ -301,6 +301,7 @@ def test_a_rule_within_a_rule_is_a_rule_of_its_kind() -> None:
     with pytest.raises(ArgumentError, match=r"inner is .*legal: a rule of the kind optimizer; this one's is quantizer"):
         o.Lookahead(inner=refgrad.quantizers.NF4())  # type: ignore[arg-type]
     assert o.Lookahead(inner=o.SGD(lr=0.25)).range_of("inner_lr") == o.SGD().range_of("lr")
+    assert o.Lookahead().range_of("k") == o.Lookahead.legal()["k"]
 
 
 def test_a_rule_takes_no_function_by_position() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from refgrad.arithmetic import function_arguments as gate
+from refgrad.arithmetic.perturbed import Perturbed
 from refgrad.errors import ArgumentError
 from refgrad.legal import Range, Whole
 from refgrad.quantizers import SignSGD
@@ -97,6 +98,7 @@ def test_what_is_legal_is_handed_on_in_one_form() -> None:
         assert (type(found), found.flags.c_contiguous, found.dtype.isnative) == (np.ndarray, True, True)
         assert found.tolist() == X.T.tolist()
     assert gate.Floats().check("x", X) is not None
+    assert gate.Numbers(within=gate.UNIT).check("x", [0, 1]).tolist() == [0.0, 1.0]
     assert gate.Numbers(complex=True).check("x", 1j).dtype == np.complex128
     assert gate.Labels(0, 1).check("x", np.asarray([True, False])).tolist() == [1, 0]
     assert gate.Several(gate.REAL, kind=tuple).check("x", np.asarray([1.0, 2.0])) == (1.0, 2.0)
@@ -134,6 +136,9 @@ def test_what_stands_for_an_array_in_a_formula_goes_through() -> None:
 
     standing = object.__new__(Exact)
     assert gate.Carried(gate.Floats()).check("x", standing) is standing
+    perturbed = X.view(Perturbed)
+    assert gate.Carried(gate.Floats()).check("x", perturbed) is perturbed
+    assert type(gate.Carried(gate.Floats()).check("x", X)) is np.ndarray
     with pytest.raises(ArgumentError, match="x is a str"):
         gate.Carried(gate.Floats()).check("x", "0.5")
 

@@ -309,7 +309,8 @@ def quantizer(rule: Any, method: str, drawn: Drawn) -> Subject:
 
 def _restored(rule: Any, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...], dtype: Any) -> Any:
     """The array that parts stand for; a part of one number may have any number of axes."""
-    known = rule.kept_parts(tuple(shape))
+    shape = tuple(shape)
+    known = rule.kept_parts(shape)
     whole = {
         name: known[name].whole_shape() if array.size == 1 and name in known else None for name, array in arrays.items()
     }

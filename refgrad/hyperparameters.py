@@ -100,7 +100,7 @@ class Hyperparameters(Frozen):
 
     def __post_init__(self) -> None:
         for name, legal in self.legal().items():
-            value = legal.check(f"{type(self).__name__}.{name}", getattr(self, name))
+            value: Any = legal.check(f"{type(self).__name__}.{name}", getattr(self, name))
             if isinstance(legal, Whole) and legal.high is None and value > MOST:  # bodies compute with it in float64
                 raise bad_argument(f"{type(self).__name__}.{name}", value, f"{legal} to 2**53")
             object.__setattr__(self, name, value)

@@ -177,6 +177,9 @@ class Stored(Wrapper):
             backend: "auto", "numpy" or "numba"; the bits are the same.
             threads: how many threads a kernel may use; by default all that the process may.
 
+        Returns:
+            Arrays of uint32 below 2**16, shaped and structured like ``p``.
+
         Raises:
             ArgumentError: something that is no array of a float dtype, no step, or an unknown backend.
         """

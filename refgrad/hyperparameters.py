@@ -22,6 +22,9 @@ from refgrad.legal import (
     Whole,
 )
 
+#: the largest of whole numbers: all up to it are numbers of float64
+MOST = 2**53
+
 
 @dataclass(frozen=True)
 class Nested:
@@ -97,7 +100,10 @@ class Hyperparameters(Frozen):
 
     def __post_init__(self) -> None:
         for name, legal in self.legal().items():
-            object.__setattr__(self, name, legal.check(f"{type(self).__name__}.{name}", getattr(self, name)))
+            value: Any = legal.check(f"{type(self).__name__}.{name}", getattr(self, name))
+            if isinstance(legal, Whole) and legal.high is None and value > MOST:  # bodies compute with it in float64
+                raise bad_argument(f"{type(self).__name__}.{name}", value, f"{legal} to 2**53")
+            object.__setattr__(self, name, value)
 
     @classmethod
     def legal(cls) -> dict[str, Range | Whole | Choice | Flag | Nested]:

@@ -16,6 +16,7 @@ from typing import IO, Any, BinaryIO, Self
 
 from refgrad import whole_file
 from refgrad.errors import ArgumentError, RefgradError, bad_argument
+from refgrad.float_environment import in_standard
 
 #: bytes that a line may have, and lines that a log may have: far more than any log writes
 LONGEST, MOST = 1 << 20, 50_000_000
@@ -96,6 +97,7 @@ def _whole(file: BinaryIO) -> Iterator[bytes]:
         yield b"" if long else piece
 
 
+@in_standard  # Python reads decimals as the processor rounds
 def _read(text: bytes) -> dict[str, Any]:
     try:
         data = json.loads(text)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from refgrad.errors import ArgumentError, bad_argument
+from refgrad.float_environment import in_standard
 from refgrad.rule import Flag, Nested, Range, Rule, Whole, find
 
 Legal = Any
@@ -169,6 +170,7 @@ def pairs(texts: Iterable[str], what: str, read: Callable[[str], Any]) -> dict[s
     return found
 
 
+@in_standard  # Python reads decimals as the processor rounds
 def literal(text: str) -> Any:
     """What a text says.
 

@@ -14,13 +14,16 @@ import numpy as np
 import pytest
 
 import refgrad
+from refgrad import json_log
 from refgrad.backends import numba_backend
 from refgrad.estimators import ArcTan
 from refgrad.float_environment import FLUSHED, UP, deviations, guarding, is_standard, make_standard, settable, standard
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers import SGD, Adam, AdamW
 from refgrad.oracle.engine.drive import drive
+from refgrad.oracle.inputs.numbers import number_of
 from refgrad.rule import rules
+from refgrad.rule_text import literal
 from refgrad.tracing import plan_for
 from tests.float_environments import EVERY, deviating, make, rounds_down_from_now_on
 
@@ -313,3 +316,19 @@ def test_filters_of_warnings_are_read_as_regular_expressions_while_a_candidate_i
 
     verdict = refgrad.verify(reads, refgrad.gradients.CoordinateMedian(), explain=False)
     assert verdict.conforms, str(verdict)
+
+
+@pytest.mark.parametrize("each", EVERY)
+def test_decimals_are_read_as_in_the_standard_environment(each: str, tmp_path: Path) -> None:
+    """Of logs, of hyperparameters as text, of inputs and of surveys; golden files have hexadecimals alone."""
+    numbers = np.random.default_rng(4).uniform(-1.0, 1.0, 200).tolist()
+    (tmp_path / "log").write_text("".join(f'{{"number": {number!r}}}\n' for number in numbers), encoding="utf-8")
+    found = refgrad.Survey("now", 0.1, {}, {}, (), (), ())
+    (tmp_path / "survey").write_text(found.to_json().replace("0.1", repr(numbers[0])), encoding="utf-8")
+    with deviating(each):
+        read = [line["number"] for line in json_log.lines(tmp_path / "log")]
+        texts = [literal(repr(number)) for number in numbers]
+        inputs = [number_of(repr(number)) for number in numbers]
+        survey = refgrad.Survey.read(tmp_path / "survey")
+    assert read == texts == inputs == numbers
+    assert survey.seconds == numbers[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -10,8 +12,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from refgrad import foreign_arrays
 from refgrad.errors import ArgumentError
-from refgrad.foreign_arrays import is_foreign, like, read_array
+from refgrad.foreign_arrays import is_foreign, library, like, read_array
 from refgrad.foreign_arrays import mapped as mapped_of
 from refgrad.optimizers import SGD, AdamW, DAdaptAdam, WinsorizedMean
 from refgrad.quantizers import Cast, TopK
@@ -212,3 +215,31 @@ def test_a_mapping_that_is_no_dict_comes_back_as_one() -> None:
     after, _ = rule.step(dict(p), dict(g), MappingProxyType({"t": 0}))  # type: ignore[arg-type]
     assert np.asarray(read_array(after["w"], "w")).tolist() == [0.5] * 3
     assert mapped_of(p, lambda leaf, path: path) == {"w": "['w']"}
+
+
+class OnDevice:
+    """An array of a library of devices; its memory is never looked at."""
+
+    def __dlpack__(self, **options: Any) -> Any:
+        raise AssertionError("an array of a device was read")
+
+    __dlpack_device__ = __dlpack__
+
+
+def test_arrays_of_a_device_go_to_its_door(monkeypatch: pytest.MonkeyPatch) -> None:
+    door = types.ModuleType("door")
+    door.call = lambda rule, function, args, keywords, names, writes: (names, tuple(writes))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "door", door)
+    monkeypatch.setattr(foreign_arrays, "DEVICES", {library(OnDevice()): "door"})
+    array: Any = OnDevice()
+    assert SGD().step_(array, array, {"t": 0}) == (["p", "g", "state"], ("p", "state"))
+    assert SGD().step({"w": array}, {"w": array}, {"t": 0}) == (["p", "g", "state"], ())
+
+
+def test_one_tensor_is_written_in_place() -> None:
+    torch = pytest.importorskip("torch")
+    p, state = torch.ones(2), SGD(lr=0.5).init(torch.ones(2))
+    version = p._version
+    SGD(lr=0.5).step_(p, torch.ones(2), state)
+    assert (p.tolist(), state["t"]) == ([0.5, 0.5], 1)
+    assert p._version > version

@@ -39,7 +39,7 @@ WITH_NUMBERS = [
 def named() -> Iterator[tuple[str, str]]:
     """The file and the name of every test that the page's table has."""
     rows = [line for line in (ROOT / "docs" / "robustness.md").read_text("utf-8").splitlines() if line.startswith("| ")]
-    assert [row.split("|")[1].strip() for row in rows[1:]] == [str(n) for n in range(1, 21)]
+    assert [row.split("|")[1].strip() for row in rows[1:]] == [str(n) for n in range(1, len(rows))]
     for row in rows[1:]:
         found = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row)
         assert found, row

@@ -301,6 +301,7 @@ def test_a_rule_within_a_rule_is_a_rule_of_its_kind() -> None:
     with pytest.raises(ArgumentError, match=r"inner is .*legal: a rule of the kind optimizer; this one's is quantizer"):
         o.Lookahead(inner=refgrad.quantizers.NF4())  # type: ignore[arg-type]
     assert o.Lookahead(inner=o.SGD(lr=0.25)).range_of("inner_lr") == o.SGD().range_of("lr")
+    assert o.Lookahead().range_of("k") == o.Lookahead.legal()["k"]
 
 
 def test_a_rule_takes_no_function_by_position() -> None:
@@ -315,3 +316,10 @@ def test_variants_leave_out_what_is_excluded() -> None:
     assert all(variant != rule for variant in changed.values())
     assert len({rule, *changed.values()}) == 1 + len(changed)
     assert repr(o.Lookahead(inner=o.SGD(lr=0.25))).startswith("Lookahead(")
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, 10**400])
+def test_whole_numbers_are_numbers_of_float64(number: int) -> None:
+    assert o.Shampoo(interval=2**53).interval == 2**53
+    with pytest.raises(ArgumentError, match=r"Shampoo\.interval is .*; legal: a whole number from 1 to 2\*\*53"):
+        o.Shampoo(interval=number)

@@ -21,6 +21,7 @@ from refgrad.audits.record_files import GROUPS
 from refgrad.audits.stored import Contents, RecordError, Stored
 from refgrad.candidates.names import SLOTS
 from refgrad.errors import ArgumentError, bad_argument, nearest
+from refgrad.float_environment import in_standard
 from refgrad.optimizers.base import Optimizer
 
 Words = tuple[str, ...]
@@ -153,6 +154,7 @@ def _there(sentence: str, there: bool, word: str, known: Iterable[str]) -> None:
         raise ArgumentError(f"{sentence}{nearest(word, some)}; legal: {legal}")
 
 
+@in_standard  # Python reads decimals as the processor rounds
 def _toml(path: Any) -> Mapping[str, Any]:
     try:
         with open(os.fspath(path), "rb") as file:

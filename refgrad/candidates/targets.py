@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from refgrad.errors import NotThereError
+from refgrad.errors import NotThereError, shown
 
 LEGAL = "'package.module:name' or 'path/to/file.py:name'"
 
 
-def target_parts(target: str) -> tuple[str, str]:
+def target_parts(target: str, argument: str = "candidate") -> tuple[str, str]:
     """The module or file, and the name in it.
+
+    Args:
+        target: ``package.module:name`` or ``path/to/file.py:name``.
+        argument: what errors call it.
 
     >>> target_parts("torch.optim:AdamW")
     ('torch.optim', 'AdamW')
@@ -21,4 +25,4 @@ def target_parts(target: str) -> tuple[str, str]:
         return place, attribute
     dotted, _, last = target.rpartition(".")
     hint = f"; did you mean {f'{dotted}:{last}'!r}?" if dotted and not target.endswith(".py") else ""
-    raise NotThereError(f"target is {target!r}{hint}; legal: {LEGAL}")
+    raise NotThereError(f"{argument} is {shown(target)}{hint}; legal: {LEGAL}")

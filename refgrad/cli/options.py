@@ -20,7 +20,7 @@ def checked_target(ctx: click.Context, param: click.Parameter, value: str) -> st
     from refgrad.candidates.targets import target_parts
 
     try:
-        target_parts(value)
+        target_parts(value, param.name or "target")
     except RefgradError as error:
         raise click.UsageError(str(error), ctx) from None
     return value

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.function_arguments import Labels, gated
+from refgrad.arithmetic.function_arguments import AT_LEAST_ONE, COUNT, Labels, gated
 from refgrad.errors import bad_argument
 from refgrad.gradients.solved import Conditions, Solved
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
@@ -111,7 +111,7 @@ def _solved(matrix: Any, right: Any) -> Any:
         return np.nan * right
 
 
-@gated(straggles=Labels(0, 1, axes=2), bursts=Whole(1), stragglers=Whole(0))
+@gated(straggles=Labels(0, 1, axes=2), bursts=AT_LEAST_ONE, stragglers=COUNT)
 def selective_repeat(straggles: np.ndarray, bursts: int, stragglers: int) -> list[int | None]:
     """The round in which each job of selective-repeat sequential gradient coding can be decoded.
 
@@ -147,7 +147,7 @@ def selective_repeat(straggles: np.ndarray, bursts: int, stragglers: int) -> lis
     return decoded
 
 
-@gated(straggles=Labels(0, 1, axes=2), bursts=Whole(0, 10_000), window=Whole(1), stragglers=Whole(0))
+@gated(straggles=Labels(0, 1, axes=2), bursts=Whole(0, 10_000), window=AT_LEAST_ONE, stragglers=COUNT)
 def multiplexed_repeat(straggles: np.ndarray, bursts: int, window: int, stragglers: int) -> list[int | None]:
     """The round in which each job of multiplexed sequential gradient coding can be decoded.
 
@@ -190,7 +190,7 @@ def multiplexed_repeat(straggles: np.ndarray, bursts: int, window: int, straggle
     return decoded
 
 
-@gated(workers=Whole(1), bursts=Whole(0), window=Whole(1), stragglers=Whole(0))
+@gated(workers=AT_LEAST_ONE, bursts=COUNT, window=AT_LEAST_ONE, stragglers=COUNT)
 def multiplexed_load(workers: int, bursts: int, window: int, stragglers: int) -> tuple[float, float]:
     """The share of a job that a worker of multiplexed sequential gradient coding computes in a plain and in a coded slot.
 

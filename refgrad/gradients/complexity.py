@@ -17,7 +17,7 @@ _FACTORS = ("examples", "dimension", "radius", "distance", "outputs", "product",
 _INVERTIBLE = Range(2.0**-1000, 2.0**1000)
 
 
-@gated(distances=Numbers(within=_INVERTIBLE), pairs=POSITIVE, order=Whole(2))
+@gated(distances=Numbers(within=_INVERTIBLE), pairs=POSITIVE, order=Whole(2, 2**53))
 def closest_distance(distances: Any, pairs: float, order: int = 2000) -> float:
     """The least distance between examples of two classes in all data, from a sample of such distances by extreme values.
 

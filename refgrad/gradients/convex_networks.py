@@ -7,7 +7,16 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from refgrad.arithmetic.function_arguments import ITERATIONS, NOT_NEGATIVE, POSITIVE, REAL, Labels, Numbers, gated
+from refgrad.arithmetic.function_arguments import (
+    COUNT,
+    ITERATIONS,
+    NOT_NEGATIVE,
+    POSITIVE,
+    REAL,
+    Labels,
+    Numbers,
+    gated,
+)
 from refgrad.errors import bad_argument
 from refgrad.gradients.solved import Conditions, Solved
 from refgrad.optimizers.transform import Transform, check_axes, check_same
@@ -217,7 +226,7 @@ def activation_patterns(x: Any, directions: Any) -> np.ndarray:
     return np.unique(signs, axis=1).astype(np.int64)
 
 
-@gated(examples=Whole(1, 10_000), rank=Whole(0))
+@gated(examples=Whole(1, 10_000), rank=COUNT)
 def most_patterns(examples: int, rank: int) -> int:
     """How many activation patterns there are at most: 2 sum over k < rank of binom(examples - 1, k).
 

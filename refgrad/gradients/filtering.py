@@ -7,10 +7,10 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from refgrad.arithmetic.function_arguments import Numbers, gated
+from refgrad.arithmetic.function_arguments import COUNT, Numbers, gated
 from refgrad.errors import bad_argument
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
-from refgrad.rule import Choice, Citation, Whole, by
+from refgrad.rule import Choice, Citation, by
 
 _ALLOUAH = Citation(
     "Allouah et al. 2025",
@@ -76,7 +76,7 @@ class Filtered(NamedTuple):
     steps: int
 
 
-@gated(gradients=Numbers(axes=2), faults=Whole(0), largest=LARGEST)
+@gated(gradients=Numbers(axes=2), faults=COUNT, largest=LARGEST)
 def covariance_filter(gradients: np.ndarray, faults: int, *, largest: str = "all") -> Filtered:
     """The mean of workers' gradients that are weighed down where they spread, until what ``faults`` weigh is gone twice (CAF).
 

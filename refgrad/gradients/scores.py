@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.function_arguments import REAL, Numbers, gated
+from refgrad.arithmetic.function_arguments import COUNT, REAL, Numbers, gated
 from refgrad.legal import Flag
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
 from refgrad.rule import Citation, NonNegative, Positive, Whole
@@ -214,7 +214,7 @@ class GaussianPerturbationScore(_Perturbed):
         return np.mean((alpha * center - self.perturbed(x, noise)) / whole, axis=0)
 
 
-@gated(scores=Numbers(axes=2, within=REAL), centred=Flag("centred"), skipped=Whole(0))
+@gated(scores=Numbers(axes=2, within=REAL), centred=Flag("centred"), skipped=COUNT)
 def score_dimension(scores: np.ndarray, *, centred: bool = True, skipped: int = 0) -> tuple[int, np.ndarray]:
     """The dimension of data at a point by scores of its noisy copies, which span what is normal to it.
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 
 from refgrad.arguments import number
-from refgrad.arithmetic.function_arguments import REAL, Function, gated
+from refgrad.arithmetic.function_arguments import AT_LEAST_ONE, COUNT, REAL, Function, gated
 from refgrad.arithmetic.subgradients import top_k
 from refgrad.errors import bad_argument
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
@@ -257,7 +257,7 @@ def depth_program(evaluate: Callable[[tuple[int, ...]], float], layers: int, rem
     return DepthProgram(metrics, [each or () for each in chosen])
 
 
-@gated(epoch=Whole(0), epochs=Whole(1, 2**53), first=REAL, last=REAL)
+@gated(epoch=COUNT, epochs=AT_LEAST_ONE, first=REAL, last=REAL)
 def linear_temperature(epoch: int, epochs: int, first: float = 10.0, last: float = 0.1) -> float:
     """The temperature of Gumbel noise at an epoch, from a first to a last one in equal steps.
 

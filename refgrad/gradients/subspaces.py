@@ -8,10 +8,10 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from refgrad.arithmetic.function_arguments import REAL, Floats, Numbers, Several, gated
+from refgrad.arithmetic.function_arguments import COUNT, REAL, Floats, Numbers, Several, gated
 from refgrad.errors import bad_argument
 from refgrad.optimizers.transform import Transform, check_axes, check_same
-from refgrad.rule import Choice, Citation, Whole, by
+from refgrad.rule import Choice, Citation, by
 
 _LI = Citation(
     "Li et al. 2018",
@@ -167,7 +167,7 @@ class FastfoodParameters(Transform):
         return theta0 + spread / self.scale_of(gaussian, count)
 
 
-@gated(dimensions=Several(Whole(0)), performances=Numbers(axes=1), baseline=REAL, share=REAL)
+@gated(dimensions=Several(COUNT), performances=Numbers(axes=1), baseline=REAL, share=REAL)
 def intrinsic_dimension(dimensions: Any, performances: Any, baseline: float, share: float = 0.9) -> int | None:
     """The least dimension of a random subspace in which a share of the baseline's performance is reached.
 

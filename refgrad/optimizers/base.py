@@ -449,9 +449,12 @@ def steps_taken(state: Mapping[str, Any]) -> int:
         The number, from 0.
 
     Raises:
-        ArgumentError: it is no whole number, or a negative one.
+        ArgumentError: there is none, it is no whole number, or a negative one.
     """
-    t = state["t"]
+    try:
+        t = state["t"]
+    except KeyError:
+        raise ArgumentError("state has no 't'; legal: what init or the last step returned") from None
     if type(t) is int and 0 <= t <= MOST:
         return t
     taken = as_number(t)

@@ -56,7 +56,9 @@ def _step_joined(plan: Plan, free: tuple[float, ...], work: Sequence[Leaf], back
 
 def join(leaves: Sequence[Arrays], whole: Mapping[str, bool]) -> dict[str, np.ndarray]:
     """Each array of every leaf, in order, as one vector of the working dtype; ``whole`` marks what all leaves share."""
-    dtype = dtypes.working(np.result_type(*(arrays["p"] for arrays in leaves)))
+    dtype = np.result_type(
+        *(dtypes.working(arrays["p"].dtype) for arrays in leaves)
+    )  # narrow floats have no common dtype
     parts = {n: [np.ravel(arrays[n]) for arrays in (leaves[:1] if whole.get(n) else leaves)] for n in leaves[0]}
     return {name: np.concatenate([part.astype(dtype) for part in arrays]) for name, arrays in parts.items()}
 

@@ -9,13 +9,14 @@ import ml_dtypes
 import numpy as np
 
 from refgrad import trees
-from refgrad.arithmetic.arrays import as_array
+from refgrad.arguments import FROM_ZERO, check_options
+from refgrad.arithmetic.arrays import as_array, as_given
 from refgrad.arithmetic.dtypes import as_dtype, format_of, working
 from refgrad.arithmetic.storage import CHANCE, FORMATS, Grid, to_grid
 from refgrad.backends.cuda.device import Device
 from refgrad.errors import bad_argument
 from refgrad.optimizers import on_device
-from refgrad.optimizers.base import Optimizer, OptimizerState
+from refgrad.optimizers.base import Optimizer, OptimizerState, check_state, steps_taken
 from refgrad.optimizers.wrapper import Wrapper
 from refgrad.rule import Choice, Citation, Extra, Extras, Slot, State, Whole, by
 
@@ -46,7 +47,7 @@ class Stored(Wrapper):
         ),
     ] = "nearest"
     chance: Annotated[str, CHANCE] = "below"
-    seed: Annotated[int, Whole(0)] = 0
+    seed: Annotated[int, Whole(0, 2**32 - 1)] = 0
     compensation: Annotated[
         str,
         Choice(
@@ -160,18 +161,33 @@ class Stored(Wrapper):
     def _with_bits(self, p: Any, state: Mapping[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         if not self.stochastic or "bits" in options:
             return options
-        bits = self.random_bits(p, int(state["t"]) + 1, options.get("backend", "auto"), options.get("threads"))
-        return {**options, "bits": bits}
+        check_state(state)
+        t = steps_taken(state) + 1
+        return {**options, "bits": self.random_bits(p, t, options.get("backend", "auto"), options.get("threads"))}
 
     def random_bits(self, p: Any, t: int, backend: str = "auto", threads: int | None = None) -> Any:
         """The bits of step ``t``, as uint32 arrays structured like ``p``.
 
         They are the highest of the words of Philox4x32-10 with the key (``seed``, ``t``); the elements of all leaves, in their
         order, are counted from 0.
+
+        Args:
+            p: the parameters, an array or a tree of arrays.
+            t: the step, counted from 1.
+            backend: "auto", "numpy" or "numba"; the bits are the same.
+            threads: how many threads a kernel may use; by default all that the process may.
+
+        Returns:
+            Arrays of uint32 below 2**16, shaped and structured like ``p``.
+
+        Raises:
+            ArgumentError: something that is no array of a float dtype, no step, or an unknown backend.
         """
         from refgrad.backends.philox_kernel import random_words
 
-        leaves = [leaf for _, leaf in trees.leaves(p)]
+        check_options({"backend": backend, "threads": threads})
+        t = FROM_ZERO.check("t", t)
+        leaves = [as_given(leaf, f"p{path}") for path, leaf in trees.leaves(p)]
         count = sum(leaf.size for leaf in leaves)
         words = random_words(count, self.seed, t, backend=backend, threads=threads) >> np.uint32(32 - BITS)
         ends = np.cumsum([leaf.size for leaf in leaves])
@@ -184,10 +200,11 @@ class Stored(Wrapper):
 
         leaves = [leaf for _, leaf in trees.leaves(p)]
         if method != "init":
-            state = args[1] if len(args) > 1 else keywords["state"]
+            state = args[1] if len(args) > 1 else keywords.get("state")
+            check_state(state)
             if self.stochastic and "bits" not in keywords:
                 starts = np.cumsum([0, *(leaf.size for leaf in leaves)]).tolist()
-                t = int(state["t"]) + 1
+                t = steps_taken(state) + 1
                 words = [
                     random_words(leaf.shape, self.seed, device, t, start, BITS)
                     for leaf, start in zip(leaves, starts, strict=False)

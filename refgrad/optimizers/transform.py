@@ -139,6 +139,13 @@ class Transform(Rule):
                 raise ArgumentError(
                     f"{', '.join(names)}: {error}; legal: numbers of which its system is solved"
                 ) from error
+            except ArithmeticError as error:  # of Python's floats: arrays have infinities and NaN
+                raise self._without_value(error) from error
+
+    def _without_value(self, error: ArithmeticError) -> ArgumentError:
+        """The error that numbers which follow from the hyperparameters have no value."""
+        asked = ", ".join(f"{type(self).__name__}.{n}" for n in self.numbers()) or ", ".join(self.names())
+        return ArgumentError(f"{asked}: {self} has no value ({error}); legal: numbers at which it has one")
 
     def computed_in(self, dtype: np.dtype) -> np.dtype:
         """The dtype in which it computes.

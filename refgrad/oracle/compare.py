@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from refgrad.candidates.targets import target_parts
 from refgrad.float_environment import guarded
 from refgrad.isolation import hosting
 from refgrad.kinds.record import Wanted
@@ -85,6 +86,9 @@ def compare(
     'same bits'
     """
     rule, limit = rule_of(rule), check_time_limit(time_limit)
+    for name, version in (("old", old), ("new", new)):
+        if isinstance(version, str):
+            target_parts(version, name)  # else an error would call either a candidate
     words = {
         **{"steps": steps, "dtype": dtype, "policy": policy, "inputs": inputs, "options": options, "explain": explain},
         **{"state_names": state_names, "time_limit": time_limit, "seed": 0 if seed is None else seed},

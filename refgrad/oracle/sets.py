@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arguments import by_name
+from refgrad.arguments import by_name, number
 from refgrad.arithmetic import exact
 from refgrad.arithmetic.arrays import plain_array
+from refgrad.arithmetic.function_arguments import Entries, Of
 from refgrad.candidates.eight_bit import flat
 from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError, bad_argument, nearest
@@ -24,6 +25,7 @@ from refgrad.oracle.acceptance.findings import Output
 from refgrad.oracle.acceptance.judge import OUTSIDE, UNDECIDED
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Cases
+from refgrad.quantizers import Quantized
 from refgrad.rule import Rule
 
 #: the step that is asked about
@@ -273,16 +275,13 @@ def _neighbouring(kind: Any, rule: Rule, record: Record, output: Output, policy:
 
 def _single(kind: Any, rule: Rule, arrays: Mapping[str, Any], given: Mapping[str, Any] | None) -> Record:
     """The record of one case of a rule without state, as the rule itself answers."""
-    cases = kind.checked(rule, Cases([{n: np.asarray(a) for n, a in arrays.items()}], [""]))
+    cases = kind.checked(rule, Cases([{n: _array(f"arrays[{n!r}]", a) for n, a in arrays.items()}], [""]))
     case = cases.arrays[0]
     subject = kind.resolve(rule, rule, {}, None)
     returned = kind.start(subject, rule, lambda action, what: action())(dict(kind.handed(rule, case)))
     results = dict(kind.results(rule, case, returned, "the rule"))
-    for name, value in (given or {}).items():
-        if name not in results:
-            raise ArgumentError(f"given has {name!r}{nearest(name, results)}; legal: {', '.join(results)}")
-        results[name] = np.asarray(value).astype(results[name].dtype).reshape(results[name].shape)
-    return Record(cases, [rule], [results])
+    seen = {n: np.asarray(value, results[n].dtype) for n, value in _in_place_of(results, given).items()}
+    return Record(cases, [rule], [results | seen])
 
 
 def _stepped(kind: Kind, rule: Any, arrays: Mapping[str, Any], given: Mapping[str, Any] | None) -> Record:
@@ -292,7 +291,7 @@ def _stepped(kind: Kind, rule: Any, arrays: Mapping[str, Any], given: Mapping[st
     missing = [n for n in ("p", "g") if n not in arrays]
     if missing:
         raise bad_argument("arrays", sorted(arrays), "p and g, slots of the state, and t from 1")
-    p, g = (plain_array(np.asanyarray(arrays.pop(name)), name) for name in ("p", "g"))
+    p, g = (_array(f"arrays[{name!r}]", arrays.pop(name)) for name in ("p", "g"))
     inner = kind.told(rule)
     plain = inner is rule  # else its state is codes, and no arrays of one's own
     extras = {n: arrays.pop(n) for n in inner.inputs() if n in arrays}
@@ -301,11 +300,12 @@ def _stepped(kind: Kind, rule: Any, arrays: Mapping[str, Any], given: Mapping[st
     for name, value in arrays.items():
         if name not in legal:
             raise ArgumentError(f"arrays have {name!r}{nearest(name, legal)}; legal: p, g, t, {', '.join(legal)}")
-        state[name] = float(value) if legal[name].scalar else np.asarray(value)
+        label = f"arrays[{name!r}]"
+        state[name] = number(value, label) if legal[name].scalar else _array(label, value)
     with np.errstate(all="ignore"):
-        own = {"backend": "numpy", **extras} if plain else {}
-        new, after = rule.step(p, g, state, **own)
-    seen = {"p": new, **after} | {n: np.asarray(a) for n, a in (given or {}).items()}
+        new, after = rule.step(p, g, state, **({"backend": "numpy", **extras} if plain else {}))
+    own = {"p": new, **{n: value for n, value in after.items() if n != "t"}}
+    seen = own | _in_place_of(own, given)
     numbers = {n: float(v) for n, v in extras.items() if inner.inputs()[n].scalar}
     step = {"g": g, **{n: np.asarray(v) for n, v in extras.items() if n not in numbers}}
     cases = Cases(
@@ -313,6 +313,45 @@ def _stepped(kind: Kind, rule: Any, arrays: Mapping[str, Any], given: Mapping[st
     )
     looks = [Observation([a], [_state(rule, plain, s)]) for a, s in ((p, state), (seen["p"], seen))]
     return Record(cases, [rule], [*[looks[0]] * t, looks[1]])
+
+
+def _array(name: str, value: Any) -> np.ndarray:
+    """Numbers of one's own as NumPy's own array: an array, a number, or lists of numbers within one another."""
+    try:
+        return plain_array(np.asanyarray(value), name)
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, ArgumentError):
+            raise
+        raise bad_argument(name, value, "a NumPy array") from None
+
+
+def _in_place_of(own: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What an implementation gave, in the shapes of what refgrad's own program gives.
+
+    Raises:
+        ArgumentError: an output that there is none of, what is no numbers of its kind, or as many as it has.
+    """
+    found: dict[str, Any] = {}
+    for name, value in (given or {}).items():
+        if name not in own:
+            raise ArgumentError(f"given has {name!r}{nearest(name, own)}; legal: {', '.join(own)}")
+        mine, label = own[name], f"given[{name!r}]"
+        if isinstance(mine, Quantized):
+            found[name] = Of(Quantized).check(label, value)
+        elif isinstance(mine, np.ndarray | np.generic):
+            found[name] = _shaped_like(np.asarray(mine), label, _array(label, value))
+        else:
+            found[name] = number(value, label)
+    return found
+
+
+def _shaped_like(own: np.ndarray, name: str, array: np.ndarray) -> np.ndarray:
+    array = Entries(kinds="iub" if own.dtype.kind in "iub" else "").check(name, array)
+    if own.dtype.kind in "iub" and array.dtype.kind not in "iub":
+        raise bad_argument(f"{name}.dtype", str(array.dtype), f"whole numbers, such as {own.dtype}")
+    if array.size != own.size:
+        raise bad_argument(f"{name}.shape", array.shape, f"{own.shape}")
+    return array.reshape(own.shape)
 
 
 def _state(rule: Any, plain: bool, state: Mapping[str, Any]) -> dict[str, Any]:

@@ -143,6 +143,15 @@ class Quantizer(Rule):
         """
         return {}
 
+    def _parts_of(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
+        """`kept_parts`, of which errors name the shape of what was quantized: a rule may know it as that of ``x``."""
+        try:
+            return self.kept_parts(shape)
+        except ArgumentError as error:
+            if "quantized.shape" in str(error):
+                raise
+            raise bad_argument("quantized.shape", shape, f"that of an array which {self} takes ({error})") from None
+
     def constant_parts(self) -> tuple[str, ...]:
         """The parts that are the same for every array, which a candidate may leave out of a tuple."""
         return ()
@@ -272,7 +281,7 @@ class Quantizer(Rule):
             for name, part in quantized.arrays.items()
         }
         shape, dtype = shape_of(quantized.shape), as_dtype(quantized.dtype, "quantized.dtype")
-        known = self.kept_parts(shape)
+        known = self._parts_of(shape)
         arrays = {
             name: fitted(known[name], name, array, dtype) if name in known else array for name, array in arrays.items()
         }

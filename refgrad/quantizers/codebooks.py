@@ -20,6 +20,8 @@ from refgrad.rule import Choice, Citation, Whole, by
 
 #: distances that are held at a time
 AT_ONCE = 1 << 22
+#: between these lies the largest of the numbers of which squares are taken: no sum of squares overflows, none of note vanishes
+MODERATE = 2.0**-400, 2.0**480
 
 Start = Annotated[
     str,
@@ -31,6 +33,42 @@ Start = Annotated[
         ),
     ),
 ]
+
+
+def moderate(values: np.ndarray) -> tuple[np.ndarray, int]:
+    """Numbers whose squares, and sums of these, are numbers of float64 too.
+
+    Args:
+        values: float64, finite, of any shape.
+
+    Returns:
+        The numbers as they are and 0; where the largest is beyond `MODERATE`, all of them divided by a power of two, and its
+        exponent.
+
+    >>> moderate(np.array([2.0**1000, 0.0]))
+    (array([0.5, 0. ]), 1001)
+    """
+    largest = np.abs(values).max(initial=0.0)
+    if not largest or MODERATE[0] <= largest <= MODERATE[1]:
+        return values, 0
+    power = int(np.frexp(largest)[1])
+    return np.ldexp(values, -power), power
+
+
+def as_it_was(centres: np.ndarray, power: int, values: np.ndarray) -> np.ndarray:
+    """Centres of numbers that `moderate` gave, as those of the numbers before.
+
+    Args:
+        centres: float64.
+        power: what `moderate` gave, as are the ``values``.
+
+    Returns:
+        The centres times that power of two; none is beyond all values, as a mean that was rounded may be, so that none is
+        infinite.
+    """
+    if not power:
+        return centres
+    return np.ldexp(np.clip(centres, values.min(), values.max()), power)
 
 
 def nearest_centre(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
@@ -153,11 +191,11 @@ class Codebook(Decoded):
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """The codebook, and the nearest value's number; `ArgumentError` if an element is not finite."""
-        values = finite(x, "x").reshape(-1)
+        values, power = moderate(finite(x, "x").reshape(-1))
         if not values.size:
             return {"codebook": np.zeros(0, x.dtype), "codes": np.zeros(x.shape, np.uint8)}
-        codebook = np.sort(self.centres(values).astype(x.dtype))
-        codes = nearest_centre(values[:, None], codebook.astype(np.float64)[:, None])
+        codebook = np.sort(as_it_was(self.centres(values), power, values).astype(x.dtype))
+        codes = nearest_centre(values[:, None], np.ldexp(codebook.astype(np.float64), -power)[:, None])
         return {"codebook": codebook, "codes": codes.astype(np.uint8).reshape(x.shape)}
 
     def admitted(
@@ -307,10 +345,12 @@ class ProductQuantizer(Quantizer):
             legal = f"(vectors, axes), at least one of each, axes a multiple of {self.subspaces}"
             raise bad_argument("x.shape", x.shape, legal)
         codebooks, codes = [], []
-        for part in np.split(finite(x, "x"), self.subspaces, axis=1):
+        for whole_part in np.split(finite(x, "x"), self.subspaces, axis=1):
+            part, power = moderate(whole_part)
             places = np.rint(np.linspace(0, len(part) - 1, self.clusters)).astype(np.int64)
-            codebooks.append(lloyd(part, part[places], self.iterations)[0].astype(x.dtype))
-            codes.append(nearest_centre(part, codebooks[-1].astype(np.float64)))
+            centres = lloyd(part, part[places], self.iterations)[0]
+            codebooks.append(as_it_was(centres, power, part).astype(x.dtype))
+            codes.append(nearest_centre(part, np.ldexp(codebooks[-1].astype(np.float64), -power)))
         return {"codebooks": np.stack(codebooks), "codes": np.stack(codes, axis=1).astype(np.uint8)}
 
     def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:

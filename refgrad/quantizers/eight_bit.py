@@ -174,6 +174,7 @@ class EightBit(Rule):
 
     def _over(self, one: Callable[..., Any], p: Any, g: Any, state: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         """A step of each leaf by itself."""
+        check_state(state)
         if trees.is_leaf(p):
             return one(p, g, state)
         slots = tuple(self.rule.slots())

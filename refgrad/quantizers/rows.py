@@ -60,7 +60,7 @@ class Layout:
     def channels(cls, shape: tuple[int, ...], axis: int) -> Layout:
         """One group an index of an axis."""
         if not -len(shape) <= axis < len(shape):
-            raise bad_argument("axis", axis, f"an axis of an array of shape {shape}")
+            raise bad_argument("x.shape", shape, f"that of an array with an axis {axis}, which has a scale each")
         count = shape[axis]
         length = math.prod(shape) // count if count else 0
         return cls(shape, count, length, max(length, 1), axis)

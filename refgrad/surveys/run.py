@@ -19,6 +19,7 @@ import numpy as np
 
 from refgrad.arguments import AT_LEAST_ONE, by_name, flag, several
 from refgrad.errors import ArgumentError, bad_argument, nearest, shown
+from refgrad.float_environment import in_standard
 from refgrad.oracle.engine.request import check_explain
 from refgrad.oracle.engine.result import AsJson
 from refgrad.oracle.engine.time_limit import check_time_limit
@@ -143,6 +144,7 @@ class Survey(AsJson):
         )
 
     @classmethod
+    @in_standard  # Python reads decimals as the processor rounds
     def read(cls, path: str | os.PathLike[str]) -> Survey:
         """The survey in a JSON file.
 

@@ -59,7 +59,8 @@ class WorkerPool:
         waiting: Queue[Batch] = Queue()
         for batch in batches(rows):
             waiting.put(batch)
-        threads = [threading.Thread(target=self._work, args=(waiting,), daemon=True) for _ in range(self.jobs)]
+        count = min(self.jobs, waiting.qsize())
+        threads = [threading.Thread(target=self._work, args=(waiting,), daemon=True) for _ in range(count)]
         for thread in threads:
             thread.start()
         try:

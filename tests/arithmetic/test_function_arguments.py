@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import fractions
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 from refgrad.arithmetic import function_arguments as gate
+from refgrad.arithmetic.perturbed import Perturbed
 from refgrad.errors import ArgumentError
 from refgrad.legal import Range, Whole
 from refgrad.quantizers import SignSGD
 from refgrad.quantizers.base import Quantizer
+from tests.fuzz.room_functions import ARGUMENTS, function_of
 from tests.fuzz.values import NUMBERS, REFUSED
 
 X = np.asarray([[0.5, -1.0], [2.0, 3.0]], np.float32)
@@ -95,6 +98,7 @@ def test_what_is_legal_is_handed_on_in_one_form() -> None:
         assert (type(found), found.flags.c_contiguous, found.dtype.isnative) == (np.ndarray, True, True)
         assert found.tolist() == X.T.tolist()
     assert gate.Floats().check("x", X) is not None
+    assert gate.Numbers(within=gate.UNIT).check("x", [0, 1]).tolist() == [0.0, 1.0]
     assert gate.Numbers(complex=True).check("x", 1j).dtype == np.complex128
     assert gate.Labels(0, 1).check("x", np.asarray([True, False])).tolist() == [1, 0]
     assert gate.Several(gate.REAL, kind=tuple).check("x", np.asarray([1.0, 2.0])) == (1.0, 2.0)
@@ -132,5 +136,24 @@ def test_what_stands_for_an_array_in_a_formula_goes_through() -> None:
 
     standing = object.__new__(Exact)
     assert gate.Carried(gate.Floats()).check("x", standing) is standing
+    perturbed = X.view(Perturbed)
+    assert gate.Carried(gate.Floats()).check("x", perturbed) is perturbed
+    assert type(gate.Carried(gate.Floats()).check("x", X)) is np.ndarray
     with pytest.raises(ArgumentError, match="x is a str"):
         gate.Carried(gate.Floats()).check("x", "0.5")
+
+
+def records(legal: Any) -> Iterator[Any]:
+    """A record, and those of what it holds."""
+    yield legal
+    for part in ("each", "other"):
+        if hasattr(legal, part):
+            yield from records(getattr(legal, part))
+
+
+@pytest.mark.parametrize("name", sorted(ARGUMENTS))
+def test_counts_of_every_function_are_numbers_of_float64(name: str) -> None:
+    """So that no body stumbles over one that is no float; threads, which no body computes with, are as many as wanted."""
+    for argument, legal in (gate.gate_of(function_of(name)) or {}).items():
+        ends = [each.high for each in records(legal) if isinstance(each, Whole)]
+        assert all(end is not None and end <= 2**63 for end in ends) or argument == "threads"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -17,7 +18,7 @@ from refgrad.optimizers import SGD, AdamW
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.rule import find
 from tests.fuzz.room_functions import ARGUMENTS, function_of, plain_result
-from tests.fuzz.subjects import COUNTS, REALS, SIZES, Drawn, Subject, _legal_of
+from tests.fuzz.subjects import COUNTS, REALS, THREADS, Drawn, Subject, _legal_of
 from tests.fuzz.values import NUMBERS, REFUSED, Path
 
 #: what a number of steps may be in a schedule, and what any number may be
@@ -111,20 +112,21 @@ def identify(drawn: Drawn) -> Subject:
     """`refgrad.identify` with arguments that are refused before it begins; the right ones take seconds."""
     arguments = {"candidate": SGD(), "rule": SGD(), "steps": 1, "dtype": None, "seed": 0, "policy": None}
     arguments |= {"inputs": None, "options": None, "time_limit": 10.0, "isolate": False}
-    return _function(refgrad.identify, arguments, OF_VERDICTS)
+    return _function(refgrad.identify, arguments, {**OF_VERDICTS, "rule": {"none"}})
 
 
 def sets(drawn: Drawn) -> Subject:
     """`refgrad.sets` of a step."""
     arrays = {"p": drawn.array("p"), "g": drawn.array("g"), "t": 3}
+    given = {} if drawn.seed % 2 else {name: np.abs(drawn.array(f"given {name}")) for name in "vm"}
     subject = _function(
         lambda **given: len(refgrad.sets(**given)),
-        {"rule": AdamW(), "arrays": arrays, "policy": None, "given": None},
-        {"policy": {"none", "dict"}, "given": {"none", "dict"}, "t": COUNTS - {"0"}},
-        [("arrays", "p"), ("arrays", "g")],
+        {"rule": AdamW(), "arrays": arrays, "policy": None, "given": given},
+        {"policy": {"none", "dict"}, "t": COUNTS - {"0"}},
+        [("arrays", "p"), ("arrays", "g"), *(("given", name) for name in given)],
     )
     subject.numbers.append(("arrays", "t"))
-    return subject
+    return dataclasses.replace(subject, optional=subject.optional | given.keys())
 
 
 def cases(drawn: Drawn) -> Subject:
@@ -168,8 +170,8 @@ def survey(drawn: Drawn) -> Subject:
     arguments = {"packages": [], "rules": [], "jobs": 1, "time_limit": 1.0, "explain": 0, "resume": False}
     legal = {
         "packages": {"none", "list", "set"},
-        "rules": {"list", "set"},
-        "jobs": SIZES | {"none"},
+        "rules": {"none", "list", "set"},
+        "jobs": THREADS,
         "resume": {"true"},
     }
     legal |= {"time_limit": TIME, "explain": EXPLAIN}

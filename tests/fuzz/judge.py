@@ -13,7 +13,7 @@ import signal
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,7 +124,7 @@ def judged(subject: Subject, arguments: dict[str, Any], changes: list[Change]) -
     for name, value in arguments.items():
         if name not in written and not _same(value, before[name]):
             return Outcome("impure", name)
-    wrong = [change for change in changes if not taken(subject, change, before)]
+    wrong = [c for c in changes if not taken(subject, c, before) and not in_every_tree(subject, c, changes)]
     if wrong:
         return Outcome("accepted", str(wrong[0]))
     if subject.meaning is None:
@@ -183,6 +183,20 @@ def taken(subject: Subject, change: Change, before: Mapping[str, Any]) -> bool:
     if change.name in ("float", "int"):
         return last in subject.numbers_too
     return change.name in subject.kinds_too
+
+
+def in_every_tree(subject: Subject, change: Change, changes: Collection[Change]) -> bool:
+    """True if a change takes the same leaf out of every tree, so that all of them still have one structure.
+
+    Args:
+        subject: the call.
+        change: one of the changes.
+        changes: all that were made.
+    """
+    empty = change.family == "missing" or (change.family, change.name) == ("refused", "empty dict")
+    others = {(c.path, c.family, c.name) for c in changes}
+    wanted = {((name, *change.path[1:]), change.family, change.name) for name in subject.trees}
+    return empty and change.path[0] in subject.trees and wanted <= others
 
 
 def plain(value: Any) -> Any:

@@ -40,6 +40,10 @@ LONG = 20
 
 COUNTS = frozenset({"0", "1", "3", "3.0", "10**9", "10**18", "int64", "array"})
 SIZES = frozenset({"1", "3", "10**9", "10**18", "int64", "array"})
+#: of hyperparameters of a kind, what is larger than any may be
+ENDLESS: Mapping[type, set[str]] = {Whole: {"10**18", "10**400"}}
+#: extra inputs that a rule draws itself where they are left out
+DRAWN_BY_RULE = frozenset({"bits"})
 THREADS = frozenset({"none", "1", "3", "int64", "array", "10**9", "10**18", "10**400"})
 REALS = SIZES | {"-5", "-1", "0", "2.7", "3.0", "0.5", "nan", "inf", "-inf", "float32", "fraction"}
 
@@ -61,6 +65,7 @@ class Subject:
         kinds_too: of `tests.fuzz.values.REFUSED`, what is an array there all the same.
         also: for each array, what of `tests.fuzz.values.REFUSED` is taken there, such as whole numbers for labels.
         required: arrays that Python itself asks for by name.
+        trees: arguments that are trees of one structure, so that what all of them lack together is lacking in none.
     """
 
     name: str
@@ -76,6 +81,7 @@ class Subject:
     kinds_too: frozenset[str] = frozenset()
     also: Mapping[str, Collection[str]] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
+    trees: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,7 @@ def constructor(cls: type[Rule], seed: int) -> Subject:
         {name: defaults[name]},
         lambda given: cls(**given),
         numbers=[(name,)],
-        legal={name: _legal_of(cls.legal()[name], defaults[name])},
+        legal={name: _legal_of(cls.legal()[name], defaults[name]) - ENDLESS.get(type(cls.legal()[name]), set())},
         optional=frozenset({name}),
     )
 
@@ -187,9 +193,10 @@ def optimizer(rule: Any, method: str, drawn: Drawn) -> Subject:
     state = rule.init(p)
     state["t"] = (0, 1, 9)[drawn.seed % 3]
     paths += [("g", *path[1:]) for path in paths]
-    numbers: list[Path] = [("state", "t")]
+    numbers: list[Path] = [("state", "t"), ("state",)]
     legal: dict[str, Collection[str]] = {"t": COUNTS}
     more: dict[str, Any] = {}
+    optional = frozenset({"backend", "threads"})
     if rule.kind == "optimizer":
         for name, slot in rule.slots().items():
             if slot.scalar:
@@ -198,7 +205,10 @@ def optimizer(rule: Any, method: str, drawn: Drawn) -> Subject:
                 legal |= {path[-1]: REALS for path in leaves}
             else:
                 paths += [("state", name, key) for key in p] if tree else [("state", name)]
+        drawn_by_rule = DRAWN_BY_RULE & rule.inputs().keys() if hasattr(rule, "random_bits") else set()
         for name, extra in rule.inputs().items():
+            if name in drawn_by_rule and drawn.seed % 3 == 0:
+                continue  # the rule draws them itself then
             more[name] = kinds._extra(extra, g, drawn.source(name))
             if extra.scalar:
                 numbers.append((name,))
@@ -208,21 +218,22 @@ def optimizer(rule: Any, method: str, drawn: Drawn) -> Subject:
         more |= {"backend": "numpy" if drawn.seed % 5 else "auto", "threads": None}
         numbers += [("backend",), ("threads",)]
         legal |= {"threads": THREADS}
+        optional |= drawn_by_rule
     else:
         paths += [("state", name) for name, value in state.items() if isinstance(value, np.ndarray)]
     arguments = {"p": p, "g": g, "state": state, **more}
     whole = type(rule).step is Optimizer.step and not tree
-    meaning = _step_of_leaf if whole else _step_again
     return Subject(
         f"{rule.kind}.{method}",
         arguments,
         lambda given: _stepped(rule, method, given),
-        lambda given: meaning(rule, given),
+        lambda given: (_step_of_leaf if whole and type(given["p"]) is not dict else _step_again)(rule, given),
         paths,
         numbers,
         ("p", "state") if method == "step_" else (),
         legal,
-        frozenset({"backend", "threads"}),
+        optional,
+        trees=("p", "g"),
     )
 
 
@@ -273,7 +284,9 @@ def quantizer(rule: Any, method: str, drawn: Drawn) -> Subject:
             lambda given: _restored(rule, **given),
             [("arrays", name) for name in parts],
             [("shape",), ("dtype",)],
-            legal={"shape": {"list"} if kept.shape == () else set()},
+            legal={
+                "shape": {"list"}
+            },  # no axes: right where the parts are those of one number, which may have any axes
             kinds_too=frozenset({"whole"}),  # codes are, and scales may be
         )
     taken = kinds.taken(rule) if method == "quantize" else ()
@@ -296,7 +309,8 @@ def quantizer(rule: Any, method: str, drawn: Drawn) -> Subject:
 
 def _restored(rule: Any, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...], dtype: Any) -> Any:
     """The array that parts stand for; a part of one number may have any number of axes."""
-    known = rule.kept_parts(tuple(shape))
+    shape = tuple(shape)
+    known = rule.kept_parts(shape)
     whole = {
         name: known[name].whole_shape() if array.size == 1 and name in known else None for name, array in arrays.items()
     }

@@ -92,6 +92,16 @@ def test_a_wrong_kind_that_is_taken_is_a_finding() -> None:
     assert judge.judged(subject, subject.arguments, [change]).kind == "accepted"
 
 
+def test_what_every_tree_lacks_is_lacking_in_none() -> None:
+    """A tree of no leaves is a tree where gradients have none either, and a wrong kind of value beside arrays."""
+    for method in ("step", "step_"):
+        for names, kind in ((("p", "g"), judge.RIGHT), (("p",), judge.REFUSED), (("g",), judge.REFUSED)):
+            changes = [Change((name,), "refused", "empty dict") for name in names]
+            outcome = calls.outcome(("SGD", 0, method, DRAWN, changes))
+            assert outcome is not None
+            assert outcome.kind == kind, (method, names)
+
+
 def test_changes_leave_the_same_numbers_or_another_kind() -> None:
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     for name, change in values.PRESENTED.items():

@@ -76,7 +76,7 @@ REFUSED: Mapping[str, Callable[[np.ndarray], Any]] = {
     "set": lambda x: {1.0},
     "complex": lambda x: x.astype(np.complex64),
     "whole": lambda x: np.ones(x.shape, np.int32),
-    "objects": lambda x: x.astype(object),
+    "objects": lambda x: np.asarray(x).astype(object),  # of a scalar else a number of Python
     "texts": lambda x: np.full(x.shape, "a"),
     "dates": lambda x: np.zeros(x.shape, "M8[s]"),
     "structured": lambda x: np.zeros(x.shape, [("a", np.float32)]),

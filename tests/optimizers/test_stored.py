@@ -18,6 +18,8 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.steps import completed
 from refgrad.oracle.inputs.written import Inputs
 from refgrad.rule import rules
+from tests.fuzz.subjects import COUNTS
+from tests.fuzz.values import NUMBERS
 
 F = np.float32
 SGD = o.SGD(lr=2.0**-6, momentum=0.5)  # powers of two, so that float32 loses nothing in what follows
@@ -357,3 +359,33 @@ def test_kernels_of_state_of_other_shapes_keep_the_bits(inner: Optimizer) -> Non
             q, state = rule.step(q, p, state, backend=backend)
         ends.append([np.asarray(a).tobytes() for a in (q, *state.values())])
     assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("method", ["step", "step_"])
+@pytest.mark.parametrize("change", sorted(NUMBERS.keys() - {"dict", "list"}))
+def test_what_is_read_for_the_bits_is_refused_by_its_name(method: str, change: str) -> None:
+    """Bits that are left out come from the parameters and from the count in the state, before a step has looked at either."""
+    rule, p = o.Stored(rounding="stochastic"), np.ones(3, ml_dtypes.bfloat16)
+    value = NUMBERS[change]()
+    with pytest.raises(ArgumentError, match=r"\b[pg]\b"):  # what is an array is one of another shape
+        getattr(rule, method)(value, p.copy(), rule.init(p))
+    with pytest.raises(ArgumentError, match=r"\bstate\b"):
+        getattr(rule, method)(p.copy(), p.copy(), value)
+    if change not in COUNTS:
+        with pytest.raises(ArgumentError, match=r"state\['t'\]"):
+            getattr(rule, method)(p.copy(), p.copy(), {**rule.init(p), "t": value})
+
+
+def test_bits_of_no_step_are_refused() -> None:
+    rule, p = o.Stored(rounding="stochastic"), np.ones(3, ml_dtypes.bfloat16)
+    state = rule.init(p)
+    del state["t"]
+    for call, text in [
+        (lambda: rule.step(p, p, state), "state has no 't'"),
+        (lambda: rule.step(p, p, rule.init(p), backend="gpu"), "backend"),
+        (lambda: rule.random_bits(p, -1), "t is -1"),
+        (lambda: rule.random_bits(p, 1, threads=0), "threads is 0"),
+        (lambda: rule.random_bits([0.5], 1), r"p\[0\] is a float"),
+    ]:
+        with pytest.raises(ArgumentError, match=text):
+            call()

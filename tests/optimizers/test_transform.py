@@ -12,7 +12,7 @@ import pytest
 from refgrad import optimizers as o
 from refgrad.errors import ArgumentError
 from refgrad.optimizers.transform import Transform
-from refgrad.rule import rules
+from refgrad.rule import Positive, rules
 from tests.used import transform_arrays
 
 RANDOM = np.random.default_rng(14)
@@ -152,3 +152,19 @@ def test_arrays_of_the_caller_are_not_overwritten(dtype: type) -> None:
     x = np.zeros(3, dtype)
     assert Overwriting()(x).tolist() == [1, 1, 1]
     assert x.tolist() == [0, 0, 0]
+
+
+class Powers(Transform):
+    """A body with a number that may be no float."""
+
+    shapes = {"x": "n"}
+    base: Positive = 10.0
+
+    def apply(self, x: Any) -> Any:
+        return x * self.base**300
+
+
+def test_a_number_that_is_no_float_is_told_by_the_hyperparameters() -> None:
+    assert Powers()(np.ones(1))[0] == 1e300
+    with pytest.raises(ArgumentError, match=r"Powers\.base: Powers\(base=1000\.0\) has no value"):
+        Powers(base=1000.0)(np.ones(1))

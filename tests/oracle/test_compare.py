@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 import refgrad
 from refgrad.cli import main
-from refgrad.errors import ArgumentError
+from refgrad.errors import ArgumentError, CandidateError
 from refgrad.examples import formulas
 from refgrad.examples.numpy_adamw import adamw, adamw_eps_inside
 from refgrad.optimizers import SGD, AdamW
@@ -195,6 +195,13 @@ def test_the_line_gives_the_comparison_again() -> None:
     assert again.outputs == found.outputs
     shown = refgrad.compare(lambda x, weight, eps: versions.rmsnorm(x, weight, eps), versions.rmsnorm, RMSNORM, **FEW)
     assert shown.reproduce.startswith("refgrad.compare(old, ")
+
+
+def test_a_text_that_names_nothing_is_told_by_the_version() -> None:
+    rule = refgrad.optimizers.SGD()
+    for name, old, new in (("old", "3", rule), ("new", rule, "")):
+        with pytest.raises(CandidateError, match=f"{name} is '"):
+            refgrad.compare(old, new, rule)
 
 
 def test_bad_arguments_are_refused() -> None:

@@ -19,10 +19,12 @@ from refgrad.golden.inputs import drawn, golden_rule
 from refgrad.golden.levels import LEVELS
 from refgrad.kinds.record import Wanted
 from refgrad.kinds.table import kind_of
-from refgrad.optimizers import SGD, AdamW, Lion
+from refgrad.optimizers import SGD, AdamW, Lion, Prodigy
 from refgrad.oracle import sets as module
 from refgrad.oracle.acceptance.judge import OUTSIDE
+from refgrad.quantizers import NF4
 from refgrad.rule import Rule, rules
+from tests.fuzz.values import REFUSED
 
 F32 = np.dtype(np.float32)
 SHAPE = (4, 6)
@@ -202,3 +204,35 @@ def test_a_set_is_as_wide_as_the_roundings_of_two_operations() -> None:
     width = (found.high - found.low) / np.spacing(np.abs(p))
     assert 2 <= np.median(width) <= 4
     assert width.max() <= 6
+
+
+@pytest.mark.parametrize("change", sorted({**REFUSED, "other shape": None}.keys() - {"none", "float"}))
+@pytest.mark.parametrize(
+    ("rule", "arrays", "given"),
+    [(AdamW(), ("p", "g", "v"), ("v", "p")), (Prodigy(), ("d",), ("d", "start")), (NF4(), ("x",), ("codes", "y"))],
+    ids=["AdamW", "Prodigy", "NF4"],
+)
+def test_what_is_no_array_of_numbers_is_refused_by_its_name(
+    rule: Any, arrays: tuple[str, ...], given: tuple[str, ...], change: str
+) -> None:
+    """In the arrays and in what is given; a float is an array of no axes, and numbers are taken where a slot is one."""
+    x = np.float32([0.5, 2.0])
+    own: dict[str, Any] = {"x": x} if rule.kind == "quantizer" else {"p": x, "g": x}
+    value = np.ones((3, 4), np.float32) if change == "other shape" else REFUSED[change](x)
+    scalar = {n for n, slot in rule.slots().items() if slot.scalar} if rule.kind == "optimizer" else set()
+    for where, names in (("arrays", arrays), ("given", given)):
+        for name in names:
+            if (name in scalar or name == "codes") and change in ("float", "int", "whole", "true"):
+                continue
+            if where == "arrays" and name in ("p", "x") and change == "other shape":
+                continue
+            words = {"arrays": {**own, name: value}} if where == "arrays" else {"arrays": own, "given": {name: value}}
+            with pytest.raises(ArgumentError, match=rf"\b{name}\b"):
+                refgrad.sets(rule, **words)
+
+
+def test_an_output_that_there_is_none_of_is_refused() -> None:
+    x = np.ones(2, np.float32)
+    for rule, arrays in ((AdamW(), {"p": x, "g": x}), (NF4(), {"x": x})):
+        with pytest.raises(ArgumentError, match="given has 'w'; legal: "):
+            refgrad.sets(rule, arrays, given={"w": x})

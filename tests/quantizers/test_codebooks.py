@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from refgrad.errors import ArgumentError
 from refgrad.quantizers import KMeans, OptimalCodebook, ProductQuantizer
-from refgrad.quantizers.codebooks import exact_partition, lloyd, nearest_centre
+from refgrad.quantizers.codebooks import exact_partition, lloyd, moderate, nearest_centre
 from tests.depth import examples
 
 small = st.lists(st.integers(-50, 50), min_size=1, max_size=9)
@@ -181,3 +182,31 @@ def test_bad_input() -> None:
     stored.arrays["codes"][0] = 7
     with pytest.raises(ArgumentError, match="codes"):
         KMeans(clusters=2).dequantize(stored)
+
+
+@pytest.mark.parametrize("power", [1023, 700, 490, -420, -700, -1000])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        KMeans(clusters=4),
+        KMeans(clusters=4, start="quantile"),
+        OptimalCodebook(clusters=4),
+        ProductQuantizer(clusters=4),
+    ],
+    ids=str,
+)
+def test_numbers_whose_squares_are_no_floats_have_the_same_codebook(rule: Any, power: int) -> None:
+    x = np.random.default_rng(1).uniform(-1.0, 1.0, (8, 16)).astype(np.float32).astype(np.float64)
+    usual, far = rule.quantize(x), rule.quantize(np.ldexp(x, power))
+    assert np.array_equal(usual.codes, far.codes)
+    rounded = 0.0 if power > -900 else 2.0**-1074  # of what is subnormal
+    assert np.abs(far[rule.parts[0]] - np.ldexp(usual[rule.parts[0]], power)).max() <= rounded
+
+
+def test_the_largest_numbers_have_centres() -> None:
+    largest = np.finfo(np.float64).max
+    for x in (np.full(9, largest), np.asarray([-largest, largest] * 8)):
+        for rule in (KMeans(clusters=2), OptimalCodebook(clusters=2)):
+            assert np.array_equal(np.sign(rule.round_trip(x)), np.sign(x))
+            assert np.isfinite(rule.round_trip(x)).all()
+    assert moderate(np.zeros(3))[1] == moderate(np.zeros(0))[1] == 0

@@ -351,6 +351,24 @@ def test_a_dtype_that_nothing_computes_in_is_refused() -> None:
         rule.dequantize(Quantized(kept.arrays, kept.shape, np.dtype(np.int8)))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shape_that_the_rule_takes_none_of_is_named(name: str) -> None:
+    """By the shape of what was quantized, also where the rule knows it as that of an array that it quantizes."""
+    rule, kept = quantized(name)
+    for shape in ((), (3,), (3, 5)):
+        try:
+            rule.dequantize(Quantized(kept.arrays, shape, kept.dtype))
+        except ArgumentError as error:
+            assert "quantized" in str(error)  # noqa: PT017 - some rules take any shape
+
+
+def test_a_shape_may_be_a_list() -> None:
+    rule = NF4()
+    kept = rule.quantize(np.float32([0.5]))
+    for shape in ([1], [1, 1], []):
+        assert rule.dequantize(Quantized(kept.arrays, shape, kept.dtype)).shape == tuple(shape)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("number", [-1.0, math.nan])
 def test_a_single_number_below_what_is_legal_is_looked_at_closely(number: float) -> None:
     """A negative scale is refused by its name; of NaN, which no comparison tells apart, everything is NaN."""

@@ -133,6 +133,10 @@ def test_a_candidate_that_ends_its_process_does_not_end_the_survey() -> None:
     assert [(c.called, c.outcome) for c in found.cells] == [("exiting", "crashed"), ("right", "conforms")]
 
 
+def test_no_more_processes_are_begun_than_there_is_work() -> None:
+    assert refgrad.survey(packages=[], rules=[], jobs=10**400).cells == ()
+
+
 def test_wrong_arguments_are_named(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="did you mean 'torch'"):
         refgrad.survey(["troch"])

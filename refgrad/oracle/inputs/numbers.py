@@ -10,6 +10,7 @@ from refgrad.arguments import number
 from refgrad.arithmetic.arrays import plain_array
 from refgrad.arithmetic.dtypes import as_dtype, is_float
 from refgrad.errors import bad_argument
+from refgrad.float_environment import in_standard
 
 #: what stands for numbers
 NUMBERS = "numbers, or strings such as '0x1.8p+0', all rows of one length"
@@ -43,6 +44,7 @@ def numbers(values: Any, dtype: Any, name: str = "inputs") -> np.ndarray:
     return np.asarray(flat, dtype=np.float64).astype(dtype).reshape(nested.shape)
 
 
+@in_standard  # Python reads decimals as the processor rounds
 def number_of(value: Any, name: str = "inputs") -> float:
     """A number, or one as a string: in hexadecimal with 0x before it, in decimals without.
 

@@ -211,6 +211,35 @@ class Enclosure:
         found: Bounded = self._operation(node, _Run({}, {}, {node.args[0].index: operand}))
         return found
 
+    def few(
+        self,
+        names: Iterable[str],
+        inputs: Mapping[str, Bounded],
+        scalars: Sequence[Bounded],
+        observed: Mapping[str, Bounded],
+        folded: Mapping[int, Bounded],
+    ) -> dict[str, Bounded]:
+        """The acceptance sets of outputs that are one number a row, a column or a tensor.
+
+        Args:
+            names: of the outputs.
+            inputs: as of `branches`.
+            scalars: the same.
+            observed: the same.
+            folded: what the reductions leave that they are computed from, by index.
+
+        Returns:
+            The sets, by name.
+
+        Raises:
+            Ambiguous: a decision is open that they depend on.
+        """
+        run = _Run(inputs, observed, self._scalars(scalars), known=folded)
+        self._evaluate(run, roots=tuple(self.graph.outputs[name] for name in names))
+        if run.choices.open:
+            raise Ambiguous
+        return {name: run.sets[name] for name in names}
+
     def _check_apart(self, run: _Run) -> None:
         """`Ambiguous` if a decision is open that elements share, by what it is one for or by what is made of it."""
         behind = {d for n in self._order if n.index in run.known for d in self._depends(run.observed)[n.index]}

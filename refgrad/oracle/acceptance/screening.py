@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
 
 from refgrad.arithmetic.averages import Pairs, complementary
 from refgrad.arithmetic.enclosed import SPARE, Enclosed, seen
+from refgrad.arithmetic.enclosure import Ambiguous
 from refgrad.arithmetic.enclosure_graph import Unknown, enclosed
 from refgrad.arithmetic.running_error import Bounded, Model
-from refgrad.backends import kernels, thread_pool
-from refgrad.backends.screen_source import BINADES, BINS, ROOM, groups_of, screen_source, widest
+from refgrad.axes import COLUMN, ELEMENT, ROW
+from refgrad.backends import kernels
+from refgrad.backends.screen_source import BINADES, BINS, ROOM, groups_of, operand_source, screen_source, widest
 from refgrad.backends.source import KernelSource
 from refgrad.derived import derived
 from refgrad.oracle.acceptance import judge as careful
@@ -28,6 +30,7 @@ from refgrad.oracle.acceptance.chunks import CHUNK, Cut
 from refgrad.oracle.acceptance.findings import Count, count, tightness
 from refgrad.oracle.acceptance.judge import UNDECIDED, Judged, Large, Step
 from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.acceptance.screened_folds import Shared, Unclear
 from refgrad.oracle.acceptance.ulp_errors import Binades, Errors, measure
 from refgrad.tracing import Plan
 
@@ -111,6 +114,7 @@ class Screen:
             output's loss, and of those where it is exact.
         counts: by output, group of binades and bin how many elements of clear chunks there are.
         largest: by output and group their largest distance in units in the last place.
+        size, chunk: how many elements there are, and in a chunk.
         careful: a chunk's outputs, judged as small arrays are.
     """
 
@@ -121,6 +125,7 @@ class Screen:
     counts: np.ndarray
     largest: np.ndarray
     size: int
+    chunk: int
     careful: Callable[[int], dict[str, Judged]]
     _known: dict[int, dict[str, Judged]] = field(default_factory=dict)
 
@@ -160,7 +165,7 @@ class Screened(Judged):
         """`INSIDE`, `OUTSIDE` or `UNDECIDED`, of each element."""
         found = np.zeros(self.screen.size, np.uint8)
         for chunk in self.screen.unclear:
-            found[_cut(chunk)] = self._of(chunk).status
+            found[self._cut(chunk)] = self._of(chunk).status.reshape(-1)
         return found.reshape(self.values.shape)
 
     @property
@@ -181,13 +186,13 @@ class Screened(Judged):
     def at(self, index: tuple[int, ...]) -> tuple[float, float, float]:
         """Of one element the truth and the ends."""
         place = int(np.ravel_multi_index(index, self.values.shape))
-        found = self._of(place // CHUNK)
-        return tuple(float(a.reshape(-1)[place % CHUNK]) for a in (found.truth, found.low, found.high))  # type: ignore[return-value]
+        found, inner = self._of(place // self.screen.chunk), place % self.screen.chunk
+        return tuple(float(a.reshape(-1)[inner]) for a in (found.truth, found.low, found.high))  # type: ignore[return-value]
 
     def summary(self, counted: bool, measured: bool) -> Summary:
         """See `summary`; what the kernel said of the clear chunks, and the others judged."""
-        screen, flat = self.screen, self.values.reshape(-1)
-        total = [summary(self._of(k), flat[_cut(k)], self.dtype if counted else None, measured) for k in screen.unclear]
+        screen, unit = self.screen, self.dtype if counted else None
+        total = [summary(self._of(k), self._seen(k), unit, measured) for k in screen.unclear]
         few = sum((each.counted for each in total), Count())
         counts = Count(screen.size - few.total, 0, 0) + few
         largest = self._tightest(max((each.tightest for each in total), default=0.0)) if measured else 0.0
@@ -203,7 +208,7 @@ class Screened(Judged):
         for chunk in np.argsort(-most).tolist():
             if not most[chunk] > known:
                 break
-            known = max(known, tightness(self._of(chunk), self.values.reshape(-1)[_cut(chunk)]))
+            known = max(known, tightness(self._of(chunk), self._seen(chunk)))
         return known
 
     def _errors(self) -> Errors:
@@ -221,6 +226,13 @@ class Screened(Judged):
     @property
     def _place(self) -> int:
         return self.screen.found.names.index(self.name)
+
+    def _cut(self, chunk: int) -> slice:
+        return slice(chunk * self.screen.chunk, (chunk + 1) * self.screen.chunk)
+
+    def _seen(self, chunk: int) -> np.ndarray:
+        """What was seen in a chunk, shaped as it was judged."""
+        return self.values.reshape(-1)[self._cut(chunk)].reshape(self._of(chunk).status.shape)
 
     def _of(self, chunk: int) -> Judged:
         return self.screen.judged(chunk)[self.name]
@@ -243,7 +255,7 @@ def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Boun
     if step.after["p"].size < WORTH or why_not(step, policy) is not None:
         return careful.judge(step, policy)
     ready = _ready(step, policy)
-    if step.after["p"].size < WORTH_COMPILING and not kernels.at_hand(ready.source):
+    if step.after["p"].size < WORTH_COMPILING and not all(map(kernels.at_hand, ready.sources())):
         return careful.judge(step, policy)
     return screened(step, policy), {}
 
@@ -266,12 +278,18 @@ def why_not(step: Step, policy: Policy) -> str | None:
     for name, array in step.after.items():
         if np.dtype(array.dtype) not in READ or not array.dtype.isnative:
             return f"{name} is {array.dtype}"
-        if array.shape != p.shape:
+        if array.shape != p.shape and name not in step.plan.graph.small:
             return f"{name} has another shape than p"
+    few = {node.attribute for node in step.plan.graph.nodes if node.op == "input" and node.axes != ELEMENT}
     for name in step.plan.graph.inputs():
-        why = _unknown_input(name, step, p.shape)
+        why = _unknown_input(name, step, None if name in few else p.shape)
         if why is not None:
             return why
+    if step.plan.graph.couples() or few:
+        if p.ndim == 1 and any(node.axes in (ROW, COLUMN) for node in step.plan.graph.nodes):
+            return "a row of it is an element"
+        if Cut.of(p.shape, CHUNK).axis:
+            return "a row of it has more elements than are judged together"
     missing = [name for name in step.plan.graph.outputs if name not in step.after]
     if missing:
         return f"{missing[0]} cannot be read"
@@ -283,7 +301,7 @@ def why_not(step: Step, policy: Policy) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _unknown_input(name: str, step: Step, shape: tuple[int, ...]) -> str | None:
+def _unknown_input(name: str, step: Step, shape: tuple[int, ...] | None) -> str | None:
     stored = _stored(step.before, name)
     if isinstance(stored, Bounded):
         if stored.error is not None or stored.has_ends():
@@ -291,7 +309,7 @@ def _unknown_input(name: str, step: Step, shape: tuple[int, ...]) -> str | None:
         stored = stored.value
     if stored.dtype not in READ or not stored.dtype.isnative:
         return f"{name} is {stored.dtype}"
-    return None if stored.shape == shape else f"{name} has another shape than p"
+    return None if shape in (None, stored.shape) else f"{name} has another shape than p"
 
 
 def _stored(before: Mapping[str, Bounded], name: str) -> np.ndarray | Bounded:
@@ -326,33 +344,63 @@ def _graphs(plan: Plan) -> dict[tuple[tuple[int, tuple[tuple[int, int], ...]], .
 
 
 class _Ready(NamedTuple):
-    """What the kernel of a step is called with."""
+    """What a step is judged with: what its elements share, the kernel, and those of what reductions fold, by index."""
 
-    found: Enclosed
+    shared: Shared
     source: KernelSource
-    numbers: list[float]
-    arrays: dict[str, np.ndarray]
+    operands: dict[int, KernelSource]
+
+    def sources(self) -> tuple[KernelSource, ...]:
+        """Those of all kernels."""
+        return self.source, *self.operands.values()
 
 
-def _ready(step: Step, policy: Policy) -> _Ready:
+def _ready(step: Step, policy: Policy, threads: int | None = None) -> _Ready:
     model = careful.model_for(policy, step.after["p"].dtype)
     scalars = _scalars(step, model)
     found = _transformed(step.plan, scalars)
     assert isinstance(found, Enclosed), found
-    arrays = {seen(name): step.after[name] for name in found.names}
-    for name in step.plan.graph.inputs():
-        stored = _stored(step.before, name)
-        arrays[name] = stored.value if isinstance(stored, Bounded) else stored
-    arrays = {name: np.ascontiguousarray(arrays[name]) for name in found.graph.inputs()}
-    types = {name: array.dtype for name, array in arrays.items()}
-    known, key = _sources(step.plan), (found, tuple(types.items()))
+    stored = {name: _stored(step.before, name) for name in step.before}
+    after, cut = dict(step.after), Cut.of(step.after["p"].shape, CHUNK)
+    if cut.axis:  # elements see nothing of each other, so that they may as well stand in a line
+        stored = {n: a.mapped(np.ravel) if isinstance(a, Bounded) else a.reshape(-1) for n, a in stored.items()}
+        after = {n: a.reshape(-1) for n, a in after.items()}
+        cut = Cut.of(after["p"].shape, CHUNK)
+    known = {seen(name): after[name] for name in found.names}
+    known |= {n: a.value if isinstance(a, Bounded) else a for n, a in stored.items()}
+    read = {name for loop in (found.loop, *(fold.loop for fold in found.folds)) for name in loop.reads}
+    arrays = {name: np.ascontiguousarray(known[name]) for name in known if name in read}
+    shared = Shared(
+        found,
+        careful.enclosure_of(step.plan, model),
+        model,
+        scalars,
+        arrays,
+        Large(stored),
+        after,
+        cut,
+        threads,
+    )
+    return _Ready(shared, *_printed(step.plan, found, {name: array.dtype for name, array in arrays.items()}))
+
+
+def _printed(plan: Plan, found: Enclosed, types: dict[str, np.dtype]) -> tuple[KernelSource, dict[int, KernelSource]]:
+    """The kernels of a graph."""
+    known, key = _sources(plan), (found, tuple(types.items()))
     if key not in known:
-        known[key] = screen_source(found, types, CHUNK, f"what is inside: {type(step.plan.rule).__name__}")
-    return _Ready(found, known[key], found.scalars(scalars, model), arrays)
+        title = type(plan.rule).__name__
+        folds = [fold for fold in found.folds if fold.value.axes == ELEMENT]
+        known[key] = (
+            screen_source(found, types, f"what is inside: {title}"),
+            {f.node.index: operand_source(f, types, f"what is folded: {title}, {f.node.index}") for f in folds},
+        )
+    return known[key]
 
 
 @derived
-def _sources(plan: Plan) -> dict[tuple[Enclosed, tuple[tuple[str, np.dtype], ...]], KernelSource]:
+def _sources(
+    plan: Plan,
+) -> dict[tuple[Enclosed, tuple[tuple[str, np.dtype], ...]], tuple[KernelSource, dict[int, KernelSource]]]:
     """The kernels that were printed so far, by graph and the dtypes that it reads."""
     return {}
 
@@ -366,33 +414,46 @@ def screened(step: Step, policy: Policy, threads: int | None = None) -> dict[str
         threads: how many; None for as many as are worth it.
 
     Returns:
-        Each output as `Screened`.
+        Each output as `Screened`, but for those that are one number a row, a column or a tensor. Where such numbers are not
+        what kernels need, all outputs as without a kernel.
     """
-    ready = _ready(step, policy)
-    size, names = step.after["p"].size, ready.found.names
-    chunks, outputs = -(-size // CHUNK), len(names)
-    failed, worst = np.zeros(chunks + 1, np.int64), np.zeros((chunks + 1, outputs, 2))
-    count = thread_pool.worth(size) if threads is None else threads
-    kernel, packed, totals = kernels.get(ready.source), [], []
-    rooms = widest({name: step.after[name].dtype for name in names})
-    for start, many in thread_pool.split(size, count, CHUNK):
-        own = _room(outputs, rooms)
-        addresses = [kernels.address(a) + start * a.itemsize for a in ready.arrays.values()]
-        addresses += [kernels.address(a[start // CHUNK :]) for a in (failed, worst)]
-        packed.append(kernel.pack(many, *addresses, *(kernels.address(a) for a in own), *ready.numbers))
-        totals.append(own)
-    thread_pool.run(kernel, packed, (ready.arrays, failed, worst, totals))
-    screen = Screen(
-        ready.found,
+    shared, source, operands = _ready(step, policy, threads)
+    try:
+        shared.fold(operands)
+        if not shared.few.hold(shared.found.loop):
+            raise Unclear
+        screen = _screen(shared, source, policy)
+        few = shared.judged_few(policy)
+        if shared.folded:  # else no decision is open that elements share
+            for chunk in screen.unclear:
+                screen.judged(chunk)
+    except (Unclear, Ambiguous):
+        return careful.judge(step, policy)[0]
+    return {n: Screened(screen, n, step.after[n]) if n in shared.found.names else few[n] for n in step.after}
+
+
+def _screen(shared: Shared, source: KernelSource, policy: Policy) -> Screen:
+    """What the kernel says of a step."""
+    names, chunks = shared.found.names, len(shared.chunks)
+    failed, worst = np.zeros(chunks + 1, np.int64), np.zeros((chunks + 1, len(names), 2))
+    rooms, totals = widest({name: shared.after[name].dtype for name in names}), []
+
+    def own() -> list[np.ndarray]:
+        totals.append(_room(len(names), rooms))
+        return totals[-1]
+
+    shared.run(source, shared.found.loop, [(failed, 1), (worst, 2 * len(names))], own)
+    return Screen(
+        shared.found,
         failed[:chunks] == 0,
         worst[:chunks, :, 0],
         worst[:chunks, :, 1],
-        np.sum([own[0] for own in totals], axis=0),
-        np.max([own[1] for own in totals], axis=0),
-        size,
-        _chunks_of(step, policy),
+        np.sum([each[0] for each in totals], axis=0),
+        np.max([each[1] for each in totals], axis=0),
+        shared.size,
+        shared.chunk,
+        partial(_judged_chunk, shared, policy),
     )
-    return {name: Screened(screen, name, step.after[name]) for name in names}
 
 
 def _room(outputs: int, rooms: int) -> list[np.ndarray]:
@@ -401,29 +462,9 @@ def _room(outputs: int, rooms: int) -> list[np.ndarray]:
     return own + [np.empty_like(a) for a in own]
 
 
-def _chunks_of(step: Step, policy: Policy) -> Callable[[int], dict[str, Judged]]:
-    """What judges one chunk of a step as small arrays are judged."""
-    model = careful.model_for(policy, step.after["p"].dtype)
-    enclosure = careful.enclosure_of(step.plan, model)
-    scalars = _scalars(step, model)
-    after = {name: array.reshape(-1) for name, array in step.after.items()}
-    stored = {name: _stored(step.before, name) for name in step.before}
-
-    def chunk(number: int) -> dict[str, Judged]:
-        cut = _cut(number)
-        with np.errstate(all="ignore"):
-            before = {name: _chunk_of(known, cut) for name, known in stored.items()}
-            seen_now = {name: array[cut] for name, array in after.items()}
-            return careful.judge_outputs(enclosure, before, scalars, seen_now, policy)[0]
-
-    return chunk
-
-
-def _chunk_of(known: np.ndarray | Bounded, cut: slice) -> Bounded:
-    if isinstance(known, Bounded):
-        return known.mapped(lambda a: a.reshape(-1)[cut])
-    return Bounded(known.reshape(-1)[cut].astype(np.float64))
-
-
-def _cut(chunk: int) -> slice:
-    return slice(chunk * CHUNK, (chunk + 1) * CHUNK)
+def _judged_chunk(shared: Shared, policy: Policy, number: int) -> dict[str, Judged]:
+    """One chunk of a step, judged as small arrays are."""
+    before, after, folded = shared.of_chunk(shared.chunks[number])
+    with np.errstate(all="ignore"):
+        known = folded if shared.folded else None
+        return careful.judge_outputs(shared.enclosure, before, shared.scalars, after, policy, known)[0]

@@ -49,12 +49,14 @@ class Part(NamedTuple):
     loss: float = 0.0
 
 
-def enclosed(graph: Graph, pairs: Pairs) -> Enclosed:
+def enclosed(graph: Graph, pairs: Pairs, goes_on: bool = True, products: frozenset[str] = frozenset()) -> Enclosed:
     """The graph of centres and bounds.
 
     Args:
         graph: a rule's graph.
         pairs: of `complementary`: which sums are averages.
+        goes_on: whether what is computed of an output goes on from what was seen of it.
+        products: outputs that come out of at least one multiplication, even where the rule multiplies by nothing.
 
     Returns:
         The graph with its conditions.
@@ -68,14 +70,15 @@ def enclosed(graph: Graph, pairs: Pairs) -> Enclosed:
     >>> found.graph.counts()["mul"], len(found.conditions)
     (8, 4)
     """
-    return _Transformation(graph, pairs).result()
+    return _Transformation(graph, pairs, goes_on, products).result()
 
 
 class _Transformation:
     """Writes the new graph, node by node."""
 
-    def __init__(self, graph: Graph, pairs: Pairs) -> None:
+    def __init__(self, graph: Graph, pairs: Pairs, goes_on: bool, products: frozenset[str]) -> None:
         self.graph, self.pairs, self.groups = graph, pairs, group(graph)
+        self.goes_on, self.products = goes_on, products
         self.builder = Builder(Scope(), 1)
         self.parts: dict[int, Part] = {}
         #: by node of the rule's graph, what must hold where it is computed, and what where no bit of its bound is lost
@@ -95,10 +98,12 @@ class _Transformation:
                 continue
             self.current = node.index
             part = self._part(node)
+            if node.axes != ELEMENT:  # what elements share is only taken where no bit of its bound is lost
+                part = part._replace(loss=0.0)
             if node.index in self.outputs:
                 name = self.outputs[node.index]
-                sets[name] = self._bounded_output(part)
-                part = self._observed(node, name, part)
+                sets[name] = self._bounded_output(self._multiplied(part) if name in self.products else part)
+                part = self._observed(node, name, part) if self.goes_on else part
             self.parts[node.index] = part
         roots = {f"t:{name}": part.value for name, part in sets.items()}
         roots |= {f"e:{name}": part.error for name, part in sets.items() if part.error is not None}
@@ -213,6 +218,9 @@ class _Transformation:
             "abs": self._absolute,
             "sqrt": self._root,
             "sign": self._sign,
+            "rint": partial(self._whole, "rint"),
+            "floor": partial(self._whole, "floor"),
+            "ceil": partial(self._whole, "ceil"),
             "where": self._where,
             "maximum": partial(self._extremum, self._larger),
             "minimum": partial(self._extremum, self._smaller),
@@ -339,7 +347,8 @@ class _Transformation:
         value, loss = choose(a.value, b.value), max(a.loss, b.loss)
         if a.error is None and b.error is None:
             return Part(value, None, None, loss)
-        self._apart(a, b)
+        if value.axes == ELEMENT:  # else no share is lost
+            self._apart(a, b)
         ends = []
         for op in ("add", "sub"):
             both = [p.value if p.error is None else self._do(op, p.value, p.error) for p in (a, b)]
@@ -351,6 +360,18 @@ class _Transformation:
         if x.error is not None:
             self._must("le", self._do("add", x.error, x.error), self._do("abs", x.value))
         return Part(self._do("sign", x.value))
+
+    def _whole(self, op: str, x: Part) -> Part:
+        """A whole number, of what is certainly in between two of those where it changes."""
+        value = self._do(op, x.value)
+        if x.error is not None:
+            off = self._do("abs", self._do("sub", x.value, self._do("rint", x.value)))
+            reach = self._do("add", x.error, x.error)
+            if op == "rint":
+                self._must("lt", self._do("add", off, reach), self._number(0.5))
+            else:
+                self._must("lt", reach, off)
+        return Part(value)
 
     def _where(self, condition: Part, a: Part, b: Part) -> Part:
         value = self._do("where", condition.value, a.value, b.value)
@@ -389,6 +410,13 @@ class _Transformation:
             raise Unknown(f"the margin that its bound needs is {part.loss:.1e}")
         self._fits(part.value, part.error)
         return part
+
+    def _multiplied(self, part: Part) -> Part:
+        """The roundings of one operation, where there are none."""
+        least = self._do("mul", self._host("charge", 1), self._do("abs", part.value))
+        if part.error is None:
+            return part._replace(error=least)
+        return part._replace(error=self._larger(part.error, least), loss=part.loss + 2.0**-27)
 
     def _observed(self, node: Node, name: str, computed: Part) -> Part:
         """What goes on from an output: what was seen of it, unless that is subnormal, or a zero that does not come of zeros."""

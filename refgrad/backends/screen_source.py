@@ -98,17 +98,23 @@ def operand_source(fold: Fold, types: dict[str, np.dtype], title: str, dialect: 
         dialect: the language.
 
     Returns:
-        A kernel that is called like `screen_source`'s, but for what it writes besides ``failed``: the centre and the bound of
-        each element, float64. Where a chunk has not failed, they are the enclosure's in every bit.
+        A kernel that is called like `screen_source`'s, but for what it writes besides ``failed``: of each element the
+        centre, the bound, and the sum of the centre's magnitude and the bound, float64. Where a chunk has not failed,
+        they are the enclosure's in every bit.
     """
     w = Writer(_FLOAT64, dialect)
-    written_to = [Array(name, "float64", ("n",)) for name in ("centre", "bound")]
+    written_to = [Array(name, "float64", ("n",)) for name in ("centre", "bound", "size")]
     with looped(w, fold.loop, types, written_to, title) as source, w.loop("start", "0", "n", "chunk"):
         w.declare(["bad", "stop"], ["0", dialect.least("start + chunk", "n")], "int64")
         with w.loop("begin", "start", "stop", BLOCK), _block(w, fold.loop):
             w.do(f"bad += {_failing(w, fold.loop.conditions)} + {_failing(w, fold.loop.exactly)}")
-            w.do(f"centre[base + i] = x{fold.value.index}")
-            w.do(f"bound[base + i] = {'zero' if fold.error is None else f'x{fold.error.index}'}")
+            centre, error = f"x{fold.value.index}", "zero" if fold.error is None else f"x{fold.error.index}"
+            for name, value in (
+                ("centre", centre),
+                ("bound", error),
+                ("size", f"{w.call('abs', centre)} + {error}"),
+            ):
+                w.do(f"{name}[base + i] = {value}")
         w.do(f"failed[{w.index(dialect.quotient('start', 'chunk'))}] = bad")
     return source()
 

@@ -17,7 +17,8 @@ import numpy as np
 from refgrad.optimizers import AdamW
 from refgrad.oracle.acceptance.judge import Large, Step, judge
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.acceptance.screening import screened, summary
+from refgrad.oracle.acceptance.screened_outputs import summary
+from refgrad.oracle.acceptance.screening import screened
 from refgrad.tracing import free_values, literal
 
 

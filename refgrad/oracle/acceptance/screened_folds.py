@@ -15,12 +15,12 @@ import numpy as np
 
 from refgrad.arithmetic.enclosed import Enclosed, Few, Fold, Pass
 from refgrad.arithmetic.enclosure import Enclosure
-from refgrad.arithmetic.running_error import Bounded, Model
+from refgrad.arithmetic.running_error import Bounded
 from refgrad.axes import ELEMENT
 from refgrad.backends import kernels, thread_pool
 from refgrad.backends.source import KernelSource
 from refgrad.oracle.acceptance import judge as careful
-from refgrad.oracle.acceptance.chunks import Cut, together
+from refgrad.oracle.acceptance.chunks import Cut, Gathered, together
 from refgrad.oracle.acceptance.judge import Judged, Large
 from refgrad.oracle.acceptance.policy import Policy
 
@@ -36,7 +36,6 @@ class Shared:
     Attributes:
         found: the graph of centres and bounds.
         enclosure: the enclosure of the same rule.
-        model: what is charged.
         scalars: those of the rule's graph, in its order.
         arrays: by the names that the graph has for them, those of elements, in C order, in their own dtypes.
         before, after: as of a step, shaped like the parameter, or all of its elements in a line.
@@ -47,7 +46,6 @@ class Shared:
 
     found: Enclosed
     enclosure: Enclosure
-    model: Model
     scalars: list[Bounded]
     arrays: Mapping[str, np.ndarray]
     before: Large
@@ -79,7 +77,7 @@ class Shared:
     @cached_property
     def few(self) -> Few:
         """The numbers that elements share."""
-        return Few(self.found, self.scalars, self.model, self._small_arrays())
+        return Few(self.found, self.scalars, self.enclosure.model, self._small_arrays())
 
     def _small_arrays(self) -> dict[str, np.ndarray]:
         inputs = {n.attribute: n.axes for n in self.enclosure.graph.nodes if n.op == "input"}
@@ -126,12 +124,13 @@ class Shared:
             Unclear: what one leaves is not known to within a bound alone, or a condition on such numbers does not hold.
             Ambiguous: a decision is open that the rest of the array has a part in.
         """
+        operands = Operands(self, sources)
         for fold in self.found.folds:
             if not self.few.hold(fold.loop):
                 raise Unclear
-            operand = self._operand(fold, sources) if fold.value.axes == ELEMENT else self._few(fold)
-            left = self.enclosure.fold(fold.node, operand)
-            del operand
+            operand, sizes = operands.of(fold) if fold.value.axes == ELEMENT else (self._few(fold), None)
+            with np.errstate(all="ignore"):
+                left = self.enclosure.fold(fold.node, operand, sizes)
             if left.has_ends() or not (np.isfinite(left.value).all() and np.isfinite(left.bound()).all()):
                 raise Unclear
             self.folded[fold.node.index] = left
@@ -142,25 +141,6 @@ class Shared:
         value = np.asarray(self.few.values[fold.value.index])
         error = None if fold.error is None else np.asarray(self.few.values[fold.error.index])
         return Bounded(value, np.zeros(value.shape) if error is None else np.broadcast_to(error, value.shape))
-
-    def _operand(self, fold: Fold, sources: Mapping[int, KernelSource]) -> Bounded:
-        """What a reduction folds."""
-        value, error = np.empty(self.cut.shape), np.empty(self.cut.shape)
-        failed = np.zeros(len(self.chunks) + 1, np.int64)
-        self.run(sources[fold.node.index], fold.loop, [(failed, 1), (value, self.chunk), (error, self.chunk)])
-        if not failed.any():
-            return Bounded(value, error)
-        return together(list(self._parts(fold, value, error, failed)), self.cut, ELEMENT)
-
-    def _parts(self, fold: Fold, value: np.ndarray, error: np.ndarray, failed: np.ndarray) -> Iterator[Bounded]:
-        for place, chunk in enumerate(self.chunks):
-            if not failed[place]:
-                yield Bounded(value[chunk], error[chunk])
-                continue
-            before, after, known = self.of_chunk(chunk)
-            with np.errstate(all="ignore"):
-                numbers, _, observed = careful.read(self.enclosure, before, after)
-                yield self.enclosure.operand(fold.node, numbers, self.scalars, observed, known)
 
     def judged_few(self, policy: Policy) -> dict[str, Judged]:
         """The outputs that are one number a row, a column or a tensor, judged.
@@ -179,4 +159,60 @@ class Shared:
         with np.errstate(all="ignore"):
             numbers, wide, observed = careful.read(self.enclosure, {n: self.before[n] for n in inputs}, after)
             sets = self.enclosure.few(names, numbers, self.scalars, observed, self.folded)
-            return {name: careful.compare(sets[name], wide[name], after[name].dtype, policy) for name in names}
+            return {name: self._compared(name, sets[name], wide[name], policy) for name in names}
+
+    def _compared(self, name: str, acceptable: Bounded, wide: np.ndarray, policy: Policy) -> Judged:
+        """One of them, chunk by chunk if it has the axis that is cut."""
+        axes, dtype, gathered = self.enclosure.graph.small[name], self.after[name].dtype, Gathered(self.cut)
+        for chunk in self.chunks if self.cut.cuts(axes) else self.chunks[:1]:
+            acceptable_there, seen_there = self.cut.part_of(acceptable, chunk), self.cut.part(wide, chunk)
+            judged = careful.compare(acceptable_there, seen_there, dtype, policy)
+            gathered.add(name, judged.parts(), axes, chunk)
+        return Judged(*gathered.of(name, len(judged.parts())))
+
+
+@dataclass(eq=False)
+class Operands:
+    """What reductions fold, one after the other in the same memory.
+
+    Attributes:
+        shared: the step.
+        sources: the kernels that compute them, by the index of the reduction.
+    """
+
+    shared: Shared
+    sources: Mapping[int, KernelSource]
+    #: the last one, by the index of the node that is folded
+    _last: tuple[int, Bounded, np.ndarray | None] | None = None
+
+    @cached_property
+    def _room(self) -> tuple[np.ndarray, ...]:
+        return tuple(np.empty(self.shared.cut.shape) for _ in range(3))
+
+    def of(self, fold: Fold) -> tuple[Bounded, np.ndarray | None]:
+        """What a reduction folds, until the next one is asked for; and the largest magnitudes, if they are at hand."""
+        index = fold.node.args[0].index
+        if self._last is None or self._last[0] != index:
+            self._last = (index, *self._computed(fold))
+        return self._last[1:]
+
+    def _computed(self, fold: Fold) -> tuple[Bounded, np.ndarray | None]:
+        shared, (value, error, sizes) = self.shared, self._room
+        failed = np.zeros(len(shared.chunks) + 1, np.int64)
+        written = [(failed, 1), *((array, shared.chunk) for array in self._room)]
+        shared.run(self.sources[fold.node.index], fold.loop, written)
+        if not failed.any():
+            return Bounded(value, error), sizes
+        return together(list(self._parts(fold, failed)), shared.cut, ELEMENT), None
+
+    def _parts(self, fold: Fold, failed: np.ndarray) -> Iterator[Bounded]:
+        """Chunk by chunk; those whose conditions do not hold are computed by the enclosure itself."""
+        shared, (value, error, _) = self.shared, self._room
+        for place, chunk in enumerate(shared.chunks):
+            if not failed[place]:
+                yield Bounded(value[chunk], error[chunk])
+                continue
+            before, after, known = shared.of_chunk(chunk)
+            with np.errstate(all="ignore"):
+                numbers, _, observed = careful.read(shared.enclosure, before, after)
+                yield shared.enclosure.operand(fold.node, numbers, shared.scalars, observed, known)

@@ -193,7 +193,7 @@ def folded(step: Step, monkeypatch: pytest.MonkeyPatch, failed: int | None = Non
     return [array.tobytes() for known in ready.shared.folded.values() for array in (known.value, known.bound())]
 
 
-@pytest.mark.parametrize("scale", [1.0, 1e-14, 1e-15, 1e17])
+@pytest.mark.parametrize("scale", [1.0, 1e-14, 1e-15, 1e16])
 def test_sums_have_the_bits_of_the_enclosure(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
     step = step_of("LAMB")
     step = with_before(step, "p", slice(None), step.before["p"].value * scale)

@@ -13,10 +13,10 @@ from functools import cached_property
 
 import numpy as np
 
-from refgrad.arithmetic.enclosed import Enclosed, Few, Fold, Pass
+from refgrad.arithmetic.enclosed import Enclosed, Few, Fold, Pass, seen
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Bounded
-from refgrad.axes import ELEMENT
+from refgrad.axes import ELEMENT, ROW
 from refgrad.backends import kernels, thread_pool
 from refgrad.backends.source import KernelSource
 from refgrad.oracle.acceptance import judge as careful
@@ -82,7 +82,7 @@ class Shared:
     def _small_arrays(self) -> dict[str, np.ndarray]:
         inputs = {n.attribute: n.axes for n in self.enclosure.graph.nodes if n.op == "input"}
         known = {name: self.before[name].value for name, axes in inputs.items() if axes != ELEMENT}
-        return known | {f"new_{name}": self.after[name] for name in self.found.few}
+        return known | {seen(name): self.after[name] for name in self.found.few}
 
     def of_chunk(self, chunk: slice) -> tuple[Large, dict[str, np.ndarray], dict[int, Bounded]]:
         """What was there before and after, and what reductions leave, in a chunk."""
@@ -100,7 +100,7 @@ class Shared:
             own: gives arrays that a thread has for itself, which stand behind the others; None if there are none.
         """
         kernel, packed, rooms = kernels.get(source), [], []
-        lines = [(self.few.line(node), node.axes[0] != "1") for node in loop.lines]
+        lines = [(self.few.line(node), node.axes == ROW) for node in loop.lines]
         numbers = [self.few.number(node) for node in loop.numbers]
         count = thread_pool.worth(self.size) if self.threads is None else self.threads
         arrays = [self.arrays[name] for name in loop.reads]

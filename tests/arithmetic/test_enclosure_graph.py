@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from refgrad import optimizers
 from refgrad.arithmetic.averages import complementary
 from refgrad.arithmetic.enclosed import SPARE, Enclosed, Few, Fold, Pass, seen
+from refgrad.arithmetic.enclosure import Ambiguous
 from refgrad.arithmetic.enclosure_graph import Unknown, enclosed
 from refgrad.arithmetic.graph import Node, walk
 from refgrad.arithmetic.operations import OPERATIONS
@@ -88,7 +90,9 @@ class Evaluated:
         for fold in found.folds:
             self.folded.append((fold, self._compute(fold.loop)))
             self.few.add(fold.node, self.left[fold.node.index][1])
-        self.shared = self._compute(found.loop)
+        bounds = [each for _, each in self.left.values()]
+        known = all(np.isfinite(each.bound()).all() and not each.has_ends() for each in bounds)
+        self.shared = self._compute(found.loop) and known
 
     def _compute(self, loop: Pass) -> bool:
         """Whether what elements share is as it must be."""
@@ -228,10 +232,14 @@ def test_what_it_says_is_what_the_enclosure_says(rule: Any) -> None:
         for policy in POLICIES if number < 2 else POLICIES[:1]:
             if why_not(step, policy) is not None:
                 continue
-            for each in (step, at_the_edge(step, policy, random), in_float64(step)):
-                wrong, share = faults(each, policy)
-                assert not wrong
-                covered.append(share)
+            with contextlib.suppress(
+                Ambiguous
+            ):  # a decision is open that a sum depends on: all is judged without kernels
+                for each in (step, at_the_edge(step, policy, random), in_float64(step)):
+                    wrong, share = faults(each, policy)
+                    assert not wrong
+                    if not step.plan.graph.couples():  # else a kernel is only asked where all elements are ordinary
+                        covered.append(share)
     assert not covered or max(covered) > 0
 
 

@@ -399,7 +399,8 @@ class _Transformation:
             raise Unknown("truth values are added up")
         roots = (operand.value,) if operand.error is None else (operand.value, operand.error)
         self.folds.append(Fold(node, operand.value, operand.error, Pass(roots, *self._behind([arg]))))
-        return Part(*(self._input(of_left(node, kind), node.axes) for kind in ("value", "error")))
+        value, error = (self._input(of_left(node, kind), node.axes) for kind in ("value", "error"))
+        return Part(value, error)
 
     # outputs
 

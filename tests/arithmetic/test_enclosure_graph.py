@@ -136,7 +136,8 @@ class Evaluated:
 def left(step: Step, policy: Policy) -> dict[int, tuple[Bounded, Bounded]]:
     """By the index of a reduction what it folds and what it leaves, as the enclosure has them of the whole arrays."""
     model = model_for(policy, step.after["p"].dtype)
-    enclosure, found = enclosure_of(step.plan, model), {}
+    enclosure = enclosure_of(step.plan, model)
+    found: dict[int, tuple[Bounded, Bounded]] = {}
     with np.errstate(all="ignore"):
         scalars = scalars_of(step.plan, step.plan.graph, step.free, model)
         numbers, _, observed = read(enclosure, step.before, step.after)

@@ -71,11 +71,10 @@ def agrees(case: Case) -> Mapping[str, Judged]:
 
 def changed(case: Case, name: str, places: Any, value: float) -> Case:
     """The case with some of what was given, or of what was seen, changed."""
-    field = "arrays" if name in case.arrays else "seen"
-    arrays = dict(getattr(case, field))
+    arrays = dict(case.arrays if name in case.arrays else case.seen)
     arrays[name] = arrays[name].copy()
     arrays[name][places] = value
-    return dataclasses.replace(case, **{field: arrays})
+    return dataclasses.replace(case, arrays=arrays) if name in case.arrays else dataclasses.replace(case, seen=arrays)
 
 
 @pytest.mark.slow

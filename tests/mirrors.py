@@ -163,7 +163,11 @@ TOPICS: tuple[Topic, ...] = (
     Topic("backends/test_dialect.py", KERNELS, ("backends.c_dialect",)),
     Topic("backends/test_dialect.py", KERNELS, ("backends.writer",), False),
     Topic("backends/test_selection.py", KERNELS, ("backends.group_source",)),
-    Topic("oracle/acceptance/test_screening.py", "kernels that say what is inside", ("backends.screen_source",)),
+    Topic(
+        "oracle/acceptance/test_screening.py",
+        "kernels that say what is inside",
+        ("backends.screen_source", "oracle.acceptance.screened_outputs"),
+    ),
     Topic("backends/test_row_kernels.py", KERNELS, ("backends.step_source", "quantizers.rows")),
     Topic("backends/test_row_kernels.py", KERNELS, ("backends.row_source",), False),
     Topic("kinds/test_eight_bit.py", ASKED, ("candidates.eight_bit", "candidates.torch_eight_bit"), False),

@@ -198,18 +198,55 @@ class Enclosure:
         found: Bounded = run.values[arg.index]
         return found
 
-    def fold(self, node: Node, operand: Bounded) -> Bounded:
+    def fold(self, node: Node, operand: Bounded, sizes: np.ndarray | None = None) -> Bounded:
         """A reduction of a whole array.
 
         Args:
             node: the reduction.
             operand: what it folds.
+            sizes: the largest magnitude of each of its elements, if it is at hand.
 
         Returns:
             What it leaves, which broadcasts against its operand.
         """
+        if node.op == "sum" and sizes is not None:
+            return bounds.add_up(operand, *self._folded(node, operand), self._model_of(node), sizes)
         found: Bounded = self._operation(node, _Run({}, {}, {node.args[0].index: operand}))
         return found
+
+    def _folded(self, node: Node, operand: Bounded) -> tuple[tuple[int, ...], int]:
+        """The axes that a reduction folds, and how many numbers to one."""
+        axes = places(node.attribute, np.ndim(operand.value), self.batch)
+        return axes, int(np.prod([np.shape(operand.value)[a] for a in axes]))
+
+    def few(
+        self,
+        names: Iterable[str],
+        inputs: Mapping[str, Bounded],
+        scalars: Sequence[Bounded],
+        observed: Mapping[str, Bounded],
+        folded: Mapping[int, Bounded],
+    ) -> dict[str, Bounded]:
+        """The acceptance sets of outputs that are one number a row, a column or a tensor.
+
+        Args:
+            names: of the outputs.
+            inputs: as of `branches`.
+            scalars: the same.
+            observed: the same.
+            folded: what the reductions leave that they are computed from, by index.
+
+        Returns:
+            The sets, by name.
+
+        Raises:
+            Ambiguous: a decision is open that they depend on.
+        """
+        run = _Run(inputs, observed, self._scalars(scalars), known=folded)
+        self._evaluate(run, roots=tuple(self.graph.outputs[name] for name in names))
+        if run.choices.open:
+            raise Ambiguous
+        return {name: run.sets[name] for name in names}
 
     def _check_apart(self, run: _Run) -> None:
         """`Ambiguous` if a decision is open that elements share, by what it is one for or by what is made of it."""
@@ -431,8 +468,7 @@ class Enclosure:
         record = OPERATIONS[node.op]
         assert record.error is not None, f"nothing is known of the error of {node.op}"
         if record.kind == "reduction":
-            axes = places(node.attribute, np.ndim(args[0].value), self.batch)
-            return record.error(args[0], axes, int(np.prod([np.shape(args[0].value)[a] for a in axes])), model)
+            return record.error(args[0], *self._folded(node, args[0]), model)
         if record.kind == "matrix":
             return record.error(args, node.attribute, self._seen(node, run.observed), model, self.batch)
         return record.error(*args, *((node.attribute,) if record.attributed else ()), model)

@@ -11,16 +11,17 @@ are no smaller, and larger by no more than a share that follows from the graph (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial, reduce
 from typing import NamedTuple
 
 from refgrad.arithmetic.averages import Pair, Pairs
-from refgrad.arithmetic.enclosed import NEGLIGIBLE, NOTHING, UNIT, Enclosed, Host, seen
+from refgrad.arithmetic.enclosed import NEGLIGIBLE, NOTHING, UNIT, Enclosed, Fold, Host, Pass, of_left, seen
 from refgrad.arithmetic.graph import Builder, Graph, Node
 from refgrad.arithmetic.grouping import Product, Sum, group, needed, operands
+from refgrad.arithmetic.operations import REDUCTIONS, SELECTIONS
 from refgrad.arithmetic.scalar_math import Scope
-from refgrad.axes import ELEMENT, NUMBER
+from refgrad.axes import COLUMN, ELEMENT, NUMBER, ROW, TENSOR, Axes
 
 #: the share of a bound by which the enclosure's own may be smaller: more is refused
 MOST_LOSS = 2.0**-10
@@ -48,12 +49,14 @@ class Part(NamedTuple):
     loss: float = 0.0
 
 
-def enclosed(graph: Graph, pairs: Pairs) -> Enclosed:
+def enclosed(graph: Graph, pairs: Pairs, goes_on: bool = True, products: frozenset[str] = frozenset()) -> Enclosed:
     """The graph of centres and bounds.
 
     Args:
         graph: a rule's graph.
         pairs: of `complementary`: which sums are averages.
+        goes_on: whether what is computed of an output goes on from what was seen of it.
+        products: outputs that come out of at least one multiplication, even where the rule multiplies by nothing.
 
     Returns:
         The graph with its conditions.
@@ -67,18 +70,22 @@ def enclosed(graph: Graph, pairs: Pairs) -> Enclosed:
     >>> found.graph.counts()["mul"], len(found.conditions)
     (8, 4)
     """
-    return _Transformation(graph, pairs).result()
+    return _Transformation(graph, pairs, goes_on, products).result()
 
 
 class _Transformation:
     """Writes the new graph, node by node."""
 
-    def __init__(self, graph: Graph, pairs: Pairs) -> None:
+    def __init__(self, graph: Graph, pairs: Pairs, goes_on: bool, products: frozenset[str]) -> None:
         self.graph, self.pairs, self.groups = graph, pairs, group(graph)
+        self.goes_on, self.products = goes_on, products
         self.builder = Builder(Scope(), 1)
         self.parts: dict[int, Part] = {}
-        self.conditions: dict[int, Node] = {}
-        self.exactly: list[Node] = []
+        #: by node of the rule's graph, what must hold where it is computed, and what where no bit of its bound is lost
+        self.conditions: dict[int, list[Node]] = {}
+        self.exactly: dict[int, list[Node]] = {}
+        self.current = 0
+        self.folds: list[Fold] = []
         self.weights: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
         self.outputs = {node.index: name for name, node in graph.outputs.items()}
 
@@ -89,37 +96,58 @@ class _Transformation:
         for node in self.graph.nodes:
             if node.index not in self._needed:
                 continue
+            self.current = node.index
             part = self._part(node)
+            if node.axes != ELEMENT:  # what elements share is only taken where no bit of its bound is lost
+                part = part._replace(loss=0.0)
             if node.index in self.outputs:
                 name = self.outputs[node.index]
-                sets[name] = self._bounded_output(part)
-                part = self._observed(node, name, part)
+                sets[name] = self._bounded_output(self._multiplied(part) if name in self.products else part)
+                part = self._observed(node, name, part) if self.goes_on else part
             self.parts[node.index] = part
         roots = {f"t:{name}": part.value for name, part in sets.items()}
         roots |= {f"e:{name}": part.error for name, part in sets.items() if part.error is not None}
-        seen_of = {f"s:{name}": self._input(seen(name)) for name in sets}
-        checks = {f"c:{i}": node for i, node in enumerate([*self.conditions.values(), *self.exactly])}
-        live = self.builder.live({**roots, **seen_of, **checks})
+        seen_of = {f"s:{name}": self._input(seen(name), self._axes_of(name)) for name in sets}
+        conditions, exactly = self._behind(self.graph.outputs.values())
+        live = self.builder.live({**roots, **seen_of, **{f"c:{i}": n for i, n in enumerate((*conditions, *exactly))}})
         return Enclosed(
             Graph(live, {**roots, **seen_of}, {}, ()),
-            tuple(sets),
-            tuple(self.conditions.values()),
-            tuple(self.exactly),
-            {name: part.value for name, part in sets.items()},
-            {name: part.error for name, part in sets.items() if part.error is not None},
+            tuple(name for name in sets if name not in self.graph.small),
+            conditions,
+            exactly,
+            {name: part.value for name, part in sets.items() if name not in self.graph.small},
+            {name: p.error for name, p in sets.items() if p.error is not None and name not in self.graph.small},
             {name: part.loss for name, part in sets.items()},
             tuple(self.weights),
+            tuple(self.folds),
+            tuple(name for name in sets if name in self.graph.small),
         )
 
     def _check(self) -> None:
-        if self.graph.couples():
-            raise Unknown("its elements see each other, by a reduction or an operation on matrices")
-        if self.graph.small or any(n.axes not in (ELEMENT, NUMBER) for n in self.graph.nodes):
-            raise Unknown("some value is one number a row, a column or a tensor")
+        if self.graph.matrix() or any(n.op in SELECTIONS for n in self.graph.nodes):
+            raise Unknown("its elements see each other, by an operation on matrices or a selection")
+        if any(n.axes not in (ELEMENT, ROW, COLUMN, TENSOR, NUMBER) for n in self.graph.nodes):
+            raise Unknown("some value has axes that are not the parameter's")
         if len(self.outputs) < len(self.graph.outputs):
             raise Unknown("two outputs are one number")
         if any(node.op == "scalar" for node in self.graph.outputs.values()):
             raise Unknown("an output is one number")
+
+    def _axes_of(self, output: str) -> Axes:
+        return self.graph.small.get(output, ELEMENT)
+
+    def _behind(self, roots: Iterable[Node]) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
+        """What must hold where some nodes are computed, given what reductions leave; and what where no bit is lost."""
+        found, stack = set(), list(roots)
+        while stack:
+            node = stack.pop()
+            if node.index not in found:
+                found.add(node.index)
+                stack += [] if node.op in REDUCTIONS else self._operands(node)
+        conditions, exactly = (
+            {n.index: n for index in sorted(found) for n in of.get(index, ())} for of in (self.conditions, self.exactly)
+        )
+        return tuple(conditions.values()), tuple(exactly.values())
 
     @cached_property
     def _needed(self) -> set[int]:
@@ -139,8 +167,8 @@ class _Transformation:
     def _do(self, op: str, *args: Node) -> Node:
         return self.builder.node(op, args)
 
-    def _input(self, name: str) -> Node:
-        return self.builder.node("input", (), name, ELEMENT)
+    def _input(self, name: str, axes: Axes = ELEMENT) -> Node:
+        return self.builder.node("input", (), name, axes)
 
     def _host(self, kind: str, number: float = 0.0) -> Node:
         return self.builder.node("scalar", (), Host(kind, number), NUMBER)
@@ -162,8 +190,7 @@ class _Transformation:
 
     def _must(self, op: str, a: Node, b: Node) -> None:
         """A condition, which NaN does not meet."""
-        node = self._do(op, a, b)
-        self.conditions[node.index] = node
+        self.conditions.setdefault(self.current, []).append(self._do(op, a, b))
 
     # the operations, as in `running_error` and `function_error`
 
@@ -174,11 +201,15 @@ class _Transformation:
         if isinstance(grouped, Product):
             return self._product(grouped)
         if node.op == "input":
-            return Part(self._input(node.attribute))
+            return Part(self._input(node.attribute, node.axes))
+        if node.op in REDUCTIONS:
+            return self._left(node)
         if node.op == "scalar":
             number = [n.index for n in self.graph.nodes if n.op == "scalar"].index(node.index)
             return Part(self._host("value", number), self._host("error", number))
         args = [self.parts[a.index] for a in node.args]
+        if node.op in ("and", "or", "not"):
+            return Part(self._do(node.op, *(part.value for part in args)))
         if node.op in COMPARES:
             self._apart(*args)
             return Part(self._do(node.op, args[0].value, args[1].value))
@@ -187,6 +218,9 @@ class _Transformation:
             "abs": self._absolute,
             "sqrt": self._root,
             "sign": self._sign,
+            "rint": partial(self._whole, "rint"),
+            "floor": partial(self._whole, "floor"),
+            "ceil": partial(self._whole, "ceil"),
             "where": self._where,
             "maximum": partial(self._extremum, self._larger),
             "minimum": partial(self._extremum, self._smaller),
@@ -260,7 +294,8 @@ class _Transformation:
         if high:  # an exact zero makes zero in any order
             lost = self._do("where", self._do("eq", reduce(self._smaller, high), zero), zero, lost)
         self._must("le", lost, self._do("mul", self._host("negligible"), error))
-        self.exactly.append(self._do("le", lost, self._do("mul", self._number(NOTHING), error)))
+        exactly = self._do("le", lost, self._do("mul", self._number(NOTHING), error))
+        self.exactly.setdefault(self.current, []).append(exactly)
         error = self._do("add", error, lost)
         value = value if grouped.sign > 0 else self._do("neg", value)
         self._fits(value, error)
@@ -312,7 +347,8 @@ class _Transformation:
         value, loss = choose(a.value, b.value), max(a.loss, b.loss)
         if a.error is None and b.error is None:
             return Part(value, None, None, loss)
-        self._apart(a, b)
+        if value.axes == ELEMENT:  # else no share is lost
+            self._apart(a, b)
         ends = []
         for op in ("add", "sub"):
             both = [p.value if p.error is None else self._do(op, p.value, p.error) for p in (a, b)]
@@ -324,6 +360,18 @@ class _Transformation:
         if x.error is not None:
             self._must("le", self._do("add", x.error, x.error), self._do("abs", x.value))
         return Part(self._do("sign", x.value))
+
+    def _whole(self, op: str, x: Part) -> Part:
+        """A whole number, of what is certainly in between two of those where it changes."""
+        value = self._do(op, x.value)
+        if x.error is not None:
+            off = self._do("abs", self._do("sub", x.value, self._do("rint", x.value)))
+            reach = self._do("add", x.error, x.error)
+            if op == "rint":
+                self._must("lt", self._do("add", off, reach), self._number(0.5))
+            else:
+                self._must("lt", reach, off)
+        return Part(value)
 
     def _where(self, condition: Part, a: Part, b: Part) -> Part:
         value = self._do("where", condition.value, a.value, b.value)
@@ -341,6 +389,19 @@ class _Transformation:
             distance = self._do("abs", self._do("sub", a.value, b.value))
             self._must("le", self._do("add", reach, reach), distance)
 
+    # reductions
+
+    def _left(self, node: Node) -> Part:
+        """What a reduction leaves, which is worked out of its operand before what is computed of it."""
+        (arg,) = node.args
+        operand = self.parts[arg.index]
+        if operand.value.is_boolean:
+            raise Unknown("truth values are added up")
+        roots = (operand.value,) if operand.error is None else (operand.value, operand.error)
+        self.folds.append(Fold(node, operand.value, operand.error, Pass(roots, *self._behind([arg]))))
+        value, error = (self._input(of_left(node, kind), node.axes) for kind in ("value", "error"))
+        return Part(value, error)
+
     # outputs
 
     def _bounded_output(self, part: Part) -> Part:
@@ -351,11 +412,18 @@ class _Transformation:
         self._fits(part.value, part.error)
         return part
 
+    def _multiplied(self, part: Part) -> Part:
+        """The roundings of one operation, where there are none."""
+        least = self._do("mul", self._host("charge", 1), self._do("abs", part.value))
+        if part.error is None:
+            return part._replace(error=least)
+        return part._replace(error=self._larger(part.error, least), loss=part.loss + 2.0**-27)
+
     def _observed(self, node: Node, name: str, computed: Part) -> Part:
         """What goes on from an output: what was seen of it, unless that is subnormal, or a zero that does not come of zeros."""
         if node.op == "input":
             return computed
-        found = self._input(seen(name))
+        found = self._input(seen(name), self._axes_of(name))
         if node.index in self._used:
             size = self._do("abs", found)
             total = self._do("add", size, self._high(computed))

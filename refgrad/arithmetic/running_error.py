@@ -322,7 +322,7 @@ def loosened(x: Bounded, bits: int) -> Bounded:
     return Bounded(x.value, x.bound() + 2.0**-bits * (np.abs(x.value) + x.bound()))
 
 
-def add_up(x: Bounded, axes: tuple[int, ...], terms: int, model: Model) -> Bounded:
+def add_up(x: Bounded, axes: tuple[int, ...], terms: int, model: Model, sizes: Array | None = None) -> Bounded:
     """A declared sum of many terms, in the orders that the model says.
 
     Args:
@@ -330,12 +330,13 @@ def add_up(x: Bounded, axes: tuple[int, ...], terms: int, model: Model) -> Bound
         axes: the axes along which they are added, which are kept with the length one.
         terms: how many are added to one number.
         model: what is charged.
+        sizes: the largest magnitude of each term, if it is at hand.
 
     Returns:
         The sums, of the shape of ``x`` but for those axes.
     """
     steps = summation.steps(terms, model)
-    magnitude = np.sum(np.abs(x.value) + x.bound(), axis=axes, keepdims=True)
+    magnitude = np.sum(np.abs(x.value) + x.bound() if sizes is None else sizes, axis=axes, keepdims=True)
     relative = steps * model.of_adding + model.charge + max(terms, 1) * OWN
     error = np.sum(x.bound(), axis=axes, keepdims=True) + relative * magnitude
     flushed: Array | float = 0.0

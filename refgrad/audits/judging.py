@@ -15,7 +15,7 @@ from refgrad.audits.stored import RecordError, Stored
 from refgrad.axes import ELEMENT
 from refgrad.kinds.stepped import fits
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.acceptance import judge, screening
+from refgrad.oracle.acceptance import judge, screened_outputs, screening
 from refgrad.oracle.acceptance.findings import Count, ulps
 from refgrad.oracle.acceptance.judge import OUTSIDE, Judged, Step
 from refgrad.oracle.acceptance.policy import Policy
@@ -212,7 +212,7 @@ def judged(leaf: Leaf, chunk: tuple[int, int], policy: Policy, compiled: bool = 
     counts, worst, first, places, nan = {}, {}, {}, {}, 0
     for name, each in found.items():
         seen = np.asarray(values[name])
-        summed = screening.summary(each, seen, None, True)
+        summed = screened_outputs.summary(each, seen, None, True)
         counts[name], worst[name], nan = summed.counted, summed.tightest, nan + summed.undecided_nan
         if summed.counted.outside:
             where = np.flatnonzero(each.status == OUTSIDE)

@@ -124,7 +124,7 @@ class C:
         """A variable's other value."""
         return f"{name} = {value};"
 
-    def loop(self, name: str, start: str, stop: str, step: int = 1) -> str:
+    def loop(self, name: str, start: str, stop: str, step: int | str = 1) -> str:
         """What begins a loop over integers."""
         return f"for (int64_t {name} = {start}; {name} < {stop}; {name} += {step}) {{"
 

@@ -84,7 +84,7 @@ class Dialect(Protocol):
     def assigned(self, name: str, value: str) -> str:
         """The statement that gives a variable another value."""
 
-    def loop(self, name: str, start: str, stop: str, step: int = 1) -> str:
+    def loop(self, name: str, start: str, stop: str, step: int | str = 1) -> str:
         """What begins a loop over integers."""
 
     def loop_over(self, name: str, values: Sequence[float]) -> tuple[list[str], str, list[str]]:
@@ -194,7 +194,7 @@ class Numba:
         """A variable's other value."""
         return f"{name} = {value}"
 
-    def loop(self, name: str, start: str, stop: str, step: int = 1) -> str:
+    def loop(self, name: str, start: str, stop: str, step: int | str = 1) -> str:
         """What begins a loop over integers."""
         if step != 1:
             return f"for {name} in range({start}, {stop}, {step}):"

@@ -7,15 +7,16 @@ allowed, and the distances in units in the last place, counted over the chunks t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
 
 from refgrad.arithmetic.dtypes import format_of
-from refgrad.arithmetic.enclosed import SPARE, Enclosed, seen
+from refgrad.arithmetic.enclosed import SPARE, Enclosed, Fold, Pass, seen
 from refgrad.arithmetic.graph import Node
-from refgrad.axes import NUMBER
+from refgrad.axes import ELEMENT, ROW
 from refgrad.backends.dialect import NUMBA, Array, Dialect
 from refgrad.backends.source import KernelSource, elements, variable, written
 from refgrad.backends.writer import Writer
@@ -52,57 +53,155 @@ def widest(types: dict[str, np.dtype]) -> int:
     return max(groups_of(dtype)[1] for dtype in types.values())
 
 
-def screen_source(
-    found: Enclosed, types: dict[str, np.dtype], chunk: int, title: str, dialect: Dialect = NUMBA
-) -> KernelSource:
+def screen_source(found: Enclosed, types: dict[str, np.dtype], title: str, dialect: Dialect = NUMBA) -> KernelSource:
     """The source of the kernel.
 
     Args:
         found: the graph of centres and bounds.
         types: the dtypes of the arrays that it reads, by the names that its graph has for them: float32 or float64.
-        chunk: how many elements a chunk has.
         title: what stands in the kernel's first line.
         dialect: the language.
 
     Returns:
-        A kernel that is called with the number of elements; with the arrays; with ``failed``, an int64 a chunk; ``worst``, a
+        A kernel that is called with the number of elements, the number of those in a chunk and in a row; with the arrays;
+        with what is one number a row or a column, float64; with ``failed``, an int64 a chunk; ``worst``, a
         float64 a chunk, output, and whether it may be less (the first) or is exact; ``counts`` (int64, an output, a group of
         binades and `ROOM`) and ``largest`` (float64, an output and a group), to which it adds; and as many again that it may
         overwrite.
     """
-    graph, outputs = found.graph, found.names
-    reads = graph.inputs()
+    outputs = found.names
     rooms = widest({name: types[seen(name)] for name in outputs})
-    scalars = found.numbers
     many, tops = len(outputs) * rooms * ROOM, len(outputs) * rooms
-    arrays = [
-        *(Array(variable(name), str(types[name]), ("n",)) for name in reads),
-        Array("failed", "int64", (f"n // {chunk} + 1",)),
-        Array("worst", "float64", (f"(n // {chunk} + 1) * {2 * len(outputs)}",)),
+    written_to = [
+        Array("worst", "float64", (f"(n // chunk + 1) * {2 * len(outputs)}",)),
         *(Array(name, kind, (str(size),)) for name, kind, size in _totals(many, tops)),
     ]
     w = Writer(_FLOAT64, dialect)
+    with looped(w, found.loop, types, written_to, title) as source:
+        for line in (
+            dialect.local("off", "float64", len(outputs) * BLOCK),
+            dialect.local("code", "int64", len(outputs) * BLOCK),
+        ):
+            w.line(line)
+        with w.loop("start", "0", "n", "chunk"):
+            _chunk(w, found, types, (many, tops, rooms))
+    return source()
+
+
+def operand_source(fold: Fold, types: dict[str, np.dtype], title: str, dialect: Dialect = NUMBA) -> KernelSource:
+    """The source of the kernel that computes what a reduction folds.
+
+    Args:
+        fold: the reduction, with its operand.
+        types: as of `screen_source`.
+        title: what stands in the kernel's first line.
+        dialect: the language.
+
+    Returns:
+        A kernel that is called like `screen_source`'s, but for what it writes besides ``failed``: of each element the
+        centre, the bound, and the sum of the centre's magnitude and the bound, float64. Where a chunk has not failed,
+        they are the enclosure's in every bit.
+    """
+    w = Writer(_FLOAT64, dialect)
+    written_to = [Array(name, "float64", ("n",)) for name in ("centre", "bound", "size")]
+    with looped(w, fold.loop, types, written_to, title) as source, w.loop("start", "0", "n", "chunk"):
+        w.declare(["bad", "stop"], ["0", dialect.least("start + chunk", "n")], "int64")
+        with w.loop("begin", "start", "stop", BLOCK), _block(w, fold.loop):
+            w.do(f"bad += {_failing(w, fold.loop.conditions)} + {_failing(w, fold.loop.exactly)}")
+            centre, error = f"x{fold.value.index}", "zero" if fold.error is None else f"x{fold.error.index}"
+            for name, value in (
+                ("centre", centre),
+                ("bound", error),
+                ("size", f"{w.call('abs', centre)} + {error}"),
+            ):
+                w.do(f"{name}[base + i] = {value}")
+        w.do(f"failed[{w.index(dialect.quotient('start', 'chunk'))}] = bad")
+    return source()
+
+
+@contextmanager
+def looped(
+    w: Writer, loop: Pass, types: dict[str, np.dtype], written_to: Sequence[Array], title: str
+) -> Iterator[Callable[[], KernelSource]]:
+    """A kernel's frame: what it is called with, and what stands before its loop, which is written inside.
+
+    Args:
+        w: where it is written.
+        loop: what is computed for each element.
+        types: the dtypes of the arrays that it reads.
+        written_to: what it writes, besides ``failed``.
+        title: what stands in its first line.
+
+    Returns:
+        What gives the source, once all is written.
+    """
+    dialect, lines = w.dialect, [line_of(node) for node in loop.lines]
+    arrays = [
+        *(Array(variable(name), str(types[name]), ("n",)) for name in loop.reads),
+        *(Array(line, "float64", ("n",)) for line in lines),
+        Array("failed", "int64", ("n // chunk + 1",)),
+        *written_to,
+    ]
     w.line(dialect.comment(title))
     *before, head = dialect.function("chosen", ["condition", "yes", "no"], w.kind)
     for line in before:
         w.line(line)
     with w.block(head):
         w.line(dialect.gives(w.select("condition", "yes", "no")))
-    with w.kernel(["n"], arrays, [f"scalar{i}" for i in range(len(scalars))]):
+    integers = ["n", "chunk", "columns"]
+    with w.kernel(integers, arrays, [f"scalar{i}" for i in range(len(loop.numbers))]):
         w.declare(["zero", "one"], [w.plain(0.0), w.plain(1.0)])
-        for i, node in enumerate(scalars):
-            w.set(f"x{node.index}", f"scalar{i}")
-        for line in (
-            dialect.local("off", "float64", len(outputs) * BLOCK),
-            dialect.local("code", "int64", len(outputs) * BLOCK),
-        ):
-            w.line(line)
-        w.loads = {name: partial(_load, name) for name in reads}
-        with w.loop("start", "0", "n", chunk):
-            _chunk(w, found, types, chunk, (many, tops, rooms))
-    names = (*reads, "failed", "worst", *(name for name, _, _ in _totals(many, tops)))
-    kinds = (*(str(types[name]) for name in reads), *(array.kind for array in arrays[len(reads) :]))
-    return KernelSource(written(w, arrays, len(scalars), 1), names, len(scalars), _FLOAT64, types=kinds)
+        for i, node in enumerate(loop.numbers):
+            w.set(f"x{node.index}", _as_truth(w, f"scalar{i}") if node.is_boolean else f"scalar{i}", _kind_of(node))
+        if lines:
+            for name in ("rows_at", "columns_at"):
+                w.line(dialect.local(name, "int64", BLOCK))
+        w.loads = {name: partial(_load, name) for name in loop.reads}
+
+        def source() -> KernelSource:
+            names = (*loop.reads, *(array.name for array in arrays[len(loop.reads) :]))
+            kinds = tuple(array.kind for array in arrays)
+            text = written(w, arrays, len(loop.numbers), len(integers))
+            return KernelSource(text, names, len(loop.numbers), _FLOAT64, len(integers), kinds)
+
+        yield source
+
+
+def line_of(node: Node) -> str:
+    """What a kernel calls what is one number a row or a column."""
+    return f"line{node.index}"
+
+
+def _kind_of(node: Node) -> str:
+    return "bool" if node.is_boolean else "float64"
+
+
+def _as_truth(w: Writer, text: str) -> str:
+    return f"{text} != {w.plain(0.0)}"
+
+
+@contextmanager
+def _block(w: Writer, loop: Pass) -> Iterator[None]:
+    """A loop over the elements of a block, which begins at ``begin``, with all that is computed of each."""
+    w.set("base", w.dialect.index("begin"), "int64")
+    w.set("count", f"{w.dialect.least(f'begin + {BLOCK}', 'stop')} - begin", "int64")
+    if loop.lines:
+        w.set("row", w.dialect.quotient("begin", "columns"), "int64")
+        w.set("column", "begin - row * columns", "int64")
+        with w.places("0", "count"):
+            w.do("rows_at[i] = row")
+            w.do("columns_at[i] = column")
+            w.set("column", "column + 1", "int64")
+            w.set("row", w.select("column == columns", "row + 1", "row"), "int64")
+            w.set("column", w.select("column == columns", "0", "column"), "int64")
+    with w.places("0", "count"):
+        for node in loop.lines:
+            place = w.index(f"{'rows' if node.axes == ROW else 'columns'}_at[i]")
+            text = f"{line_of(node)}[{place}]"
+            w.set(f"x{node.index}", _as_truth(w, text) if node.is_boolean else text, _kind_of(node))
+        for node in loop.elements:
+            _element(w, node)
+        yield
 
 
 def _totals(many: int, tops: int) -> list[tuple[str, str, int]]:
@@ -118,28 +217,24 @@ def _load(name: str, w: Writer, value: str) -> str:
     return w.cast("float64", f"{variable(name)}[base + i]")
 
 
-def _chunk(w: Writer, found: Enclosed, types: dict[str, np.dtype], chunk: int, sizes: tuple[int, int, int]) -> None:
+def _chunk(w: Writer, found: Enclosed, types: dict[str, np.dtype], sizes: tuple[int, int, int]) -> None:
     """What is done with one chunk: blocks of it, until one fails; then what was counted is added, if none did."""
     many, tops, rooms = sizes
     outputs = found.names
     worst = [f"{kind}{j}" for j in range(len(outputs)) for kind in ("rough", "worst")]
-    w.declare(["bad", "stop", *worst], ["0", w.dialect.least(f"start + {chunk}", "n"), *["0"] * len(worst)], "int64")
+    w.declare(["bad", "stop", *worst], ["0", w.dialect.least("start + chunk", "n"), *["0"] * len(worst)], "int64")
     for name, size, empty in (("some", many, "0"), ("most", tops, "zero")):
         with w.places("0", str(size)):
             w.do(f"{name}[i] = {empty}")
     with w.loop("begin", "start", "stop", BLOCK), w.block(w.dialect.when("bad == 0")):
-        w.set("base", w.dialect.index("begin"), "int64")
-        w.set("count", f"{w.dialect.least(f'begin + {BLOCK}', 'stop')} - begin", "int64")
-        with w.places("0", "count"):
-            for node in found.of_elements:
-                _element(w, node)
+        with _block(w, found.loop):
             w.do(f"bad += {_failing(w, found.conditions)}")
             w.set("unsure", _failing(w, found.exactly), "int64")
             for j, name in enumerate(outputs):
                 _distance(w, found, name, j, types[seen(name)])
         for j in range(len(outputs)):
             _count(w, j, rooms)
-    place = w.dialect.quotient("start", str(chunk))
+    place = w.dialect.quotient("start", "chunk")
     w.do(f"failed[{w.index(place)}] = bad")
     for j, name in enumerate(worst):
         w.do(f"worst[{w.index(f'({place}) * {len(worst)} + {j}')}] = {w.bits('int64', name, 'float64')}")
@@ -156,8 +251,8 @@ def _chosen(condition: str, yes: str, no: str) -> str:
 
 
 def _failing(w: Writer, conditions: Sequence[Node]) -> str:
-    """How many conditions do not hold, of those that are not one number for all elements."""
-    each = [node for node in conditions if node.axes != NUMBER]
+    """How many conditions do not hold, of those that are an element's own."""
+    each = [node for node in conditions if node.axes == ELEMENT]
     return " - ".join([str(len(each)), *(w.cast("int64", f"x{node.index}") for node in each)])
 
 

@@ -69,7 +69,7 @@ class Writer:
         with self.block(*self.dialect.kernel(integers, arrays, scalars)):
             yield
 
-    def loop(self, name: str, start: str, stop: str, step: int = 1) -> Any:
+    def loop(self, name: str, start: str, stop: str, step: int | str = 1) -> Any:
         """A loop over integers."""
         return self.block(self.dialect.loop(name, start, stop, step))
 

@@ -1,4 +1,4 @@
-"""Large arrays in chunks along their longest axis, and what was found of these as whole arrays again.
+"""Large arrays in chunks along their first or their longest axis, and what was found of these as whole arrays again.
 
 What is one number a row, a column or a tensor stands beside the elements: it is cut where it has the axis, and else the same
 for all chunks.
@@ -40,14 +40,15 @@ class Cut:
 
     @classmethod
     def of(cls, shape: tuple[int, ...], size: int) -> Cut:
-        """The longest axis, cut into chunks of as many elements, or of one place if that has more.
+        """The first axis, or the longest one if a place of the first has more; cut into chunks of as many elements, or one place.
 
         Args:
             shape: that of one number an element, more than none.
             size: the number of elements.
         """
-        axis = int(np.argmax(shape))
-        each = max(1, int(np.prod(shape, dtype=np.int64)) // shape[axis])
+        total = int(np.prod(shape, dtype=np.int64))
+        axis = 0 if total // shape[0] <= size else int(np.argmax(shape))
+        each = max(1, total // shape[axis])
         return cls(shape, axis, max(1, size // each))
 
     def chunks(self) -> Iterator[slice]:

@@ -8,226 +8,35 @@ is judged there, so that verdict, counts and findings are the same either way (d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from refgrad.arithmetic.averages import Pairs, complementary
-from refgrad.arithmetic.enclosed import SPARE, Enclosed, seen
+from refgrad.arithmetic.enclosed import Enclosed, seen
+from refgrad.arithmetic.enclosure import Ambiguous, Enclosure
 from refgrad.arithmetic.enclosure_graph import Unknown, enclosed
+from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.running_error import Bounded, Model
-from refgrad.backends import kernels, thread_pool
-from refgrad.backends.screen_source import BINADES, BINS, ROOM, groups_of, screen_source, widest
+from refgrad.axes import COLUMN, ELEMENT, ROW
+from refgrad.backends import kernels
+from refgrad.backends.screen_source import ROOM, operand_source, screen_source, widest
 from refgrad.backends.source import KernelSource
 from refgrad.derived import derived
 from refgrad.oracle.acceptance import judge as careful
 from refgrad.oracle.acceptance.chunks import CHUNK, Cut
-from refgrad.oracle.acceptance.findings import Count, count, tightness
-from refgrad.oracle.acceptance.judge import UNDECIDED, Judged, Large, Step
+from refgrad.oracle.acceptance.judge import Judged, Large, Step
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.acceptance.ulp_errors import Binades, Errors, measure
+from refgrad.oracle.acceptance.screened_folds import Shared, Unclear
+from refgrad.oracle.acceptance.screened_outputs import Screen, Screened
 from refgrad.tracing import Plan
 
 #: elements from which on a kernel is worth its while: where it is at hand, and where it must be compiled, which takes seconds
 WORTH, WORTH_COMPILING = 4 * CHUNK, 1 << 24
 #: dtypes that the kernel reads
 READ = (np.dtype(np.float32), np.dtype(np.float64))
-
-
-class Summary(NamedTuple):
-    """What judging one output adds up to.
-
-    Attributes:
-        counted: how many elements are inside, outside and undecided.
-        undecided_nan: how many are undecided and NaN.
-        tightest: the largest distance from the truth over half the width of what is acceptable, of what is decided.
-        errors: the distances in units in the last place; None if they were not asked for.
-    """
-
-    counted: Count
-    undecided_nan: int
-    tightest: float
-    errors: Errors | None
-
-    def merged(self, other: Summary) -> Summary:
-        """That of both together.
-
-        Args:
-            other: the same of other elements, with errors where this one has them.
-        """
-        errors = None if self.errors is None or other.errors is None else self.errors + other.errors
-        nan, tightest = self.undecided_nan + other.undecided_nan, max(self.tightest, other.tightest)
-        return Summary(self.counted + other.counted, nan, tightest, errors)
-
-
-def summary(judged: Judged, values: np.ndarray, unit: np.dtype | None = None, measured: bool = True) -> Summary:
-    """What judging one output adds up to.
-
-    Args:
-        judged: the output.
-        values: what was seen, shaped like the statuses.
-        unit: the dtype whose units in the last place distances are counted in; None if they are not counted.
-        measured: whether to look for the largest distance over what is acceptable.
-
-    Returns:
-        The sums.
-    """
-    if isinstance(judged, Screened) and (unit is None or unit == judged.dtype):
-        return judged.summary(unit is not None, measured)
-    if judged.status.size > CHUNK and judged.status.shape == values.shape:
-        return _summed(judged, values, unit, measured)
-    return _at_once(judged, values, unit, measured)
-
-
-def _at_once(judged: Judged, values: np.ndarray, unit: np.dtype | None, measured: bool) -> Summary:
-    undecided = judged.status == UNDECIDED
-    nan = int(np.count_nonzero(undecided & np.isnan(values.astype(np.float64)))) if undecided.any() else 0
-    largest = tightness(judged, values) if measured else 0.0
-    return Summary(count(judged), nan, largest, None if unit is None else measure(judged, values, unit))
-
-
-def _summed(judged: Judged, values: np.ndarray, unit: np.dtype | None, measured: bool) -> Summary:
-    """`summary` of a large output, chunk by chunk: its temporaries are as large as a chunk."""
-    cut, arrays = Cut.of(values.shape, CHUNK), judged.parts()
-    found: Summary | None = None
-    for chunk in cut.chunks():
-        status, truth, low, high = (cut.part(a, chunk) for a in arrays[:4])
-        each = _at_once(Judged(status, truth, low, high), cut.part(values, chunk), unit, measured)
-        found = each if found is None else found.merged(each)
-    assert found is not None
-    return found
-
-
-@dataclass(eq=False)
-class Screen:
-    """What the kernel said of one step.
-
-    Attributes:
-        clear: by chunk whether all of its elements are inside.
-        rough, worst: by chunk and output the largest distance over what is allowed: of elements where that may be less by the
-            output's loss, and of those where it is exact.
-        counts: by output, group of binades and bin how many elements of clear chunks there are.
-        largest: by output and group their largest distance in units in the last place.
-        careful: a chunk's outputs, judged as small arrays are.
-    """
-
-    found: Enclosed
-    clear: np.ndarray
-    rough: np.ndarray
-    worst: np.ndarray
-    counts: np.ndarray
-    largest: np.ndarray
-    size: int
-    careful: Callable[[int], dict[str, Judged]]
-    _known: dict[int, dict[str, Judged]] = field(default_factory=dict)
-
-    @cached_property
-    def unclear(self) -> tuple[int, ...]:
-        """The chunks that are judged as small arrays are."""
-        return tuple(np.flatnonzero(~self.clear).tolist())
-
-    def judged(self, chunk: int) -> dict[str, Judged]:
-        """The outputs of a chunk, judged as small arrays are; of those that are not clear they are kept."""
-        if chunk not in self._known:
-            found = self.careful(chunk)
-            if self.clear[chunk]:
-                return found
-            self._known[chunk] = found
-        return self._known[chunk]
-
-
-class Screened(Judged):
-    """One output of a large array: what it adds up to is known, and its arrays are worked out when they are asked for."""
-
-    def __init__(self, screen: Screen, name: str, values: np.ndarray) -> None:
-        for attribute, value in (("screen", screen), ("name", name), ("values", values)):
-            object.__setattr__(self, attribute, value)
-
-    screen: Screen
-    name: str
-    values: np.ndarray
-
-    @property
-    def dtype(self) -> np.dtype:
-        """The dtype of what was seen."""
-        return self.values.dtype
-
-    @cached_property
-    def status(self) -> np.ndarray:  # type: ignore[override]
-        """`INSIDE`, `OUTSIDE` or `UNDECIDED`, of each element."""
-        found = np.zeros(self.screen.size, np.uint8)
-        for chunk in self.screen.unclear:
-            found[_cut(chunk)] = self._of(chunk).status
-        return found.reshape(self.values.shape)
-
-    @property
-    def truth(self) -> np.ndarray:  # type: ignore[override]
-        """The centre of each element's set."""
-        return self._whole("truth")
-
-    @property
-    def low(self) -> np.ndarray:  # type: ignore[override]
-        """The least that is acceptable."""
-        return self._whole("low")
-
-    @property
-    def high(self) -> np.ndarray:  # type: ignore[override]
-        """The largest that is acceptable."""
-        return self._whole("high")
-
-    def at(self, index: tuple[int, ...]) -> tuple[float, float, float]:
-        """Of one element the truth and the ends."""
-        place = int(np.ravel_multi_index(index, self.values.shape))
-        found = self._of(place // CHUNK)
-        return tuple(float(a.reshape(-1)[place % CHUNK]) for a in (found.truth, found.low, found.high))  # type: ignore[return-value]
-
-    def summary(self, counted: bool, measured: bool) -> Summary:
-        """See `summary`; what the kernel said of the clear chunks, and the others judged."""
-        screen, flat = self.screen, self.values.reshape(-1)
-        total = [summary(self._of(k), flat[_cut(k)], self.dtype if counted else None, measured) for k in screen.unclear]
-        few = sum((each.counted for each in total), Count())
-        counts = Count(screen.size - few.total, 0, 0) + few
-        largest = self._tightest(max((each.tightest for each in total), default=0.0)) if measured else 0.0
-        errors = sum((e.errors for e in total if e.errors is not None), self._errors()) if counted else None
-        return Summary(counts, sum(each.undecided_nan for each in total), largest, errors)
-
-    def _tightest(self, known: float) -> float:
-        """The largest distance over what is allowed; chunks where the kernel has it only nearly are judged, if need be."""
-        screen, j = self.screen, self._place
-        rough, worst = (np.where(screen.clear, a[:, j], 0.0) for a in (screen.rough, screen.worst))
-        known = max(known, float(worst.max(initial=0.0)))
-        most = rough / (1.0 - screen.found.losses[self.name] - SPARE) * (1.0 + 2.0**-20)
-        for chunk in np.argsort(-most).tolist():
-            if not most[chunk] > known:
-                break
-            known = max(known, tightness(self._of(chunk), self.values.reshape(-1)[_cut(chunk)]))
-        return known
-
-    def _errors(self) -> Errors:
-        """The distances of the clear chunks."""
-        counts, largest = self.screen.counts[self._place], self.screen.largest[self._place]
-        first, rooms = groups_of(self.dtype)
-        magnitudes = {}
-        for group in range(rooms):
-            many = int(counts[group].sum())
-            if many:
-                low = (group + first) * BINADES
-                magnitudes[low] = Binades(low, many, 0, float(largest[group]))
-        return Errors(tuple(counts.sum(axis=0)[:BINS].tolist()), magnitudes=magnitudes)
-
-    @property
-    def _place(self) -> int:
-        return self.screen.found.names.index(self.name)
-
-    def _of(self, chunk: int) -> Judged:
-        return self.screen.judged(chunk)[self.name]
-
-    def _whole(self, field_: str) -> np.ndarray:
-        parts = (getattr(self._of(k), field_).reshape(-1) for k in range(len(self.screen.clear)))
-        return np.concatenate(list(parts)).reshape(self.values.shape)
 
 
 def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Bounded]]:
@@ -243,7 +52,7 @@ def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Boun
     if step.after["p"].size < WORTH or why_not(step, policy) is not None:
         return careful.judge(step, policy)
     ready = _ready(step, policy)
-    if step.after["p"].size < WORTH_COMPILING and not kernels.at_hand(ready.source):
+    if not ready.worth():
         return careful.judge(step, policy)
     return screened(step, policy), {}
 
@@ -259,31 +68,49 @@ def why_not(step: Step, policy: Policy) -> str | None:
         A sentence without its first word, which is "because".
     """
     p = step.after["p"]
-    if policy.subnormals != "keep":
-        return "subnormal numbers may be flushed"
-    if policy.nan_open:
-        return "it is left open what comparisons make of NaN"
+    if (why := policy_unknown(policy)) is not None:
+        return why
     for name, array in step.after.items():
         if np.dtype(array.dtype) not in READ or not array.dtype.isnative:
             return f"{name} is {array.dtype}"
-        if array.shape != p.shape:
+        if array.shape != p.shape and name not in step.plan.graph.small:
             return f"{name} has another shape than p"
+    few = {node.attribute for node in step.plan.graph.nodes if node.op == "input" and node.axes != ELEMENT}
     for name in step.plan.graph.inputs():
-        why = _unknown_input(name, step, p.shape)
+        why = _unknown_input(name, step, None if name in few else p.shape)
         if why is not None:
             return why
+    if step.plan.graph.couples() or few:
+        if p.ndim == 1 and any(node.axes in (ROW, COLUMN) for node in step.plan.graph.nodes):
+            return "a row of it is an element"
+        if Cut.of(p.shape, CHUNK).axis:
+            return "a row of it has more elements than are judged together"
     missing = [name for name in step.plan.graph.outputs if name not in step.after]
     if missing:
         return f"{missing[0]} cannot be read"
     model = careful.model_for(policy, p.dtype)
     scalars = _scalars(step, model)
-    if any(not (np.isfinite(s.value) and np.isfinite(s.bound())) or s.has_ends() for s in scalars):
-        return "a scalar is not finite, or so small that it may become zero"
+    if (why := scalars_unknown(scalars)) is not None:
+        return why
     found = _transformed(step.plan, scalars)
     return found if isinstance(found, str) else None
 
 
-def _unknown_input(name: str, step: Step, shape: tuple[int, ...]) -> str | None:
+def policy_unknown(policy: Policy) -> str | None:
+    """Why nothing is judged by a kernel under a policy."""
+    if policy.subnormals != "keep":
+        return "subnormal numbers may be flushed"
+    return "it is left open what comparisons make of NaN" if policy.nan_open else None
+
+
+def scalars_unknown(scalars: Sequence[Bounded]) -> str | None:
+    """Why nothing is judged by a kernel where a rule has some scalars."""
+    if any(not (np.isfinite(s.value) and np.isfinite(s.bound())) or s.has_ends() for s in scalars):
+        return "a scalar is not finite, or so small that it may become zero"
+    return None
+
+
+def _unknown_input(name: str, step: Step, shape: tuple[int, ...] | None) -> str | None:
     stored = _stored(step.before, name)
     if isinstance(stored, Bounded):
         if stored.error is not None or stored.has_ends():
@@ -291,7 +118,7 @@ def _unknown_input(name: str, step: Step, shape: tuple[int, ...]) -> str | None:
         stored = stored.value
     if stored.dtype not in READ or not stored.dtype.isnative:
         return f"{name} is {stored.dtype}"
-    return None if stored.shape == shape else f"{name} has another shape than p"
+    return None if shape in (None, stored.shape) else f"{name} has another shape than p"
 
 
 def _stored(before: Mapping[str, Bounded], name: str) -> np.ndarray | Bounded:
@@ -305,54 +132,96 @@ def _scalars(step: Step, model: Model) -> list[Bounded]:
 
 def _transformed(plan: Plan, scalars: Sequence[Bounded]) -> Enclosed | str:
     """The plan's enclosure as a graph, or why there is none."""
-    pairs, known = complementary(plan.graph, scalars), _graphs(plan)
-    key = tuple(sorted(pairs.items()))
+    return kept_graph(plan, plan.graph, scalars)
+
+
+def kept_graph(
+    plan: Plan, graph: Graph, scalars: Sequence[Bounded], products: frozenset[str] | None = None
+) -> Enclosed | str:
+    """The enclosure of a plan's graph, or of some of its outputs, as a graph; without steps, ``products`` as of `enclosed`."""
+    pairs, known = complementary(graph, scalars), _graphs(plan)
+    key = tuple(sorted(pairs.items())), tuple(graph.outputs), products
     if key not in known:
-        known[key] = _tried(plan, pairs)
+        known[key] = _tried(graph, pairs, products)
     return known[key]
 
 
-def _tried(plan: Plan, pairs: Pairs) -> Enclosed | str:
+def _tried(graph: Graph, pairs: Pairs, products: frozenset[str] | None) -> Enclosed | str:
     try:
-        return enclosed(plan.graph, pairs)
+        return enclosed(graph, pairs) if products is None else enclosed(graph, pairs, False, products)
     except Unknown as why:
         return str(why)
 
 
 @derived
-def _graphs(plan: Plan) -> dict[tuple[tuple[int, tuple[tuple[int, int], ...]], ...], Enclosed | str]:
-    """Those that were made so far, by the sums that are averages."""
+def _graphs(plan: Plan) -> dict[Hashable, Enclosed | str]:
+    """Those that were made so far, by the sums that are averages, and what was seen."""
     return {}
 
 
-class _Ready(NamedTuple):
-    """What the kernel of a step is called with."""
+class Ready(NamedTuple):
+    """What a step is judged with: what its elements share, the kernel, and those of what reductions fold, by index."""
 
-    found: Enclosed
+    shared: Shared
     source: KernelSource
-    numbers: list[float]
-    arrays: dict[str, np.ndarray]
+    operands: dict[int, KernelSource]
+
+    def worth(self) -> bool:
+        """True if kernels are at hand, or it is worth compiling them."""
+        size, sources = self.shared.size, (self.source, *self.operands.values())
+        return size >= WORTH and (size >= WORTH_COMPILING or all(map(kernels.at_hand, sources)))
 
 
-def _ready(step: Step, policy: Policy) -> _Ready:
+def _ready(step: Step, policy: Policy, threads: int | None = None) -> Ready:
     model = careful.model_for(policy, step.after["p"].dtype)
     scalars = _scalars(step, model)
     found = _transformed(step.plan, scalars)
     assert isinstance(found, Enclosed), found
-    arrays = {seen(name): step.after[name] for name in found.names}
-    for name in step.plan.graph.inputs():
-        stored = _stored(step.before, name)
-        arrays[name] = stored.value if isinstance(stored, Bounded) else stored
-    arrays = {name: np.ascontiguousarray(arrays[name]) for name in found.graph.inputs()}
-    types = {name: array.dtype for name, array in arrays.items()}
-    known, key = _sources(step.plan), (found, tuple(types.items()))
+    enclosure = careful.enclosure_of(step.plan, model)
+    stored = {name: _stored(step.before, name) for name in step.before}
+    return prepared(step.plan, found, enclosure, scalars, stored, step.after, threads)
+
+
+def prepared(
+    plan: Plan,
+    found: Enclosed,
+    enclosure: Enclosure,
+    scalars: list[Bounded],
+    stored: dict[str, np.ndarray | Bounded],
+    after: Mapping[str, np.ndarray],
+    threads: int | None,
+) -> Ready:
+    """What is judged, as kernels are called with it."""
+    cut = Cut.of(after[found.names[0]].shape, CHUNK)
+    if cut.axis:  # elements see nothing of each other, so that they may as well stand in a line
+        stored = {n: a.mapped(np.ravel) if isinstance(a, Bounded) else a.reshape(-1) for n, a in stored.items()}
+        after = {n: a.reshape(-1) for n, a in after.items()}
+        cut = Cut.of(after[found.names[0]].shape, CHUNK)
+    known = {seen(name): after[name] for name in found.names}
+    known |= {n: a.value if isinstance(a, Bounded) else a for n, a in stored.items()}
+    read = {name for loop in (found.loop, *(fold.loop for fold in found.folds)) for name in loop.reads}
+    arrays = {name: np.ascontiguousarray(known[name]) for name in known if name in read}
+    shared = Shared(found, enclosure, scalars, arrays, Large(stored), after, cut, threads)
+    return Ready(shared, *_printed(plan, found, {name: array.dtype for name, array in arrays.items()}))
+
+
+def _printed(plan: Plan, found: Enclosed, types: dict[str, np.dtype]) -> tuple[KernelSource, dict[int, KernelSource]]:
+    """The kernels of a graph."""
+    known, key = _sources(plan), (found, tuple(types.items()))
     if key not in known:
-        known[key] = screen_source(found, types, CHUNK, f"what is inside: {type(step.plan.rule).__name__}")
-    return _Ready(found, known[key], found.scalars(scalars, model), arrays)
+        title = type(plan.rule).__name__
+        folds = [fold for fold in found.folds if fold.value.axes == ELEMENT]
+        known[key] = (
+            screen_source(found, types, f"what is inside: {title}"),
+            {f.node.index: operand_source(f, types, f"what is folded: {title}, {f.node.index}") for f in folds},
+        )
+    return known[key]
 
 
 @derived
-def _sources(plan: Plan) -> dict[tuple[Enclosed, tuple[tuple[str, np.dtype], ...]], KernelSource]:
+def _sources(
+    plan: Plan,
+) -> dict[tuple[Enclosed, tuple[tuple[str, np.dtype], ...]], tuple[KernelSource, dict[int, KernelSource]]]:
     """The kernels that were printed so far, by graph and the dtypes that it reads."""
     return {}
 
@@ -366,33 +235,46 @@ def screened(step: Step, policy: Policy, threads: int | None = None) -> dict[str
         threads: how many; None for as many as are worth it.
 
     Returns:
-        Each output as `Screened`.
+        Each output as `Screened`, but for those that are one number a row, a column or a tensor. Where such numbers are not
+        what kernels need, all outputs as without a kernel.
     """
-    ready = _ready(step, policy)
-    size, names = step.after["p"].size, ready.found.names
-    chunks, outputs = -(-size // CHUNK), len(names)
-    failed, worst = np.zeros(chunks + 1, np.int64), np.zeros((chunks + 1, outputs, 2))
-    count = thread_pool.worth(size) if threads is None else threads
-    kernel, packed, totals = kernels.get(ready.source), [], []
-    rooms = widest({name: step.after[name].dtype for name in names})
-    for start, many in thread_pool.split(size, count, CHUNK):
-        own = _room(outputs, rooms)
-        addresses = [kernels.address(a) + start * a.itemsize for a in ready.arrays.values()]
-        addresses += [kernels.address(a[start // CHUNK :]) for a in (failed, worst)]
-        packed.append(kernel.pack(many, *addresses, *(kernels.address(a) for a in own), *ready.numbers))
-        totals.append(own)
-    thread_pool.run(kernel, packed, (ready.arrays, failed, worst, totals))
-    screen = Screen(
-        ready.found,
+    shared, source, operands = _ready(step, policy, threads)
+    try:
+        shared.fold(operands)
+        if not shared.few.hold(shared.found.loop):
+            raise Unclear
+        screen = screen_of(shared, source, partial(_judged_chunk, shared, policy))
+        few = shared.judged_few(policy)
+        if shared.folded:  # else no decision is open that elements share
+            for chunk in screen.unclear:
+                screen.judged(chunk)
+    except (Unclear, Ambiguous):
+        return careful.judge(step, policy)[0]
+    return {n: Screened(screen, n, step.after[n]) if n in shared.found.names else few[n] for n in step.after}
+
+
+def screen_of(shared: Shared, source: KernelSource, judged: Callable[[int], dict[str, Judged]]) -> Screen:
+    """What the kernel says, and what judges a chunk without it."""
+    names, chunks = shared.found.names, len(shared.chunks)
+    failed, worst = np.zeros(chunks + 1, np.int64), np.zeros((chunks + 1, len(names), 2))
+    rooms, totals = widest({name: shared.after[name].dtype for name in names}), []
+
+    def own() -> list[np.ndarray]:
+        totals.append(_room(len(names), rooms))
+        return totals[-1]
+
+    shared.run(source, shared.found.loop, [(failed, 1), (worst, 2 * len(names))], own)
+    return Screen(
+        shared.found,
         failed[:chunks] == 0,
         worst[:chunks, :, 0],
         worst[:chunks, :, 1],
-        np.sum([own[0] for own in totals], axis=0),
-        np.max([own[1] for own in totals], axis=0),
-        size,
-        _chunks_of(step, policy),
+        np.sum([each[0] for each in totals], axis=0),
+        np.max([each[1] for each in totals], axis=0),
+        shared.size,
+        shared.chunk,
+        judged,
     )
-    return {name: Screened(screen, name, step.after[name]) for name in names}
 
 
 def _room(outputs: int, rooms: int) -> list[np.ndarray]:
@@ -401,29 +283,9 @@ def _room(outputs: int, rooms: int) -> list[np.ndarray]:
     return own + [np.empty_like(a) for a in own]
 
 
-def _chunks_of(step: Step, policy: Policy) -> Callable[[int], dict[str, Judged]]:
-    """What judges one chunk of a step as small arrays are judged."""
-    model = careful.model_for(policy, step.after["p"].dtype)
-    enclosure = careful.enclosure_of(step.plan, model)
-    scalars = _scalars(step, model)
-    after = {name: array.reshape(-1) for name, array in step.after.items()}
-    stored = {name: _stored(step.before, name) for name in step.before}
-
-    def chunk(number: int) -> dict[str, Judged]:
-        cut = _cut(number)
-        with np.errstate(all="ignore"):
-            before = {name: _chunk_of(known, cut) for name, known in stored.items()}
-            seen_now = {name: array[cut] for name, array in after.items()}
-            return careful.judge_outputs(enclosure, before, scalars, seen_now, policy)[0]
-
-    return chunk
-
-
-def _chunk_of(known: np.ndarray | Bounded, cut: slice) -> Bounded:
-    if isinstance(known, Bounded):
-        return known.mapped(lambda a: a.reshape(-1)[cut])
-    return Bounded(known.reshape(-1)[cut].astype(np.float64))
-
-
-def _cut(chunk: int) -> slice:
-    return slice(chunk * CHUNK, (chunk + 1) * CHUNK)
+def _judged_chunk(shared: Shared, policy: Policy, number: int) -> dict[str, Judged]:
+    """One chunk of a step, judged as small arrays are."""
+    before, after, folded = shared.of_chunk(shared.chunks[number])
+    with np.errstate(all="ignore"):
+        known = folded if shared.folded else None
+        return careful.judge_outputs(shared.enclosure, before, shared.scalars, after, policy, known)[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from refgrad.arithmetic.graph import Graph, Node
 from refgrad.arithmetic.operations import OUTCOMES
 from refgrad.arithmetic.running_error import Bounded, Model, exact, widest
 from refgrad.axes import ELEMENT
+from refgrad.oracle.acceptance import screened_cases
 from refgrad.oracle.acceptance.chunks import CHUNK, Cut, Gathered
 from refgrad.oracle.acceptance.explicit_sets import Ends, ends
 from refgrad.oracle.acceptance.judge import (
@@ -106,6 +108,10 @@ def judge_case(
         judged = _judge_case(plan, free, arrays, seen, policy, products)
         return tuple((n, each.parts()) for n, each in judged.items())
 
+    case = screened_cases.Case(plan, free, arrays, seen, policy, products)
+    known = screened_cases.judge(case, partial(_judge_at_once, plan, free, policy=policy, products=products))
+    if known is not None:
+        return known
     return {n: Judged(*parts) for n, parts in made(arrays[plan.rule.primary].size, key, make)}
 
 

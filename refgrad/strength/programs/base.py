@@ -20,7 +20,7 @@ from refgrad.kinds.table import kind_of
 from refgrad.oracle.acceptance.findings import Count
 from refgrad.oracle.acceptance.judge import Judged
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.acceptance.screening import summary
+from refgrad.oracle.acceptance.screened_outputs import summary
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.inputs.cases import Arrays
 from refgrad.strength import graph_programs

@@ -13,7 +13,7 @@ from refgrad.arithmetic.running_error import Bounded
 from refgrad.axes import COLUMN, ELEMENT, ROW
 from refgrad.estimators import ClippedSTE
 from refgrad.optimizers import LAMB
-from refgrad.oracle.acceptance import judge, screening, stateless
+from refgrad.oracle.acceptance import judge, screened_outputs, screening, stateless
 from refgrad.oracle.acceptance.chunks import Cut, Gathered, together
 from refgrad.oracle.inputs.steps import completed
 from refgrad.rule import rules
@@ -31,7 +31,7 @@ def told(candidate: Any, rule: Any, inputs: Any) -> tuple[Any, ...]:
 
 def whole_and_cut(monkeypatch: pytest.MonkeyPatch, candidate: Any, rule: Any, inputs: Any) -> list[tuple[Any, ...]]:
     found = [told(candidate, rule, inputs)]
-    for module in (judge, stateless, screening):
+    for module in (judge, stateless, screening, screened_outputs):
         monkeypatch.setattr(module, "CHUNK", FEW)
     return [*found, told(candidate, rule, inputs)]
 

@@ -20,7 +20,8 @@ from refgrad.oracle.acceptance.chunks import CHUNK
 from refgrad.oracle.acceptance.findings import count, tightness
 from refgrad.oracle.acceptance.judge import OUTSIDE, Large, Step
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.acceptance.screening import Screened, screened, summary, why_not
+from refgrad.oracle.acceptance.screened_outputs import Screened, summary
+from refgrad.oracle.acceptance.screening import screened, why_not
 from refgrad.oracle.acceptance.ulp_errors import measure
 from tests.arithmetic.test_enclosure_graph import PLANTED as GRAPH_FAULTS
 from tests.arithmetic.test_enclosure_graph import ordinary, outputs_of, with_other

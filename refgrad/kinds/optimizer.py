@@ -105,7 +105,7 @@ class OptimizerKind(Stepped):
                 yield Situation("groups", in_groups(*how), rule)
         near = norms_near(*how)
         if near is not None:
-            yield Situation(CALLED[norms_near], near, rule)
+            yield Situation(CALLED[norms_near], near, rule, near="max_norm" not in asked.named)
         yield from self._together(rule, asked)
         if (
             ABSENT in able and counted and not rule.inner_rules()

@@ -27,6 +27,7 @@ from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.judge import how_matrices
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.calls import (
+    LATE,
     SHAPES,
     absent_gradients,
     changed_rates,
@@ -43,7 +44,7 @@ from refgrad.oracle.inputs.calls import (
 )
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extremes import by_columns
-from refgrad.oracle.inputs.far_steps import far_steps
+from refgrad.oracle.inputs.far_steps import counts, far_steps
 from refgrad.oracle.inputs.settings import other_setting, other_settings
 from refgrad.oracle.inputs.steps import completed, generate, sizes
 from refgrad.oracle.inputs.undefined import infinite_gradients, nan_gradients
@@ -84,6 +85,11 @@ class OptimizerKind(Stepped):
     def promised(self, subject: Any) -> tuple[str, ...]:
         """NaN and infinities."""
         return NOT_FINITE
+
+    def unreached(self, rule: Optimizer, reached: Container[str]) -> Iterator[str]:
+        """Counts beyond those of a run, where the rule's step depends on the count and that could not be set."""
+        if FAR_STEPS not in reached and counts(rule):
+            yield f"{FAR_STEPS}: the count of steps cannot be set, so that none beyond {LATE} is driven"
 
     def situations(self, rule: Optimizer, asked: Driven) -> Iterator[Situation]:
         """Those of every kind, then what happens between steps and parameters, as far as the candidate can be asked for it."""

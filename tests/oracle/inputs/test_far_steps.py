@@ -12,7 +12,7 @@ import refgrad
 from refgrad.errors import CandidateError
 from refgrad.kinds.record import Wanted
 from refgrad.kinds.table import kind_of
-from refgrad.optimizers import LAMB, SGD, Adam, AdamW
+from refgrad.optimizers import LAMB, SGD, Adam, AdamW, ClipByValue
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.engine.drive import drive
 from refgrad.oracle.engine.run import tally_of
@@ -96,6 +96,32 @@ def test_the_count_of_a_torch_optimizer_is_set_wherever_it_is(kept: str) -> None
         assert not verdict.faults, verdict
         assert verdict.first is not None
         assert verdict.first.step == FIRST + list(COUNTS).index(2050) + 2  # the first beyond 1500
+
+
+def test_that_no_count_can_be_set_is_said_first() -> None:
+    def counting() -> Any:
+        taken: dict[tuple[int, ...], int] = {}
+
+        def step(p: Array, g: Array, m: Array, v: Array) -> Any:
+            t = taken[p.shape] = 1 if not m.any() else taken.get(p.shape, 0) + 1
+            return adam(lambda t: t)(p, g, m, v, t)
+
+        return step
+
+    kind: Any = kind_of(Adam())
+    assert list(kind.unreached(Adam(), {"late steps", "far steps"})) == []
+    assert list(kind.unreached(SGD(lr=0.1), {"late steps"})) == []
+    cases = refgrad.Inputs.of([1.0, 2.0], [[0.5, 0.5], [0.25, -1.0]])
+    assert refgrad.verify(counting(), Adam(), inputs=cases, **HOW).conforms
+    (said,) = kind.unreached(Adam(), {"late steps"})
+    assert said == "far steps: the count of steps cannot be set, so that none beyond 260 is driven"
+
+
+def test_a_wrapper_is_said_to_be_driven_no_further() -> None:
+    rule = ClipByValue(inner=AdamW())
+    verdict = refgrad.verify(rule, rule, **HOW)
+    assert verdict.conforms
+    assert any(said.startswith("far steps: the count of steps cannot be set") for said in verdict.unexercised)
 
 
 def test_a_count_that_cannot_be_set_is_said_first() -> None:

@@ -297,7 +297,8 @@ class Cases:
         """The counts before some of the steps, where they do not follow from the one before."""
         if not self.counts:
             return {}
-        found, last = {}, 0
+        found: dict[int, int] = {}
+        last = 0
         for place, t in enumerate(chosen):
             before = self.count(t + 1, -1) - 1
             found |= {place: before} if before != last else {}

@@ -138,9 +138,10 @@ class Situations:
         try:
             found.record.faults += there.faults(found.record)
             found = dataclasses.replace(found, tally=there.judge(found.record, measured=True))
-            return (
-                found if found.wrong else dataclasses.replace(found, alike=tuple(told(there, situation, found.record)))
-            )
+            record = found.record
+            if found.wrong or record is None:
+                return found
+            return dataclasses.replace(found, alike=tuple(told(there, situation, record)))
         except ArgumentError as error:
             if there.change is None:
                 raise

@@ -18,7 +18,7 @@ import numpy as np
 from refgrad.candidates.arguments import check_options, packed_in, parameters_of, takes_anything
 from refgrad.candidates.faults import building, check_like, same_bits, stepping
 from refgrad.candidates.names import EXTRAS, GRADIENT, HYPERPARAMETERS, PACKED, PARAMETER, STEP, known_as, slot_names
-from refgrad.candidates.protocol import CandidateFault, Extras, Observation, Value
+from refgrad.candidates.protocol import COUNTED, CandidateFault, Extras, Observation, Value
 from refgrad.errors import CandidateError, nearest, with_article
 from refgrad.rule import Extra, Slot
 
@@ -65,8 +65,10 @@ class NumpyFunction:
     #: slot -> the argument that takes it, where the user says so
     stated: Mapping[str, str] = field(default_factory=dict)
 
-    #: it is one function of all that there is, so that nothing can be left out, saved, or set for some
-    abilities: frozenset[str] = frozenset()
+    @property
+    def abilities(self) -> frozenset[str]:
+        """It is one function of all that there is, so that nothing can be left out or set for some; it may be told the step."""
+        return frozenset({COUNTED} if any(name in parameters_of(self.function) for name in STEP) else ())
 
     def takes(self, rule: Described) -> frozenset[str]:
         """The hyperparameters that are arguments of the function."""
@@ -186,6 +188,10 @@ class FunctionRun:
         for leaf, grad in enumerate(grads):
             own = {n: v if isinstance(v, float) else v[leaf] for n, v in asked.items()}
             self._call(leaf, {self._binding.g: grad, **own})
+
+    def set_count(self, count: int) -> None:
+        """Go on as after so many steps."""
+        self._t = count
 
     @property
     def extras_taken(self) -> frozenset[str]:

@@ -25,7 +25,7 @@ from refgrad.candidates.arguments import Arguments, for_rule, looks_like_update,
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import HYPERPARAMETERS, indexed, known_as, slot_names
 from refgrad.candidates.optax_groups import NAMES, entries, groups_of, leaf_name, named, tree_of
-from refgrad.candidates.protocol import SAVED, Extras, Observation, Value
+from refgrad.candidates.protocol import COUNTED, SAVED, Extras, Observation, Value
 from refgrad.candidates.resolve import describe
 from refgrad.errors import CandidateError, with_article
 from refgrad.optimizers.base import Optimizer
@@ -74,7 +74,7 @@ class OptaxTransform:
     stated: Mapping[str, str] = field(default_factory=dict)
     #: from a rule to the hyperparameters that it is told
     tells: Callable[[Optimizer], frozenset[str]] = lambda rule: frozenset()
-    abilities: frozenset[str] = frozenset({SAVED})
+    abilities: frozenset[str] = frozenset({SAVED, COUNTED})
     #: what leaves are called in turn, and by such a name the hyperparameters of a group, where the user says so
     names: Sequence[str] = NAMES
     groups: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -188,6 +188,7 @@ class OptaxRun:
         self._sides = [next((n for n, k in rule.slots().items() if k.axes == axes), "") for axes in (ROW, COLUMN)]
         self._shared = {slot for slot, kind in rule.slots().items() if kind.axes == TENSOR}
         self._wide, self._begun = any(p.dtype == np.float64 for p in params), False
+        self._taken, self._counts = 0, list[int]()
         with self._precision():
             self._params: Any = tree_of([_copied(p) for p in params], candidate.names)
             self._state, self._groups = None, groups_of(None, None, self._params)
@@ -252,6 +253,7 @@ class OptaxRun:
                 new = self._in_list(error, lambda: self._advanced(grads, extras))
             self._params, self._state = new
             self._begun = True
+            self._taken += 1
 
     def _advanced(self, grads: Sequence[np.ndarray], extras: Extras) -> Any:
         """Parameters and state after a step."""
@@ -277,6 +279,17 @@ class OptaxRun:
             structure = jax.tree.structure(self._built.transform.init(self._params))
             self._state = jax.tree.unflatten(structure, [jnp.asarray(each) for each in numbers])
         return []
+
+    def set_count(self, count: int) -> None:
+        """Put a count of steps into the state: in place of every whole number that is how many were taken."""
+        leaves, structure = jax.tree.flatten(self._state)
+        if not self._counts:  # those of the first steps, whatever becomes of them
+            self._counts = [i for i, x in enumerate(leaves) if _whole(x) and int(x) == self._taken]
+        if not self._counts:
+            raise CandidateError(f"the state of {self._name} has no count of steps that could be set")
+        for place in self._counts:
+            leaves[place] = jnp.asarray(count, np.asarray(leaves[place]).dtype)
+        self._state = jax.tree.unflatten(structure, leaves)
 
     def observe(self) -> Observation:
         """Views of the parameters, and of the named fields of the state that are known as slots."""
@@ -321,6 +334,11 @@ def _exchange(found: dict[str, Value], sides: Sequence[str], shape: tuple[int, .
         return
     if (row.size, column.size) == shape[::-1] and shape[0] != shape[1]:
         found[sides[0]], found[sides[1]] = column, row
+
+
+def _whole(value: Any) -> bool:
+    """True if something is one whole number."""
+    return np.ndim(value) == 0 and np.asarray(value).dtype.kind in "iu"
 
 
 def _copied(array: np.ndarray) -> jax.Array:

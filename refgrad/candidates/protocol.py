@@ -31,8 +31,9 @@ class Observation:
 
 #: what a candidate may be able to do besides (`Candidate.abilities`): take None for a gradient, have its state saved and loaded
 #: (`save_and_load`), have parameters in groups with settings of their own (`start_groups`), have the rates of all groups changed
-#: between steps (`scale_rates`), and be handed arrays that are not contiguous, as frameworks have them
-ABSENT, SAVED, GROUPS, RATES, STRIDED = "absent", "saved", "groups", "rates", "strided"
+#: between steps (`scale_rates`), be handed arrays that are not contiguous, as frameworks have them, and have its count of steps
+#: set (`set_count`), as where a state that was saved late is loaded
+ABSENT, SAVED, GROUPS, RATES, STRIDED, COUNTED = "absent", "saved", "groups", "rates", "strided", "counted"
 
 
 class Run(Protocol):
@@ -60,7 +61,7 @@ class Candidate(Protocol):
 
     @property
     def abilities(self) -> frozenset[str]:
-        """What it can do besides: of `ABSENT`, `SAVED`, `GROUPS`, `RATES`, `STRIDED`."""
+        """What it can do besides: of `ABSENT`, `SAVED`, `GROUPS`, `RATES`, `STRIDED`, `COUNTED`."""
 
     def takes(self, rule: Optimizer) -> frozenset[str]:
         """The rule's hyperparameters that it is told by name, so that it follows when the rule's are others."""

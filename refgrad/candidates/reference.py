@@ -11,7 +11,7 @@ import numpy as np
 
 from refgrad.candidates.arguments import check_options
 from refgrad.candidates.faults import building, stepping
-from refgrad.candidates.protocol import Extras, Observation
+from refgrad.candidates.protocol import COUNTED, Extras, Observation
 from refgrad.optimizers.base import Optimizer
 
 
@@ -26,7 +26,7 @@ class Reference:
     rule: Optimizer | type[Optimizer]
     options: Mapping[str, Any]
 
-    abilities: frozenset[str] = frozenset()
+    abilities: frozenset[str] = frozenset({COUNTED})
 
     def takes(self, rule: Optimizer) -> frozenset[str]:
         """The hyperparameters that a class shares with the rule; one that is built already is told nothing."""
@@ -68,6 +68,10 @@ class ReferenceRun:
         given: dict[str, Any] = {n: extras[n] for n in self._rule.inputs() if n in extras}
         with stepping(self._name):
             self._rule.step_(self._params, list(grads), self._state, backend=self._backend, **given)
+
+    def set_count(self, count: int) -> None:
+        """Go on as after so many steps."""
+        self._state["t"] = count
 
     def observe(self) -> Observation:
         """The arrays themselves."""

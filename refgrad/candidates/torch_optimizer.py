@@ -34,7 +34,8 @@ from refgrad.candidates.arguments import (
 )
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import EXTRAS, HYPERPARAMETERS, PACKED, indexed, known_as, slot_names
-from refgrad.candidates.protocol import ABSENT, GROUPS, RATES, SAVED, STRIDED, Extras, Observation, Value
+from refgrad.candidates.protocol import ABSENT, COUNTED, GROUPS, RATES, SAVED, STRIDED, Extras, Observation, Value
+from refgrad.candidates.step_counts import Place, places, set_counts
 from refgrad.errors import CandidateError, with_article
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Flag, Range
@@ -54,7 +55,7 @@ class TorchOptimizer:
     stated: Mapping[str, str] = field(default_factory=dict)
     #: from a rule to what it is told of it
     tells: Callable[[Optimizer], Arguments] = lambda rule: Arguments()
-    abilities: frozenset[str] = frozenset({ABSENT, SAVED, GROUPS, RATES, STRIDED})
+    abilities: frozenset[str] = frozenset({ABSENT, SAVED, GROUPS, RATES, STRIDED, COUNTED})
 
     def takes(self, rule: Optimizer) -> frozenset[str]:
         """The hyperparameters that its constructor is told."""
@@ -157,7 +158,7 @@ def from_instance(instance: torch.optim.Optimizer, name: str, options: Mapping[s
         takes = _without_first(parameters_of(cls))
         return cls(groups, **{n: v for n, v in instance.defaults.items() if n in takes}), Arguments()
 
-    return TorchOptimizer(name, build, abilities=frozenset({ABSENT, SAVED, RATES, STRIDED}))
+    return TorchOptimizer(name, build, abilities=frozenset({ABSENT, SAVED, RATES, STRIDED, COUNTED}))
 
 
 class TorchRun:
@@ -177,7 +178,7 @@ class TorchRun:
         self._shared = {slot for slot, kind in rule.slots().items() if kind.scalar or kind.axes == TENSOR}
         self._inputs, self._points = rule.inputs(), dict[str, Tensors]()
         self._takes = parameters_of(optimizer.step)
-        self._groups = _groups(optimizer)
+        self._groups, self._taken, self._counts = _groups(optimizer), 0, list[Place]()
         self.notes: list[str] = list(told.notes)
         self.settings: list[str] = []
         self.read: set[str] = set()
@@ -212,6 +213,12 @@ class TorchRun:
             else:
                 group["lr"] = rate * factor
 
+    def set_count(self, count: int) -> None:
+        """Put a count of steps wherever how many were taken is kept: for each parameter, with its group, or by the optimizer."""
+        if not self._counts:  # those of the first steps, whatever becomes of them
+            self._counts = places(self._optimizer, self._taken, self._name)
+        set_counts(self._counts, count)
+
     def step(self, grads: Sequence[np.ndarray], extras: Extras = MappingProxyType({})) -> None:
         """One step of the optimizer; each gradient's memory is the caller's."""
         self._set_gradients(grads)
@@ -221,6 +228,7 @@ class TorchRun:
             if closure is not None and (self._of_closure(extras) or closure.default is inspect.Parameter.empty):
                 keywords["closure"] = self._closure(grads, extras)
             self._optimizer.step(**keywords)
+        self._taken += 1
 
     @property
     def extras_taken(self) -> frozenset[str]:

@@ -107,7 +107,9 @@ def telling(rule: Rule, level: Level, dtype: str) -> Iterator[Sample]:
         with np.errstate(all="ignore"):
             found = list(kind.situations(rule, Driven(None, frozenset(rule.numbers()), as_dtype(dtype), seed)))
             found = [
-                s for s in found if not (s.cases.absent or s.cases.saved or s.cases.settings or s.name in LEFT_OUT)
+                s
+                for s in found
+                if not (s.cases.absent or s.cases.saved or s.cases.counts or s.cases.settings or s.name in LEFT_OUT)
             ]
             found.sort(key=lambda s: FIRST.index(s.name) if s.name in FIRST else len(FIRST))
             if kind.stepped:

@@ -24,7 +24,7 @@ from refgrad.isolation.shared import Region
 from refgrad.rule import Rule
 
 #: methods of which an answer says at once whether a thing has them
-METHODS = ("start", "start_groups", "observe", "rule_for", "save_and_load", "scale_rates")
+METHODS = ("start", "start_groups", "observe", "rule_for", "save_and_load", "scale_rates", "set_count")
 #: attributes that it says at once: strings, several, that stay as they are
 WORDS = ("settings", "read", "extras_taken", "abilities", "of_groups", "unexercised")
 

@@ -108,6 +108,10 @@ class Kind(ABC):
         if first is not None:
             yield replace(next(self._set([first], asked)), instead=functools.partial(self._set, others, asked))
 
+    def unreached(self, rule: Any, reached: Container[str]) -> Iterator[str]:
+        """What no situation of a run reached that a situation of the kind may, as a sentence each."""
+        return iter(())
+
     def far(self, rule: Any, cases: Cases) -> Cases | None:
         """Cases with rows far from zero, of kinds whose rules may take exponentials; None of others."""
         return None

@@ -99,6 +99,7 @@ class Situation:
         instead: what is tried in its place, in turn, where the candidate takes nothing of it.
         alike: whether its steps are all alike, so that who takes the first and raises at another is wrong, not restricted.
         left_out: what is not among the cases, and why; empty if nothing is.
+        near: whether named behaviours that differ by a small number alone are nearer to one another there than anywhere else.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Situation:
     instead: Callable[[], Iterator[Situation]] = lambda: iter(())
     alike: bool = False
     left_out: str = ""
+    near: bool = False
 
 
 class Graph(NamedTuple):

@@ -72,7 +72,9 @@ class Stepped(Kind):
                 _saved(run[0], step, record, lambda action: call(action, subject.name))
             if step - 1 in record.cases.rates:
                 call(lambda: run[0].scale_rates(record.cases.rates[step - 1]), subject.name)  # type: ignore[attr-defined]
-            if step == 1 or step - 1 in {*record.cases.saved, *record.cases.rates}:
+            if step - 1 in record.cases.counts:
+                call(lambda: run[0].set_count(record.cases.counts[step - 1]), subject.name)  # type: ignore[attr-defined]
+            if step == 1 or step - 1 in {*record.cases.saved, *record.cases.rates, *record.cases.counts}:
                 asked = [self._asked(record, t, order) for t in range(step, _until(record.cases, step))]
                 steps = _taken(run[0], asked, lambda action: call(action, subject.name))
             return self._step(step, record, lambda: next(steps))
@@ -98,7 +100,7 @@ class Stepped(Kind):
 
     def _begin(self, subject: Candidate, record: Record) -> None:
         begin, cases, order = getattr(subject, "begin_run", None), record.cases, _order(subject)
-        if begin is not None and cases.steps and 0 not in cases.saved:
+        if begin is not None and cases.steps and 0 not in (*cases.saved, *cases.counts):
             with contextlib.suppress(ArgumentError):  # which is raised where it is driven
                 asked = [self._asked(record, t, order) for t in range(1, _until(cases, 1))]
                 begin(*self._start(subject, record), asked)
@@ -164,7 +166,7 @@ def _order(subject: Candidate) -> Order:
 
 def _until(cases: Cases, step: int) -> int:
     """The step before which the state is saved, or the rate changed, next; one after the last if neither is."""
-    return min((t + 1 for t in (*cases.saved, *cases.rates) if t >= step), default=len(cases.steps) + 1)
+    return min((t + 1 for t in (*cases.saved, *cases.rates, *cases.counts) if t >= step), default=len(cases.steps) + 1)
 
 
 def _gradients(cases: Cases, step: int) -> list[Any]:

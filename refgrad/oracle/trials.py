@@ -24,7 +24,7 @@ from refgrad.oracle.hypotheses.run_screen import RunScreen
 from refgrad.oracle.hypotheses.scored import Scored
 from refgrad.oracle.hypotheses.screens import explained, judged, screen_of, telling_screen
 from refgrad.oracle.hypotheses.search import Search
-from refgrad.oracle.hypotheses.shaped import variant_of_shapes
+from refgrad.oracle.hypotheses.shaped import sized, variant_of_shapes
 from refgrad.rule import Rule
 
 #: how many rules with state are tried with their variants, and how many rules are searched in depth
@@ -190,6 +190,7 @@ def trials(request: Request, rules: Iterable[Rule], claimed: bool) -> list[Trial
             refused.append(error)
     if not found:
         raise refused[0]
+    found = found if claimed else [_of_its_size(trial, request) for trial in found]
     # a candidate that answers as one rule is none as which it often does not
     share = max(t.share for t in found)
     found = [t for t in found if t.share >= ANSWERED * share]
@@ -202,6 +203,17 @@ def _driven(request: Request, rule: Rule, claimed: bool) -> Trial:
     claim = Claim.of(request, rule)
     record = claim.driven(claim.kind.completed(rule, claim.cases()))
     return Trial(claim, record, _search(claim, record, screen_of(claim, record), claimed))
+
+
+def _of_its_size(trial: Trial, request: Request) -> Trial:
+    """A trial as its rule with blocks of another size, where the candidate's outputs have the shapes of these."""
+    rule = sized(trial.claim, trial.record)
+    if rule is None:
+        return trial
+    try:
+        return _driven(dataclasses.replace(request, rule=rule), rule, False)
+    except (ArgumentError, CandidateError):
+        return trial
 
 
 def _search(claim: Claim, record: Record, screen: Screen, claimed: bool) -> Search:

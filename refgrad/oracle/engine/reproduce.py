@@ -57,7 +57,7 @@ def target(candidate: str, unnamed: str = "candidate") -> str:
 
 def _written(rule: Rule, least: Cases) -> str:
     """The argument that makes the smallest cases; empty if there are too many numbers in them."""
-    if len(least.arrays) > 1 or least.saved or least.rates or least.settings:
+    if len(least.arrays) > 1 or least.saved or least.rates or least.counts or least.settings:
         return ""
     arrays = least.arrays[0]
     if least.steps:
@@ -126,6 +126,7 @@ def _events(least: Cases) -> Iterator[str]:
     yield from (
         f"the rate is multiplied by {factor:g} before step {t + 1}" for t, factor in sorted(least.rates.items())
     )
+    yield from (f"the state says {count} steps before step {t + 1}" for t, count in sorted(least.counts.items()))
     if least.settings and least.settings[0]:
         yield f"in a group of its own with {', '.join(f'{n}={v:g}' for n, v in least.settings[0].items())}"
 

@@ -241,6 +241,7 @@ def examine(claim: Claim) -> Judgement:
             reached.add(found.situation.name)
         if not run.wrong:  # what is wrong ends it before all are reached
             run.restrictions += undriven(claim, reached)
+            run.restrictions += claim.kind.unreached(claim.rule, reached)
         run.restrictions += undecided(record, tally, "ordinary cases")
         run.restrictions += hidden(claim.rule, claim.named)
     return run

@@ -13,6 +13,7 @@ from typing import Any
 
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.kinds.record import Driven, Record, Situation
+from refgrad.oracle.engine.nearly_alike import told
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.settings import every_step, neutral
@@ -30,6 +31,7 @@ class Exercised:
         claim: the claim, as it is made there.
         record, tally: what was seen, and what became of it; None where the candidate took nothing of it.
         refused: the cases that it does not take, in order, and what it raised for the first of them.
+        alike: named behaviours that what was seen does not tell apart from the claim, a sentence each.
     """
 
     situation: Situation
@@ -38,6 +40,7 @@ class Exercised:
     tally: Tally = field(default_factory=Tally)
     refused: tuple[str, ...] = ()
     raised: str = ""
+    alike: tuple[str, ...] = ()
 
     @property
     def wrong(self) -> bool:
@@ -48,6 +51,7 @@ class Exercised:
         """What the candidate was not exercised on, as a sentence."""
         if self.situation.left_out:
             yield f"{self.situation.name}: {self.situation.left_out}"
+        yield from self.alike
         if self.record is not None:
             yield from undecided(self.record, self.tally, self.situation.name)
         if self.record is None:
@@ -133,7 +137,11 @@ class Situations:
         self.prepare()
         try:
             found.record.faults += there.faults(found.record)
-            return dataclasses.replace(found, tally=there.judge(found.record, measured=True))
+            found = dataclasses.replace(found, tally=there.judge(found.record, measured=True))
+            record = found.record
+            if found.wrong or record is None:
+                return found
+            return dataclasses.replace(found, alike=tuple(told(there, situation, record)))
         except ArgumentError as error:
             if there.change is None:
                 raise

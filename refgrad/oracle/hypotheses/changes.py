@@ -256,6 +256,19 @@ def _around(legal: Range | Whole, name: str, value: float) -> Iterator[Change]:
             yield from _legal(legal, name, new, f"{name} is {new:g}, not {value:g}")
 
 
+#: what numbers are named for that say how many elements have a scale of their own, and the ones that are tried
+SIZES, TRIED_SIZES = frozenset({"size", "group", "block", "bucket"}), tuple(2**k for k in range(2, 11))
+
+
+def sizes(rule: Rule) -> Iterator[Change]:
+    """Other sizes of blocks, powers of two, of a rule whose parts have a number for each block."""
+    for name, legal in rule.legal().items():
+        if isinstance(legal, Whole) and SIZES & set(name.split("_")):
+            known = getattr(rule, name)
+            for new in TRIED_SIZES:
+                yield from _legal(legal, name, new, f"{name} is {new}, not {known}") if new != known else ()
+
+
 def departures(rule: Rule, kind: Kind) -> Iterator[Change]:
     """Departures that only the rule's kind has."""
     for name, sentence, keywords in kind.departures(rule):

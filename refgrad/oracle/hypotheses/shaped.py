@@ -10,17 +10,18 @@ import dataclasses
 import functools
 import operator
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from refgrad.errors import CandidateError
+from refgrad.errors import ArgumentError, CandidateError
 from refgrad.kinds.record import Record
 from refgrad.oracle.acceptance.findings import Fault
 from refgrad.oracle.engine.outcomes import Departure
 from refgrad.oracle.engine.run import Claim, Judgement, examine
 from refgrad.oracle.engine.tally import Tally
-from refgrad.oracle.hypotheses.changes import NONE, Change, named
+from refgrad.oracle.hypotheses.changes import NONE, Change, named, sizes
 from refgrad.oracle.hypotheses.known_forms import known_forms, roundings
 from refgrad.oracle.hypotheses.run_screen import UNDEFINED
+from refgrad.rule import Rule
 
 #: what a candidate's fault is called whose output has another shape
 SHAPE = "shape"
@@ -50,22 +51,43 @@ def variant_of_shapes(claim: Claim, record: Record, tally: Tally, seconds: float
     for change, whose in _changes(record):
         if time.process_time() > deadline:
             return None
-        for whole in (change + rounding for rounding in besides if _fits(_claimed(claim, record, change))):
-            run = _examined(_claimed(claim, record, whole))
+        for whole in (change + rounding for rounding in besides) if _fits(claim, record, change) else ():
+            run = _examined(claim, record, whole)
             if run is not None and not run.wrong and not run.unjudged:
                 total = sum(count.total for count in run.total().counts.values())
                 return Departure(whole.name, whole.sentence, 0, total, known=whose), whole
     return None
 
 
+def sized(claim: Claim, record: Record) -> Rule | None:
+    """A rule with blocks of another size, if the outputs that a candidate gives for a case have the shapes of these.
+
+    Args:
+        claim: what it was driven as.
+        record: what was seen.
+
+    Returns:
+        The rule; None if no shape is another than the rule's, or no size fits.
+    """
+    if not misshapen(record.faults):
+        return None
+    found = _first(change for change in sizes(record.rules[0]) if _fits(claim, record, change))
+    return None if found is None else found.changed(record.rules[0])
+
+
+def _first(changes: Iterable[Change]) -> Change | None:
+    return next(iter(changes), None)
+
+
 def _changes(record: Record) -> Iterator[tuple[Change, str]]:
-    """Named behaviours, each with whose rule is known to have it alone; then whole forms that somebody's rule has."""
+    """Named behaviours, each with whose rule is known to have it alone; whole forms that somebody's rule has; sizes of blocks."""
     rule = record.rules[0]
     forms = [(functools.reduce(operator.add, form.parts, NONE), form.whose) for form in known_forms(rule)]
     whose = {change.key: owner for change, owner in forms}
     single = [change for change in named(rule) if not change.model]
     for change in (*single, *(change for change, _ in forms if change.parts > 1)):
         yield change, whose.get(change.key, "")
+    yield from ((change, "") for change in sizes(rule))
 
 
 def _claimed(claim: Claim, record: Record, change: Change) -> Claim:
@@ -74,17 +96,18 @@ def _claimed(claim: Claim, record: Record, change: Change) -> Claim:
     return Claim.of(dataclasses.replace(request, rule=change.changed(record.rules[0]), policy=policy))
 
 
-def _fits(claim: Claim) -> bool:
-    """True if the outputs of one case have the shapes that a claim says."""
+def _fits(claim: Claim, record: Record, change: Change) -> bool:
+    """True if the outputs of one case have the shapes that a claim with a change says."""
     try:
-        record = claim.driven(claim.cases().only(0))
-        return not misshapen([*record.faults, *claim.judge(record).faults])
-    except (*UNDEFINED, CandidateError):
+        other = _claimed(claim, record, change)
+        seen = other.driven(other.cases().only(0))
+        return not (seen.faults or misshapen(other.judge(seen).faults))
+    except (*UNDEFINED, ArgumentError, CandidateError):  # or the other numbers exclude it
         return False
 
 
-def _examined(claim: Claim) -> Judgement | None:
+def _examined(claim: Claim, record: Record, change: Change) -> Judgement | None:
     try:
-        return examine(claim)
-    except (*UNDEFINED, CandidateError):
+        return examine(_claimed(claim, record, change))
+    except (*UNDEFINED, ArgumentError, CandidateError):
         return None

@@ -36,6 +36,7 @@ class Cases:
         absent: pairs of a step and a case, counted from 0, at which the case has no gradient: it is left as it is.
         saved: steps, counted from 0, before which the candidate's state is saved, and loaded into another one made alike.
         rates: by step, counted from 0, the factor by which the rate of every group is changed before it, as a scheduler does.
+        counts: by step, counted from 0, how many steps the candidate is told before it that it has taken, as by a saved state.
         settings: for each case the hyperparameters that it has otherwise than the rule, as a group of parameters may.
         judged: the steps that are judged, counted from 0; all if there are none, or where the state cannot be read.
         outputs: the outputs that are judged in full; of others only whether they are numbers where none can be. None for all.
@@ -54,6 +55,7 @@ class Cases:
     absent: frozenset[tuple[int, int]] = frozenset()
     saved: frozenset[int] = frozenset()
     rates: Mapping[int, float] = field(default_factory=dict)
+    counts: Mapping[int, int] = field(default_factory=dict)
     settings: Sequence[Mapping[str, float]] = ()
     judged: frozenset[int] = frozenset()
     outputs: frozenset[str] | None = None
@@ -205,6 +207,7 @@ class Cases:
             absent=frozenset((at.index(t), case) for t, case in self.absent if t in at),
             saved=frozenset(at.index(t) for t in self.saved if t in at),
             rates={at.index(t): factor for t, factor in self.rates.items() if t in at},
+            counts=self._counts_at(at),
             judged=frozenset(at.index(t) for t in self.judged if t in at),
         )
 
@@ -284,9 +287,23 @@ class Cases:
             leaf: its number, from 0.
 
         Returns:
-            The number, at most ``step``.
+            The number, at most ``step`` unless it was told another count.
         """
-        return step - sum(t < step and case == leaf for t, case in self.absent)
+        told = max((t for t in self.counts if t < step), default=0)
+        taken = step - told - sum(told <= t < step and case == leaf for t, case in self.absent)
+        return self.counts.get(told, 0) + taken
+
+    def _counts_at(self, chosen: Sequence[int]) -> dict[int, int]:
+        """The counts before some of the steps, where they do not follow from the one before."""
+        if not self.counts:
+            return {}
+        found: dict[int, int] = {}
+        last = 0
+        for place, t in enumerate(chosen):
+            before = self.count(t + 1, -1) - 1
+            found |= {place: before} if before != last else {}
+            last = before + 1
+        return found
 
     def extras(self, step: int) -> dict[str, Any]:
         """The extra inputs of a step.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.candidates.eight_bit import flat
-from refgrad.candidates.protocol import ABSENT, GROUPS, SAVED, STRIDED, Extras, Observation
+from refgrad.candidates.protocol import ABSENT, COUNTED, GROUPS, SAVED, STRIDED, Extras, Observation
 from refgrad.optimizers.base import Optimizer
 from refgrad.quantizers.eight_bit import EightBit
 from refgrad.strength.situations.fault import At, Fault
@@ -28,7 +28,7 @@ class SteppedProgram:
     fault: Fault | None = None
     eight: EightBit | None = None
     name: str = "planted"
-    abilities: frozenset[str] = frozenset({ABSENT, SAVED, GROUPS, STRIDED})
+    abilities: frozenset[str] = frozenset({ABSENT, COUNTED, SAVED, GROUPS, STRIDED})
     takes_small: bool = True
 
     def takes(self, rule: Optimizer) -> frozenset[str]:
@@ -133,6 +133,11 @@ class SteppedRun:
         with np.errstate(all="ignore"):
             changed = self._fault.result({"p": p, **arrays}, old, at)
         return changed.pop("p"), {**state, **changed}
+
+    def set_count(self, count: int) -> None:
+        """Go on as after so many steps."""
+        for leaf in self._leaves:
+            leaf.t = count
 
     def observe(self) -> Observation:
         """The parameters and the state."""

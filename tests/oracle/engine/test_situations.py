@@ -43,7 +43,7 @@ def test_what_is_right_goes_through_all_of_them() -> None:
     verdict = judged(adam, Adam())
     assert verdict.conforms, verdict
     before = ["shapes", "another setting", "zeros", "uniform gradients", "large gradients", "NaN", "infinities"]
-    assert list(verdict.situations) == [*before, "late steps"]
+    assert list(verdict.situations) == [*before, "late steps", "far steps"]
     assert verdict.situations["shapes"] > 20
     assert "situations  shapes (" in str(verdict)
 

@@ -9,6 +9,7 @@ import pytest
 
 import refgrad
 from refgrad.oracle.explanation import IDENTIFIED
+from refgrad.quantizers import MX, NF4, NVFP4
 from refgrad.rule import find
 
 #: rules with the variants that keep something else, or as many numbers of it as there are other things
@@ -59,3 +60,16 @@ def test_what_somebodys_rule_of_the_name_is_known_to_be_is_said() -> None:
     rule = refgrad.optimizers.GaLore()
     text = str(refgrad.verify(rule.replace(side="longer"), rule, shrink=False))
     assert "agrees with what is known of optax.contrib.galore" in text.split("\n\n")[0]
+
+
+@pytest.mark.slow
+@pytest.mark.sample(suite=1)
+@pytest.mark.parametrize("rule", [MX(block_size=16), NVFP4(block_size=32), NF4(block_size=128)], ids=str)
+def test_blocks_of_another_size_are_named(rule: Any) -> None:
+    claim = type(rule)()
+    verdict = refgrad.verify(rule, claim, shrink=False)
+    assert verdict.explanation is not None
+    assert verdict.explanation.name == f"block_size={rule.block_size}"
+    assert [e.title for e in refgrad.identify(rule, claim).explanations] == [str(rule)]
+    found = refgrad.identify(rule, "quantizer", steps=4)
+    assert str(rule) in [e.title for e in found.explanations], str(found)

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic.function_arguments import AXIS, Carried, Floats, Labels, gated
+from refgrad.arithmetic.operations.op import Value
+from refgrad.arithmetic.picking import hot, picked
 from refgrad.arithmetic.stored_places import stored as stored
 from refgrad.arithmetic.subgradients import stop_gradient as stop_gradient
 from refgrad.arithmetic.subgradients import top_k as top_k
 from refgrad.errors import bad_argument
 from refgrad.legal import Flag, Whole
 
-_CARRIED = Carried(Floats())
+_CARRIED, _LABELS = Carried(Floats()), Carried(Labels(0, 2**62))
 
 
 @gated(x=_CARRIED, axis=AXIS)
@@ -56,7 +58,7 @@ def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Any:
     return total if keepdims else np.squeeze(total, axis)
 
 
-@gated(labels=Labels(0, 2**62), count=Whole(0, 10_000_000))
+@gated(labels=_LABELS, count=Whole(0, 10_000_000))
 def one_hot(labels: Any, count: int) -> Any:
     """Rows of zeros with a one where the label says.
 
@@ -70,11 +72,13 @@ def one_hot(labels: Any, count: int) -> Any:
     >>> one_hot(np.array([2, 0]), 3).tolist()
     [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
+    if isinstance(labels, Value):
+        return hot(labels, count)
     _check_below(labels, count)
     return (labels[..., None] == np.arange(count)).astype(np.float32)
 
 
-@gated(x=_CARRIED, labels=Labels(0, 2**62))
+@gated(x=_CARRIED, labels=_LABELS)
 def take(x: Any, labels: Any) -> Any:
     """The number of each row that its label says.
 
@@ -90,6 +94,8 @@ def take(x: Any, labels: Any) -> Any:
     """
     if x.shape[:-1] != labels.shape or not x.shape:
         raise bad_argument("x.shape", x.shape, f"{labels.shape}, the shape of labels, with one more axis")
+    if isinstance(labels, Value):
+        return picked(x, labels)
     _check_below(labels, x.shape[-1])
     return x[(*np.indices(labels.shape, sparse=True), labels)]
 

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from refgrad.arithmetic import adjoints, left_out, subgradients
+from refgrad.arithmetic import adjoints, left_out, picking, subgradients
 from refgrad.arithmetic.body_mutations import Origin, derived_of
 from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.arithmetic.left_out import NONE, Marks, Receives
 from refgrad.arithmetic.operations import UFUNCS
 from refgrad.arithmetic.replacing import BY_ELEMENT
-from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, axes_of, checked_spec, counted
+from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, axes_of, checked_spec, mean, variance
 from refgrad.arithmetic.stored_places import stored
 from refgrad.errors import TraceError
 
@@ -290,8 +290,8 @@ def _element(op: str, function: Callable[..., Any], args: Sequence[Any]) -> Any:
     def received(which: int, rule: adjoints.Adjoint) -> Receives:
         shape, own_shape = adjoints.shape_of(value), adjoints.shape_of(inner[which])
 
-        def reach(ones: np.ndarray) -> np.ndarray:
-            return np.asarray(adjoints.unbroadcast(np.broadcast_to(ones, shape), own_shape))
+        def reach(ones: np.ndarray) -> Any:
+            return adjoints.unbroadcast(np.broadcast_to(ones, shape), own_shape)
 
         def own(given: Marks) -> Marks:
             return left_out.own_marks(op, which, inner, given.steep)
@@ -355,15 +355,6 @@ def _sum(x: Recorded, axis: Any = None, keepdims: bool = False) -> Any:
     return x.record.noted(value, [(x, Receives.moved(lambda upstream: adjoints.spread(upstream, shape, axes)))])
 
 
-def _mean(x: Recorded, axis: Any = None, keepdims: bool = False) -> Any:
-    return _sum(x, axis, keepdims) / float(counted(x, axis))
-
-
-def _variance(x: Recorded, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
-    centred = x - _mean(x, axis, True)
-    return _sum(centred * centred, axis, keepdims) / float(counted(x, axis) - ddof)
-
-
 def _largest(x: Recorded, axis: Any = None, keepdims: bool = False, **how: Any) -> Any:
     if how:
         raise TraceError(f"numpy.max with {', '.join(how)} has no gradient in refgrad; write numpy.maximum of it")
@@ -423,6 +414,14 @@ def _where(condition: Any, a: Any, b: Any) -> Any:
     return _element("where", np.where, (condition, a, b))
 
 
+def _picked(x: Any, labels: Any) -> Any:
+    record = _record_of((x, labels))
+    inner, own = record.plain(x), record.plain(labels)
+    count = adjoints.shape_of(inner)[-1]
+    receives = Receives.moved(lambda upstream: picking.placed(upstream, own, count))
+    return record.noted(picking.picked(inner, own), [(x, receives)])
+
+
 def _constant(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function whose value no gradient is taken of."""
 
@@ -451,8 +450,8 @@ def _gathered_upstream(x: Any, upstream: Any, axis: int) -> Any:
 JOINED = frozenset({np.concatenate, np.hstack, np.stack, np.vstack})
 FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.sum: _sum,
-    np.mean: _mean,
-    np.var: _variance,
+    np.mean: mean,
+    np.var: variance,
     np.max: _largest,
     np.min: _smallest,
     np.cumsum: _cumulated,
@@ -468,6 +467,8 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.size: MOVES[np.size],
     **{function: _constant(function) for function in (np.empty_like, np.zeros_like, np.ones_like, np.full_like)},
     stored: _stored,
+    picking.picked: _picked,
+    picking.hot: _constant(picking.hot),
     subgradients.stop_gradient: _constant(subgradients.stop_gradient),
     subgradients.largest_shares: _constant(subgradients.largest_shares),
     subgradients.top_k: _constant(subgradients.top_k),

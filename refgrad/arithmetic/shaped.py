@@ -154,6 +154,17 @@ def counted(x: Any, axis: Any) -> int:
     return math.prod(x.shape[a] for a in axes_of(x, axis))
 
 
+def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """As `numpy.mean`, of whatever stands for an array: the sum over the count."""
+    return np.sum(x, axis=axis, keepdims=keepdims) / float(counted(x, axis))
+
+
+def variance(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
+    """As `numpy.var`, in two passes."""
+    centred = x - mean(x, axis, True)
+    return np.sum(centred * centred, axis=axis, keepdims=keepdims) / float(counted(x, axis) - ddof)
+
+
 def _moved(function: Callable[..., np.ndarray]) -> Callable[..., Any]:
     return lambda x, *args, **kwargs: x.rearranged(lambda a: function(a, *args, **kwargs))
 

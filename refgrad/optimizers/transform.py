@@ -134,11 +134,19 @@ class Transform(Rule):
             computed = [np.int64 if labels else self.computed_in(dtype) for labels in whole]
             wide = (np.array(a, each, order="C", copy=True) for a, each in zip(given, computed, strict=True))
             try:
-                return _narrowed(self.apply(*wide), dtype)
+                return _narrowed(self.computed(*wide), dtype)
             except np.linalg.LinAlgError as error:
                 raise ArgumentError(
                     f"{', '.join(names)}: {error}; legal: numbers of which its system is solved"
                 ) from error
+
+    def computed(self, *arrays: np.ndarray) -> Any:
+        """What the body makes of arrays.
+
+        Args:
+            arrays: copies of what was handed in, in order, of the dtype in which it computes.
+        """
+        return self.apply(*arrays)
 
     def computed_in(self, dtype: np.dtype) -> np.dtype:
         """The dtype in which it computes.

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic import picking
 from refgrad.arithmetic.function_arguments import AXIS, Carried, Floats, Labels, gated
 from refgrad.arithmetic.operations.op import Value
-from refgrad.arithmetic.picking import hot, picked
 from refgrad.arithmetic.stored_places import stored as stored
 from refgrad.arithmetic.subgradients import stop_gradient as stop_gradient
 from refgrad.arithmetic.subgradients import top_k as top_k
@@ -73,7 +73,7 @@ def one_hot(labels: Any, count: int) -> Any:
     [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
     if isinstance(labels, Value):
-        return hot(labels, count)
+        return picking.one_hot(labels, count)
     _check_below(labels, count)
     return (labels[..., None] == np.arange(count)).astype(np.float32)
 
@@ -95,12 +95,12 @@ def take(x: Any, labels: Any) -> Any:
     if x.shape[:-1] != labels.shape or not x.shape:
         raise bad_argument("x.shape", x.shape, f"{labels.shape}, the shape of labels, with one more axis")
     if isinstance(labels, Value):
-        return picked(x, labels)
+        return picking.take(x, labels)
     _check_below(labels, x.shape[-1])
     return x[(*np.indices(labels.shape, sparse=True), labels)]
 
 
-@gated(x=_CARRIED, labels=Labels(0, 2**62), count=Whole(1, 10_000_000))
+@gated(x=_CARRIED, labels=_LABELS, count=Whole(1, 10_000_000))
 def segment_sum(x: Any, labels: Any, count: int) -> Any:
     """The sum of the rows that have each label.
 
@@ -120,6 +120,8 @@ def segment_sum(x: Any, labels: Any, count: int) -> Any:
     """
     if not x.shape or labels.shape != x.shape[:1]:
         raise bad_argument("labels", labels.shape, f"whole numbers of the shape {tuple(x.shape[:1])}, one a row")
+    if isinstance(labels, Value):
+        return picking.segment_sum(x, labels, count)
     _check_below(labels, count)
     return np.stack([np.sum(x[np.flatnonzero(labels == label)], axis=0) for label in range(count)])
 

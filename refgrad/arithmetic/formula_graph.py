@@ -131,7 +131,7 @@ class InRows(Shaped):
         """Refused: the parts would be other elements."""
         raise refused("arrays are joined")
 
-    def gathered(self, sources: np.ndarray, shape: tuple[int, ...]) -> Any:
+    def gathered(self, sources: np.ndarray, shape: tuple[int, ...], key: Any = None) -> Any:
         """The gradient of numbers whose axes are in another order, or were repeated."""
         size = math.prod(shape)
         if sources.size == size and (np.sort(sources.ravel()) == np.arange(size)).all():
@@ -281,7 +281,7 @@ def _placed(upstream: Any, labels: InRows, count: int) -> Any:
     return np.where(labels[..., None] == labels.frame.places(axis), upstream[..., None], 0.0)  # type: ignore[call-overload]
 
 
-def _picked(x: InRows, labels: InRows) -> Any:
+def _taken(x: InRows, labels: InRows) -> Any:
     at = labels[..., None] == labels.frame.places(x.axes[-1])
     return np.max(np.where(at, x, -math.inf), axis=-1)  # type: ignore[call-overload]
 
@@ -295,9 +295,9 @@ _FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.where: _where,
     np.any: lambda x: True,
     stored: lambda x, place: x,
-    picking.picked: _picked,
-    picking.placed: _placed,
-    picking.hot: lambda labels, count: _placed(labels.filled(1.0), labels, count),
+    picking.take: _taken,
+    picking.placed_at: _placed,
+    picking.one_hot: lambda labels, count: _placed(labels.filled(1.0), labels, count),
     subgradients.largest_shares: _largest_shares,
     subgradients.between: lambda a, b: 0.5 * a + 0.5 * b,
     left_out.dropped: _dropped,

@@ -43,12 +43,13 @@ class Shaped(Carrier):
         """An array of this shape with one number everywhere."""
         raise NotImplementedError
 
-    def gathered(self, sources: np.ndarray, shape: tuple[int, ...]) -> Any:
+    def gathered(self, sources: np.ndarray, shape: tuple[int, ...], key: Any = None) -> Any:
         """The gradient of numbers that were moved, from this one of where they went, in words of its own; None if it has none.
 
         Args:
             sources: for each number here the place in the array that it was taken from; -1 for a number that is not the array's.
             shape: the array's.
+            key: the index by which they were taken; None where it was no index.
         """
         return None
 

@@ -145,6 +145,9 @@ class Transform(Rule):
 
         Args:
             arrays: copies of what was handed in, in order, of the dtype in which it computes.
+
+        Returns:
+            As `apply`.
         """
         return self.apply(*arrays)
 

@@ -11,8 +11,8 @@ import numpy as np
 
 import refgrad
 from refgrad.arithmetic import dtypes
+from refgrad.kinds.formula import ORDINARY
 from refgrad.kinds.table import kind_of
-from refgrad.kinds.transform import ORDINARY
 from refgrad.optimizers.transform import axes_named
 from refgrad.oracle.acceptance.bodies import named
 from refgrad.oracle.acceptance.policy import Policy

@@ -78,8 +78,8 @@ class FormulaKernel:
             found[array] = np.ascontiguousarray(values).reshape(self.matrix(kept, lengths))
         for axis in self.counted:
             found[f"places_of_{axis}"] = np.arange(lengths[axis], dtype=working).reshape(self.matrix([axis], lengths))
-        for result, axes in self.results.values():
-            found[result] = np.empty(self.matrix(axes, lengths), working)
+        for result, given_axes in self.results.values():
+            found[result] = np.empty(self.matrix(given_axes, lengths), working)
         return found
 
     def lengths(self, rule: Any, given: Mapping[str, np.ndarray]) -> dict[str, int]:
@@ -219,7 +219,7 @@ def _run(
         gives, several = "several", {f"result[{i}]": x for i, x in enumerate(found)}
     else:
         gives, several = "one", {"result": found}
-    results = {}
+    results: dict[str, tuple[str, InRows]] = {}
     for label, x in several.items():
         if not isinstance(x, InRows):
             raise TraceError(f"{label} is not computed from arrays, which kernels do not have")

@@ -120,6 +120,10 @@ class Formula(Transform):
             )
         return super().__call__(*arrays, *rest)
 
+    def sketched(self, *arrays: Any) -> Any:
+        """By NumPy's own functions."""
+        return self.computed_by(self.apply, arrays)
+
     def computed(self, *arrays: np.ndarray) -> Any:
         """What the body makes of arrays, with the bits that its kernels have."""
         return formula_kernels.run(self, arrays)

@@ -449,7 +449,7 @@ def _rolled(x: Recorded, shift: Any, axis: Any = None) -> Any:
 def _repeated(x: Recorded, repeats: Any, axis: int | None = None) -> Any:
     if not isinstance(repeats, int | np.integer):
         return x._moved(np.repeat, (repeats, axis), {})
-    terms = np.reshape(x, (-1,)) if axis is None else x
+    terms: Any = np.reshape(x, (-1,)) if axis is None else x  # type: ignore[call-overload]
     along = (axis or 0) % terms.ndim
     apart = (*terms.shape[: along + 1], int(repeats), *terms.shape[along + 1 :])
     receives = Receives.moved(lambda upstream: np.sum(np.reshape(upstream, apart), axis=along + 1))
@@ -459,7 +459,7 @@ def _repeated(x: Recorded, repeats: Any, axis: int | None = None) -> Any:
 def _tiled(x: Recorded, reps: Any) -> Any:
     counts = tuple(reps) if isinstance(reps, tuple | list) else (reps,)
     counts = (1,) * (x.ndim - len(counts)) + counts
-    terms = np.reshape(x, (1,) * (len(counts) - x.ndim) + x.shape)
+    terms: Any = np.reshape(x, (1,) * (len(counts) - x.ndim) + x.shape)
     apart = tuple(n for pair in zip(counts, terms.shape, strict=True) for n in pair)
     axes = tuple(range(0, len(apart), 2))
     receives = Receives.moved(lambda upstream: np.sum(np.reshape(upstream, apart), axis=axes))

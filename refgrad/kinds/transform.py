@@ -155,7 +155,7 @@ class TransformKind(Stateless):
 
     def results(self, rule: Transform, arrays: Arrays, returned: Any, name: str) -> Results:
         """Results by name, held against the shapes and dtypes of the rule's own."""
-        found, wanted = named(returned), named(rule(*arrays.values()))
+        found, wanted = named(returned), named(rule.sketched(*arrays.values()))
         if len(found) == len(wanted) == 1:  # a tuple of one, or a dict of one, is what it holds
             found = dict(zip(wanted, found.values(), strict=True))
         if getattr(rule, "in_order", False) and isinstance(returned, tuple | list) and len(found) == len(wanted):
@@ -309,7 +309,7 @@ def _runs(rule: Transform, mutation: BodyMutation, arrays: Arrays) -> bool:
             found = named(Replacing(rule, mutation)(*arrays.values()))
     except (ArithmeticError, IndexError, RefgradError, TypeError, ValueError):
         return False
-    own = named(rule(*arrays.values()))
+    own = named(rule.sketched(*arrays.values()))
     return {n: np.shape(r) for n, r in found.items()} == {n: np.shape(r) for n, r in own.items()}
 
 
@@ -355,7 +355,7 @@ def _finite(rule: Transform, arrays: Arrays) -> bool:
     try:
         rule.check(*arrays.values())
         with np.errstate(all="ignore"):
-            found = named(rule(*arrays.values())).values()
+            found = named(rule.sketched(*arrays.values())).values()
     except (ArgumentError, ArithmeticError, IndexError, ValueError):
         return False
     return all(np.isfinite(np.asarray(each, np.float64)).all() for each in found)
@@ -363,7 +363,7 @@ def _finite(rule: Transform, arrays: Arrays) -> bool:
 
 def _told(rule: Transform, arrays: Arrays) -> bool:
     """True if at least half of what a rule gives itself is decided, so that something is judged there."""
-    own = {n: np.asarray(a) for n, a in named(rule(*arrays.values())).items()}
+    own = {n: np.asarray(a) for n, a in named(rule.sketched(*arrays.values())).items()}
     judged = judge_body(rule, arrays, own, Policy())
     return judged is not None and all(
         2 * np.sum(each.status == UNDECIDED) <= each.status.size for each in judged.values()
@@ -371,7 +371,7 @@ def _told(rule: Transform, arrays: Arrays) -> bool:
 
 
 def _shapes(rule: Transform, arrays: Arrays) -> dict[str, tuple[int, ...]]:
-    return {n: np.shape(r) for n, r in named(rule(*arrays.values())).items()}
+    return {n: np.shape(r) for n, r in named(rule.sketched(*arrays.values())).items()}
 
 
 def _with_labels(rule: Transform, arrays: Arrays) -> Arrays:

@@ -1,4 +1,4 @@
-"""Formulas are of a variant of the kind of transforms, and so are their gradients; what a formula alone has is asked of no other."""
+"""Formulas and their gradients are a variant of the kind of transforms; what they alone have is asked of no other."""
 
 from __future__ import annotations
 

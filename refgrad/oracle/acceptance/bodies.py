@@ -108,7 +108,7 @@ def tried(rule: Transform, arrays: Arrays) -> None:
     if not isinstance(rule, Formula):
         return
     try:
-        rule(*arrays.values())
+        rule.sketched(*arrays.values())
         ways(rule, arrays, Policy())
     except TraceError as error:
         raise ArgumentError(f"{type(rule).__name__}'s body cannot be judged: {error}") from error

@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic import picking
 from refgrad.arithmetic.function_arguments import AXIS, Carried, Floats, Labels, gated
+from refgrad.arithmetic.operations.op import Value
 from refgrad.arithmetic.stored_places import stored as stored
 from refgrad.arithmetic.subgradients import stop_gradient as stop_gradient
 from refgrad.arithmetic.subgradients import top_k as top_k
 from refgrad.errors import bad_argument
 from refgrad.legal import Flag, Whole
 
-_CARRIED = Carried(Floats())
+_CARRIED, _LABELS = Carried(Floats()), Carried(Labels(0, 2**62))
 
 
 @gated(x=_CARRIED, axis=AXIS)
@@ -56,7 +58,7 @@ def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Any:
     return total if keepdims else np.squeeze(total, axis)
 
 
-@gated(labels=Labels(0, 2**62), count=Whole(0, 10_000_000))
+@gated(labels=_LABELS, count=Whole(0, 10_000_000))
 def one_hot(labels: Any, count: int) -> Any:
     """Rows of zeros with a one where the label says.
 
@@ -70,11 +72,13 @@ def one_hot(labels: Any, count: int) -> Any:
     >>> one_hot(np.array([2, 0]), 3).tolist()
     [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
+    if isinstance(labels, Value):
+        return picking.one_hot(labels, count)
     _check_below(labels, count)
     return (labels[..., None] == np.arange(count)).astype(np.float32)
 
 
-@gated(x=_CARRIED, labels=Labels(0, 2**62))
+@gated(x=_CARRIED, labels=_LABELS)
 def take(x: Any, labels: Any) -> Any:
     """The number of each row that its label says.
 
@@ -90,11 +94,13 @@ def take(x: Any, labels: Any) -> Any:
     """
     if x.shape[:-1] != labels.shape or not x.shape:
         raise bad_argument("x.shape", x.shape, f"{labels.shape}, the shape of labels, with one more axis")
+    if isinstance(labels, Value):
+        return picking.take(x, labels)
     _check_below(labels, x.shape[-1])
     return x[(*np.indices(labels.shape, sparse=True), labels)]
 
 
-@gated(x=_CARRIED, labels=Labels(0, 2**62), count=Whole(1, 10_000_000))
+@gated(x=_CARRIED, labels=_LABELS, count=Whole(1, 10_000_000))
 def segment_sum(x: Any, labels: Any, count: int) -> Any:
     """The sum of the rows that have each label.
 
@@ -114,6 +120,8 @@ def segment_sum(x: Any, labels: Any, count: int) -> Any:
     """
     if not x.shape or labels.shape != x.shape[:1]:
         raise bad_argument("labels", labels.shape, f"whole numbers of the shape {tuple(x.shape[:1])}, one a row")
+    if isinstance(labels, Value):
+        return picking.segment_sum(x, labels, count)
     _check_below(labels, count)
     return np.stack([np.sum(x[np.flatnonzero(labels == label)], axis=0) for label in range(count)])
 

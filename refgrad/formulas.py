@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from refgrad import formula_forms as forms
+from refgrad import formula_kernels
 from refgrad.arithmetic.explorer import OpenChoice
 from refgrad.arithmetic.stored_places import places_met
 from refgrad.citation import Citation
@@ -23,6 +24,7 @@ class Formula(Transform):
     """Base of the rules that `formula` makes of functions; such a rule is a class, whose instances have hyperparameters."""
 
     on_host = "its arrays have axes that it names itself"
+    variant = "formula"
     derived_names: ClassVar[tuple[str, ...]] = ("backward", "with_backward")
 
     #: the function that was decorated
@@ -117,6 +119,14 @@ class Formula(Transform):
                 f"{type(self).__name__} was called without {', '.join(missing)}; legal: {', '.join(names)}"
             )
         return super().__call__(*arrays, *rest)
+
+    def sketched(self, *arrays: Any) -> Any:
+        """By NumPy's own functions."""
+        return self.computed_by(self.apply, arrays)
+
+    def computed(self, *arrays: np.ndarray) -> Any:
+        """What the body makes of arrays, with the bits that its kernels have."""
+        return formula_kernels.run(self, arrays)
 
     def apply(self, *arrays: Any) -> Any:
         """The function on arrays or what stands for them, with this rule's hyperparameters."""

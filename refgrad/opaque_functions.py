@@ -53,6 +53,10 @@ class Opaque(Formula):
         """Refuse: what is allowed of an opaque function is an estimate, which forms would not make surer."""
         raise ArgumentError(f"{cls.__name__} is judged by statistics; legal: forms of a refgrad.formula")
 
+    def computed(self, *arrays: np.ndarray) -> Any:
+        """The function as it stands."""
+        return self.apply(*arrays)
+
     def computed_in(self, dtype: np.dtype) -> np.dtype:
         """Float64, whatever comes in."""
         return np.dtype(np.float64)

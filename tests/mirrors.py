@@ -35,6 +35,12 @@ MUTANTS = "records of rewrites: what they make is valid, new, and told by its na
 FRONT = "the names of a room: each is there, and every rule of the room is among them"
 
 TOPICS: tuple[Topic, ...] = (
+    Topic(
+        "test_formula_kernels.py",
+        KERNELS,
+        ("arithmetic.fixed_bits", "arithmetic.formula_graph"),
+        False,
+    ),
     Topic("audits/test_recorder.py", "records of a training, which are audited", ("audits.torch_recorder",), False),
     Topic(
         "audits/test_audit.py",

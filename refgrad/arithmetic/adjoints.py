@@ -108,19 +108,20 @@ def unbroadcast(upstream: Any, shape: tuple[int, ...]) -> Any:
     return upstream
 
 
-def gathered(upstream: Any, sources: np.ndarray, shape: tuple[int, ...]) -> Any:
+def gathered(upstream: Any, sources: np.ndarray, shape: tuple[int, ...], key: Any = None) -> Any:
     """The gradient of an array whose numbers were moved: each gets what came of it, added up where it was taken repeatedly.
 
     Args:
         upstream: the gradient of the moved numbers.
         sources: for each of these, the place in the array that it was taken from; -1 for a number that is not the array's.
         shape: the array's.
+        key: the index by which they were taken; None where it was no index.
     """
     size = math.prod(shape)
     for turned in (False, True):  # all of them, in their order or transposed
         if np.array_equal((sources.T if turned else sources).ravel(), np.arange(size)):
             return np.reshape(np.transpose(upstream) if turned else upstream, shape)
-    read = upstream.gathered(sources, shape) if isinstance(upstream, Shaped) else None
+    read = upstream.gathered(sources, shape, key) if isinstance(upstream, Shaped) else None
     if read is not None:
         return read
     flat = np.reshape(upstream, (-1,))

@@ -175,6 +175,8 @@ _UNARY: dict[str, dict[int, int]] = {
     },
     "tanh": {c: c if c == NAN else int(NEGATIVE) if c & (DOWN | NEGATIVE) else int(POSITIVE) if c & (UP | POSITIVE) else c
              for c in _EACH},
+    "erf": {c: c if c == NAN else int(NEGATIVE) if c & (DOWN | NEGATIVE) else int(POSITIVE) if c & (UP | POSITIVE) else c
+            for c in _EACH},
     "log": {c: int(NAN) if c & (DOWN | NEGATIVE | NAN) else int(UP) if c == UP else int(DOWN) if c & (ZERO | CHOSEN)
             else _ANY for c in _EACH},
     "log1p": {c: int(NAN) if c & (DOWN | NAN) else c if c & (UP | ZERO | CHOSEN | POSITIVE)

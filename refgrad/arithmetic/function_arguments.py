@@ -20,6 +20,7 @@ from refgrad.arithmetic.arrays import as_array, plain_array
 from refgrad.arithmetic.dtypes import is_float
 from refgrad.arithmetic.operations.op import Value
 from refgrad.arithmetic.perturbed import Perturbed
+from refgrad.arithmetic.working import Working
 from refgrad.errors import ArgumentError, bad_argument, with_article
 from refgrad.float_environment import in_standard
 from refgrad.legal import Range, Whole, as_whole
@@ -257,9 +258,9 @@ class Carried:
 
 
 def _carries(value: object) -> bool:
-    """True of what stands for an array, and of arrays whose operations have errors."""
+    """True of what stands for an array, and of arrays whose operations have errors, or bits of their own."""
     if isinstance(value, np.ndarray):
-        return isinstance(value, Perturbed)
+        return isinstance(value, Perturbed | Working)
     return isinstance(value, Value) or hasattr(type(value), "__array_function__")
 
 

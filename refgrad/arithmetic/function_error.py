@@ -72,6 +72,16 @@ def tanh(x: Bounded, model: Model) -> Bounded:
     return _library(value, np.minimum(x.bound(), 2.0), x.value == 0.0, x, model)
 
 
+#: the error function of arrays of float64, within a few units in the last place
+error_function = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def erf(x: Bounded, model: Model) -> Bounded:
+    """The error function, whose slope is steepest at zero; that of zero is zero."""
+    value = error_function(x.value)
+    return _library(value, np.minimum(2.0 / math.sqrt(math.pi) * x.bound(), 2.0), x.value == 0.0, x, model)
+
+
 def log(x: Bounded, model: Model) -> Bounded:
     """The natural logarithm; that of one is zero, of zero minus infinity."""
     value = np.log(x.value)

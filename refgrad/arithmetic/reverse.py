@@ -14,13 +14,14 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from refgrad.arithmetic import adjoints, left_out, subgradients
+from refgrad.arithmetic import adjoints, left_out, picking, subgradients
 from refgrad.arithmetic.body_mutations import Origin, derived_of
 from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.arithmetic.left_out import NONE, Marks, Receives
 from refgrad.arithmetic.operations import UFUNCS
+from refgrad.arithmetic.operations.op import Value
 from refgrad.arithmetic.replacing import BY_ELEMENT
-from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, axes_of, checked_spec, counted
+from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, axes_of, checked_spec, mean, variance
 from refgrad.arithmetic.stored_places import stored
 from refgrad.errors import TraceError
 
@@ -187,6 +188,8 @@ class Recorded(Shaped):
 
     def __getitem__(self, key: Any) -> Any:
         key = self.record.plain(key)
+        if isinstance(key, Value):
+            return _rows_taken(self, key)
         return self._moved(operator.getitem, (key,), {})
 
     def __setitem__(self, key: Any, value: Any) -> None:
@@ -232,9 +235,9 @@ class Recorded(Shaped):
             return Recorded(inner, record, None)
         numbers = np.arange(1, self.size + 1).reshape(shape)  # zero is a number that was not there, as of a pad
         sources = np.asarray(function(numbers, *args, **how)) - 1
-        return record.noted(
-            inner, [(self, Receives.moved(lambda upstream: adjoints.gathered(upstream, sources, shape)))]
-        )
+        key = args[0] if function is operator.getitem else None
+        receives = Receives.moved(lambda upstream: adjoints.gathered(upstream, sources, shape, key))
+        return record.noted(inner, [(self, receives)])
 
     def _power(self, base: Any, exponent: Any) -> Any:
         if not isinstance(exponent, int | float | np.number):
@@ -290,8 +293,8 @@ def _element(op: str, function: Callable[..., Any], args: Sequence[Any]) -> Any:
     def received(which: int, rule: adjoints.Adjoint) -> Receives:
         shape, own_shape = adjoints.shape_of(value), adjoints.shape_of(inner[which])
 
-        def reach(ones: np.ndarray) -> np.ndarray:
-            return np.asarray(adjoints.unbroadcast(np.broadcast_to(ones, shape), own_shape))
+        def reach(ones: np.ndarray) -> Any:
+            return adjoints.unbroadcast(np.broadcast_to(ones, shape), own_shape)
 
         def own(given: Marks) -> Marks:
             return left_out.own_marks(op, which, inner, given.steep)
@@ -355,15 +358,6 @@ def _sum(x: Recorded, axis: Any = None, keepdims: bool = False) -> Any:
     return x.record.noted(value, [(x, Receives.moved(lambda upstream: adjoints.spread(upstream, shape, axes)))])
 
 
-def _mean(x: Recorded, axis: Any = None, keepdims: bool = False) -> Any:
-    return _sum(x, axis, keepdims) / float(counted(x, axis))
-
-
-def _variance(x: Recorded, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
-    centred = x - _mean(x, axis, True)
-    return _sum(centred * centred, axis, keepdims) / float(counted(x, axis) - ddof)
-
-
 def _largest(x: Recorded, axis: Any = None, keepdims: bool = False, **how: Any) -> Any:
     if how:
         raise TraceError(f"numpy.max with {', '.join(how)} has no gradient in refgrad; write numpy.maximum of it")
@@ -423,6 +417,55 @@ def _where(condition: Any, a: Any, b: Any) -> Any:
     return _element("where", np.where, (condition, a, b))
 
 
+def _taken(x: Any, labels: Any) -> Any:
+    """One number of each row, by labels that are no array."""
+    record = _record_of((x, labels))
+    inner, own = record.plain(x), record.plain(labels)
+    count = adjoints.shape_of(inner)[-1]
+    receives = Receives.moved(lambda upstream: picking.placed_at(upstream, own, count))
+    return record.noted(picking.take(inner, own), [(x, receives)])
+
+
+def _rows_taken(x: Recorded, labels: Any) -> Any:
+    """Rows, by labels that are no array."""
+    count = x.shape[0]
+    receives = Receives.moved(lambda upstream: picking.segment_sum(upstream, labels, count))
+    return x.record.noted(x.inner[labels], [(x, receives)])
+
+
+def _added_by_labels(x: Any, labels: Any, count: int) -> Any:
+    record = _record_of((x, labels))
+    own = record.plain(labels)
+    receives = Receives.moved(lambda upstream: upstream[own])
+    return record.noted(picking.segment_sum(record.plain(x), own, count), [(x, receives)])
+
+
+def _rolled(x: Recorded, shift: Any, axis: Any = None) -> Any:
+    back = tuple(-n for n in shift) if isinstance(shift, tuple | list) else -shift
+    receives = Receives.moved(lambda upstream: np.roll(upstream, back, axis))
+    return x.record.noted(np.roll(x.inner, shift, axis), [(x, receives)])
+
+
+def _repeated(x: Recorded, repeats: Any, axis: int | None = None) -> Any:
+    if not isinstance(repeats, int | np.integer):
+        return x._moved(np.repeat, (repeats, axis), {})
+    terms: Any = np.reshape(x, (-1,)) if axis is None else x  # type: ignore[call-overload]
+    along = (axis or 0) % terms.ndim
+    apart = (*terms.shape[: along + 1], int(repeats), *terms.shape[along + 1 :])
+    receives = Receives.moved(lambda upstream: np.sum(np.reshape(upstream, apart), axis=along + 1))
+    return x.record.noted(np.repeat(terms.inner, repeats, axis=along), [(terms, receives)])
+
+
+def _tiled(x: Recorded, reps: Any) -> Any:
+    counts = tuple(reps) if isinstance(reps, tuple | list) else (reps,)
+    counts = (1,) * (x.ndim - len(counts)) + counts
+    terms: Any = np.reshape(x, (1,) * (len(counts) - x.ndim) + x.shape)
+    apart = tuple(n for pair in zip(counts, terms.shape, strict=True) for n in pair)
+    axes = tuple(range(0, len(apart), 2))
+    receives = Receives.moved(lambda upstream: np.sum(np.reshape(upstream, apart), axis=axes))
+    return x.record.noted(np.tile(terms.inner, counts), [(terms, receives)])
+
+
 def _constant(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function whose value no gradient is taken of."""
 
@@ -451,8 +494,8 @@ def _gathered_upstream(x: Any, upstream: Any, axis: int) -> Any:
 JOINED = frozenset({np.concatenate, np.hstack, np.stack, np.vstack})
 FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.sum: _sum,
-    np.mean: _mean,
-    np.var: _variance,
+    np.mean: mean,
+    np.var: variance,
     np.max: _largest,
     np.min: _smallest,
     np.cumsum: _cumulated,
@@ -468,6 +511,12 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.size: MOVES[np.size],
     **{function: _constant(function) for function in (np.empty_like, np.zeros_like, np.ones_like, np.full_like)},
     stored: _stored,
+    picking.take: _taken,
+    picking.one_hot: _constant(picking.one_hot),
+    picking.segment_sum: _added_by_labels,
+    np.roll: _rolled,
+    np.repeat: _repeated,
+    np.tile: _tiled,
     subgradients.stop_gradient: _constant(subgradients.stop_gradient),
     subgradients.largest_shares: _constant(subgradients.largest_shares),
     subgradients.top_k: _constant(subgradients.top_k),

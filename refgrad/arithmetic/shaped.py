@@ -43,12 +43,13 @@ class Shaped(Carrier):
         """An array of this shape with one number everywhere."""
         raise NotImplementedError
 
-    def gathered(self, sources: np.ndarray, shape: tuple[int, ...]) -> Any:
+    def gathered(self, sources: np.ndarray, shape: tuple[int, ...], key: Any = None) -> Any:
         """The gradient of numbers that were moved, from this one of where they went, in words of its own; None if it has none.
 
         Args:
             sources: for each number here the place in the array that it was taken from; -1 for a number that is not the array's.
             shape: the array's.
+            key: the index by which they were taken; None where it was no index.
         """
         return None
 
@@ -152,6 +153,17 @@ def axes_of(x: Any, axis: Any) -> tuple[int, ...]:
 def counted(x: Any, axis: Any) -> int:
     """How many numbers are folded to one along the axes that a function of NumPy's takes."""
     return math.prod(x.shape[a] for a in axes_of(x, axis))
+
+
+def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """As `numpy.mean`, of whatever stands for an array: the sum over the count."""
+    return np.sum(x, axis=axis, keepdims=keepdims) / float(counted(x, axis))
+
+
+def variance(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
+    """As `numpy.var`, in two passes."""
+    centred = x - mean(x, axis, True)
+    return np.sum(centred * centred, axis=axis, keepdims=keepdims) / float(counted(x, axis) - ddof)
 
 
 def _moved(function: Callable[..., np.ndarray]) -> Callable[..., Any]:

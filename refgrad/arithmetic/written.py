@@ -23,6 +23,7 @@ from refgrad.arithmetic.left_out import dropped, surely, surely_less, surely_zer
 from refgrad.arithmetic.operations import UFUNCS
 from refgrad.arithmetic.replacing import BY_ELEMENT
 from refgrad.arithmetic.shaped import Shaped
+from refgrad.errors import RefgradError
 
 #: how tightly operations bind that are written between their operands
 SUM, PRODUCT, PREFIX, POWER, ATOM = range(5)
@@ -47,6 +48,12 @@ COMPARED: Mapping[str, str] = {
 }
 #: from so many characters on an operand gets a line of its own
 LONGEST = 96
+#: the name of a broadcast that is written, and functions of SciPy's on elements
+BROADCAST, SPECIAL = "broadcast", ("erf", "expit")
+#: what is written as an array of zeros, and a statement that sets or adds up a part of it
+PLACED = frozenset({"placed", "added"})
+#: constants of so many numbers are written out
+LISTED = 32
 #: functions that a reader need not see: what is added or multiplied is broadcast anyway
 UNSEEN = frozenset({"broadcast_to", "copy", "stop_gradient", "astype"})
 
@@ -121,8 +128,19 @@ class Written(Shaped):
         """The array itself; of truth values, numbers."""
         return Written(self.value.astype(dtype), "astype", (self,))
 
-    def gathered(self, sources: np.ndarray, shape: tuple[int, ...]) -> Any:
-        """The gradient of numbers that were moved, by an index of slices or an order of axes; None if there is none."""
+    def gathered(self, sources: np.ndarray, shape: tuple[int, ...], key: Any = None) -> Any:
+        """The gradient of numbers that were moved, by an index or an order of axes; None if there is none."""
+        found = self._moved_back(sources, shape)
+        return self._added(key, shape) if found is None and key is not None else found
+
+    def _added(self, key: Any, shape: tuple[int, ...]) -> Written:
+        """The gradient of numbers that were taken by an index, which may take some repeatedly."""
+        numbers = np.zeros(shape)
+        np.add.at(numbers, _values(key), self.value)
+        return Written(numbers, "added", (self, key, shape))
+
+    def _moved_back(self, sources: np.ndarray, shape: tuple[int, ...]) -> Any:
+        """The same by an index of slices or an order of axes, which takes each once; None if there is none."""
         flat = sources.ravel()
         places = np.flatnonzero(flat >= 0)
         order = np.argsort(flat[places], kind="stable")
@@ -226,8 +244,11 @@ def lines(
     >>> lines(body, [(arrays, {"n": 3}), (longer, {"n": 5})])
     ['a = x + y', 'z = np.exp(a) * a / n']
     """
-    handed = [[a if whole_numbers(a) else Written(a, name) for name, a in arrays.items()] for arrays, _ in runs]
-    found = [body(*arrays) for arrays in handed]
+    try:  # labels have their names, unless the body asks for more than what stands for them can do
+        found = [body(*(Written(a, name) for name, a in arrays.items())) for arrays, _ in runs]
+    except (RefgradError, AttributeError, TypeError, ValueError):
+        handed = [[a if whole_numbers(a) else Written(a, name) for name, a in arrays.items()] for arrays, _ in runs]
+        found = [body(*arrays) for arrays in handed]
     whole = {name: (a, runs[1][0][name]) for name, a in runs[0][0].items() if whole_numbers(a)}
     lengths = list(zip(*(lengths.items() for _, lengths in runs), strict=True))
     writer = _Writer(lengths, set(runs[0][0]) | set(found[0]), whole)
@@ -255,6 +276,7 @@ class _Writer:
         self.letters = (name for name in every if name not in taken)
         self.names: dict[int, str] = {}
         self.uses: Counter[int] = Counter()
+        self.shapes: dict[int, tuple[int, ...]] = {}
         self.found: list[str] = []
 
     def lines(self, results: Mapping[str, tuple[Any, Any]]) -> list[str]:
@@ -264,10 +286,10 @@ class _Writer:
             self._count(first, seen)
         for name, pair in results.items():
             one, other = (_seen(each) if isinstance(each, Node) else each for each in pair)
-            if isinstance(one, Node) and one.op == "placed" and id(one) not in self.names:
+            if isinstance(one, Node) and one.op in PLACED and id(one) not in self.names:
                 self._placed(one, other, name)
             else:
-                text, _ = self._written(pair, top=True)
+                text, _ = self._written(self._whole(pair), top=True)
                 self.found.append(f"{name} = {text}")
         return self.found
 
@@ -293,7 +315,7 @@ class _Writer:
             return self.names[id(one)], ATOM
         if not one.args:
             return (one.op, ATOM) if one.op != "full" else (f"{one.value.flat[0]:g}", ATOM)
-        if one.op == "placed":
+        if one.op in PLACED:
             return self._placed(one, other), ATOM
         text, binds = self._operation(one, other)
         bare = one.op in ("T", "item") and not getattr(one.args[0], "args", True)
@@ -308,7 +330,10 @@ class _Writer:
         args = list(zip(one.args, other.args, strict=True))
         if (folded := _folded(one)) is not None:
             axes = _axes(folded.how["axis"])
-            return self._call("sum", [(folded.args[0], _seen(other.args[0]).args[0])], {"axis": (axes, axes)})
+            terms = self._whole((folded.args[0], _seen(other.args[0]).args[0]))
+            return self._call("sum", [terms], {"axis": (axes, axes)})
+        if not _is_by_element(one.op) and one.op != BROADCAST:
+            args = list(map(self._whole, args))
         if one.op == "neg":
             return f"-{self._within(args[0], PREFIX)}", PREFIX
         if one.op in COMPARED:
@@ -322,6 +347,11 @@ class _Writer:
             return f"{self._within(args[0], ATOM)}.T", ATOM
         if one.op == "item":
             return f"{self._within(args[0], ATOM)}[{self._key(args[1], one.args[0].shape, other.args[0].shape)}]", ATOM
+        if one.op == BROADCAST:
+            return f"np.broadcast_to({self._written(args[0])[0]}, {self._written(args[1])[0]})", ATOM
+        if one.op == "placed_at":
+            numbers, labels, count = (self._within(arg, ATOM) for arg in args)
+            return f"np.where(one_hot({labels}, {count}) == 1, {numbers}[..., None], 0)", ATOM
         if one.op == "square":
             return f"{self._within(args[0], ATOM)}**2", POWER
         return self._call(one.op, args, {n: (_axes(x), _axes(other.how[n])) for n, x in one.how.items()})
@@ -330,6 +360,25 @@ class _Writer:
         words = [self._written(arg)[0] for arg in args]
         words += [f"{name}={self._written(pair)[0]}" for name, pair in how.items() if pair[0] is not False]
         return f"{'np.' if hasattr(np, op) else ''}{op}({', '.join(words)})", ATOM
+
+    def _whole(self, pair: tuple[Any, Any]) -> tuple[Any, Any]:
+        """A value as it is, with its whole shape, where its text would leave it to be broadcast."""
+        one, other = pair
+        if not isinstance(one, Node) or self._shape_of_text(one) == one.shape:
+            return pair
+        return Node(one.value, BROADCAST, (one, one.shape)), Node(other.value, BROADCAST, (other, other.shape))
+
+    def _shape_of_text(self, node: Node) -> tuple[int, ...]:
+        """The shape that what is written of a value has: where a reader need not see a broadcast, a smaller one."""
+        node = _seen(node)
+        if node.op == "full":
+            return ()
+        if not node.args or not _is_by_element(node.op):
+            return node.shape
+        if id(node) not in self.shapes:
+            operands = (self._shape_of_text(a) if isinstance(a, Node) else _shape_of_constant(a) for a in node.args)
+            self.shapes[id(node)] = np.broadcast_shapes(*operands)
+        return self.shapes[id(node)]
 
     def _within(self, pair: tuple[Any, Any], least: int) -> str:
         text, binds = self._written(pair)
@@ -341,7 +390,11 @@ class _Writer:
         text, _ = self._written(given)
         name = name or next(self.letters)
         self.found.append(f"{name} = np.zeros({self._plain(*shape)})")
-        self.found.append(f"{name}[{self._key(key, *shape)}] = {text}")
+        index = self._key(key, *shape)
+        if one.op == "added":
+            self.found.append(f"np.add.at({name}, np.s_[{index}], {text})")
+        else:
+            self.found.append(f"{name}[{index}] = {text}")
         self.names[id(one)] = name
         return name
 
@@ -385,6 +438,8 @@ class _Writer:
             if all(np.array_equal(made.array(a.shape), a, equal_nan=a.dtype.kind == "f") for a in (one, other)):
                 lengths = [self._number(*pair) for pair in zip(one.shape, other.shape, strict=True)]
                 return made.text.format(*lengths, all=", ".join(lengths) + "," * (one.ndim == 1))
+        if one.size <= LISTED and np.array_equal(one, other):
+            return f"np.array({one.tolist()})"
         return "places" if one.dtype.kind in "iub" else "numbers"
 
     def _plain(self, one: Any, other: Any) -> str:
@@ -417,6 +472,19 @@ class _Writer:
                 if [one - lengths[0]] == [other - lengths[1]] and abs(one - lengths[0]) <= 2:
                     return f"({' * '.join(chosen)} {one - lengths[0]:+g})"
         return f"{one:.12g}"
+
+
+def _is_by_element(op: str) -> bool:
+    """True of an operation on elements, whose operands are broadcast against each other."""
+    return (
+        op in BY_ELEMENT
+        or op in ("power", *SPECIAL)
+        or (isinstance(getattr(np, op, None), np.ufunc) and op != "matmul")
+    )
+
+
+def _shape_of_constant(constant: Any) -> tuple[int, ...]:
+    return np.shape(constant) if np.size(constant) > 1 else ()
 
 
 def _seen(node: Node) -> Node:

@@ -20,6 +20,7 @@ Examples:
   refgrad show AdamW --latex
   refgrad show AdamW --source c --dtype float64
   refgrad show AdamW --source cuda --dtype bfloat16
+  refgrad show mine.py:rmsnorm --source c
   refgrad show AdamW --json
 """
 
@@ -66,6 +67,8 @@ def show(
 ) -> None:
     """A rule's source, formula, state, hyperparameters and variants."""
     from refgrad.estimators.base import Estimator
+    from refgrad.formula_kernels import kernel_of
+    from refgrad.formulas import Formula
     from refgrad.optimizers.base import Optimizer
     from refgrad.report import catalogue
 
@@ -75,11 +78,13 @@ def show(
     if as_json:
         click.echo(json.dumps(catalogue.record(known), indent=2, ensure_ascii=False))
         return
+    if isinstance(known, Formula) and source is not None:
+        click.echo(_kernel(kernel_of(known).plan, source, dtype, arch))
+        return
     if not isinstance(known, Optimizer | Estimator):
         if source or latex:
-            raise ArgumentError(
-                f"{rule} is {with_article(known.kind)}; legal for --latex and --source: an optimizer or estimator"
-            )
+            legal = "an optimizer or estimator, and for --source a formula of your own"
+            raise ArgumentError(f"{rule} is {with_article(known.kind)}; legal for --latex and --source: {legal}")
         click.echo(catalogue.page(known, step, terminal_width()))
         return
     if source is not None:

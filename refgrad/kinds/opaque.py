@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from refgrad.errors import ArgumentError
+from refgrad.kinds.formula import FormulaKind, arrays_exchanged, results_changed
 from refgrad.kinds.kind import Kind
 from refgrad.kinds.record import STATISTICAL, Driven, Record, Situation
 from refgrad.kinds.stateless import Answer
-from refgrad.kinds.transform import TransformKind, arrays_exchanged, results_changed, unknown
+from refgrad.kinds.transform import unknown
 from refgrad.optimizers.transform import Transform, axes_named
 from refgrad.oracle.acceptance.explicit_sets import Way
 from refgrad.oracle.acceptance.findings import Counts
@@ -30,7 +31,7 @@ TRIED = 2
 LENGTHS, ALONE, MOST = (1, 2, 3, 4, 7, 8, 16, 17, 32, 33, 64, 128), (1, 19, 65, 256), 4500
 
 
-class OpaqueKind(TransformKind):
+class OpaqueKind(FormulaKind):
     """See `refgrad.kinds.kind`; a transform whose body is run in float64 alone."""
 
     def generate(self, rule: Transform, steps: int, dtype: np.dtype, seed: int, subject: Any = None) -> Cases:

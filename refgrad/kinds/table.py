@@ -23,7 +23,11 @@ MODULES: Mapping[str, str] = {
 }
 
 #: `Transform.variant` -> the module whose ``KIND`` is the kind of such a rule
-VARIANTS: Mapping[str, str] = {"opaque": "refgrad.kinds.opaque", "solved": "refgrad.kinds.solved"}
+VARIANTS: Mapping[str, str] = {
+    "formula": "refgrad.kinds.formula",
+    "opaque": "refgrad.kinds.opaque",
+    "solved": "refgrad.kinds.solved",
+}
 
 LEGAL = "a rule such as refgrad.optimizers.AdamW(lr=1e-3), or its class"
 

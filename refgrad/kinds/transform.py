@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from itertools import combinations, product
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,8 @@ from refgrad.candidates.resolve import load
 from refgrad.candidates.transform import resolve
 from refgrad.candidates.transform_arguments import told_names
 from refgrad.errors import ArgumentError, RefgradError, bad_argument, shown
-from refgrad.kinds.kind import FEW, NORMS, NOT_FINITE, SHAPES
+from refgrad.kinds.kind import NORMS, NOT_FINITE, SHAPES
 from refgrad.kinds.record import Call, Driven, Record, Results, Situation
-from refgrad.kinds.result_faults import LabelFault, ResultFault, faults_of
 from refgrad.kinds.stateless import Answer, Stateless, misshapen
 from refgrad.optimizers.transform import Transform, axes_named, below
 from refgrad.oracle.acceptance import no_numbers
@@ -40,7 +39,6 @@ from refgrad.oracle.acceptance.explicit_sets import Way, of_sets
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.acceptance.unlike import distances, said
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.extremes import MOST, far_from_zero
 from refgrad.oracle.inputs.simpler import halves, ranked
@@ -51,16 +49,8 @@ from refgrad.tracing import Plans, plan_for
 
 #: the keyword of `refgrad.kinds.record.Wanted.how` for an operation that is replaced
 REPLACED = "replaced"
-#: the same for two arrays that are taken for one another
-EXCHANGED = "exchanged"
-#: the same for results that are off by a factor
-SCALED = "scaled"
 #: replacements with which a body may not run
 MOVED = frozenset({"over the other axis"})
-#: those of a derivative's operations that are tried: what is left out, signs, means and numbers
-IN_DERIVATIVES = frozenset({"first", "second", "minus", "mean", "number halved", "exchanged"})
-#: the family of cases of ordinary numbers, and how many of these a program is held against roundings on, at most
-ORDINARY, LIKE = "normal", 50_000
 #: of so many elements one is no number: one of all, and some of each group
 EVERY = (MOST, 5)
 
@@ -124,15 +114,17 @@ class TransformKind(Stateless):
         cases = sizes(rule, asked.dtype, asked.seed, [])
         # the first array last: it is the one that is looked at first elsewhere
         arrays = sorted(_floats(rule), key=lambda each: each == rule.primary)
-        if _is_gradient(rule):  # NaN that reaches a result is zero times NaN in programs, and zero in others
-            arrays = [each for each in arrays if each in rule.differentiated().shapes]  # type: ignore[attr-defined]
-        for name, array, how_many in product(VALUES, arrays, EVERY):
+        for name, array, how_many in product(VALUES, filter(partial(self.is_driven, rule), arrays), EVERY):
             made = {} if cases is None else not_finite(cases, array, partial(self._takes, rule), how_many)
             each = made.get(name)
             if each is not None and defined(rule, each.arrays[0], Policy()):
                 yield Situation(name, each, rule)
             elif each is not None and opened(rule, each.arrays[0], Policy()):
                 yield Situation(name, replace(each, nan_open=True), rule)
+
+    def is_driven(self, rule: Transform, array: str) -> bool:
+        """True of an array that is tried with NaN and infinities: every one."""
+        return True
 
     def far(self, rule: Transform, cases: Cases) -> Cases | None:
         """Those of each array of which a rule with exponentials has finite results, and most of these are decided."""
@@ -163,7 +155,7 @@ class TransformKind(Stateless):
 
     def results(self, rule: Transform, arrays: Arrays, returned: Any, name: str) -> Results:
         """Results by name, held against the shapes and dtypes of the rule's own."""
-        found, wanted = named(returned), named(rule(*arrays.values()))
+        found, wanted = named(returned), named(rule.sketched(*arrays.values()))
         if len(found) == len(wanted) == 1:  # a tuple of one, or a dict of one, is what it holds
             found = dict(zip(wanted, found.values(), strict=True))
         if getattr(rule, "in_order", False) and isinstance(returned, tuple | list) and len(found) == len(wanted):
@@ -233,16 +225,6 @@ class TransformKind(Stateless):
         if any(c.undecided == c.total for c in counts.values()):
             yield f"choices that rounding decides went more than {MOST_WAYS} ways in some cases: undecided there"
 
-    def unlike(self, rule: Transform, record: Record, policy: Policy) -> Iterator[str]:
-        """Of a formula, results that are farther from the truth on ordinary numbers than roundings make them."""
-        cases, known = record.cases, [i for i, each in enumerate(record.seen) if each is not None]
-        chosen = [i for i in known if cases.name(i) == ORDINARY] or known[:FEW]
-        chosen = [i for i in chosen if 0 < sum(a.size for a in cases.arrays[i].values()) <= LIKE]
-        if "function" not in vars(type(rule)) or not chosen:
-            return iter(())
-        found = distances(rule, [cases.arrays[i] for i in chosen], [record.seen[i] for i in chosen], policy)
-        return said(found)
-
     def comparable(self, rule: Transform, other: Transform, record: Record) -> bool:
         """The same arrays taken, and results of the same shapes given."""
         if rule.shapes.keys() != other.shapes.keys():
@@ -265,30 +247,13 @@ class TransformKind(Stateless):
         return [np.asarray(r, np.float64) for r in named(rule(*wide)).values()]
 
     def rewritten(self, rule: Transform) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-        """One operation of the body's text, replaced by another; of a gradient, one of the formula's or of its derivative's."""
-        arrays = self.generate(rule, 1, np.dtype(np.float64), 0).arrays[0]
-        if "function" in vars(type(rule)):
-            yield from results_changed(rule, arrays)
-        written: Any = _differentiated(rule)
-        for mutation in _met(written, {n: a for n, a in arrays.items() if n in written.shapes}):
+        """One operation of the body's text, replaced by another."""
+        for mutation in met(rule, self.generate(rule, 1, np.dtype(np.float64), 0).arrays[0]):
             yield mutation.words, mutation.sentence, {REPLACED: mutation}
-        # a term that is left out says more than one whose sign cancels the other
-        derived = sorted(
-            _met(rule, arrays) if _is_gradient(rule) else (), key=lambda m: m.by not in ("first", "second")
-        )
-        for mutation in derived:
-            if mutation.place.derived_from and mutation.by in IN_DERIVATIVES:
-                yield mutation.words, mutation.sentence, {REPLACED: mutation}
-        if "function" in vars(type(rule)):
-            yield from arrays_exchanged(rule)
 
     def departed(self, rule: Transform, how: Mapping[str, Any]) -> Any:
         """The rule with that operation replaced."""
-        if EXCHANGED in how:
-            return _Exchanged(rule, how[EXCHANGED])
-        if SCALED in how:
-            return _Scaled(rule, how[SCALED])
-        return _Replaced(rule, how[REPLACED]) if REPLACED in how else rule
+        return Replaced(rule, how[REPLACED]) if REPLACED in how else rule
 
     def laws(self, rule: Transform) -> tuple[Any, ...]:
         """Those of transforms."""
@@ -297,15 +262,12 @@ class TransformKind(Stateless):
         return LAWS
 
 
-class _Replaced:
+class Replaced:
     """A transform with an operation of its text replaced; all else is the transform's."""
 
     def __init__(self, rule: Transform, mutation: BodyMutation) -> None:
         self._rule = rule
-        if _is_gradient(rule) and not mutation.place.derived_from:  # the gradient of another formula
-            self.apply: Any = rule.of(Replacing(_differentiated(rule), mutation))  # type: ignore[attr-defined]
-        else:
-            self.apply = Replacing(rule, mutation)
+        self.apply: Any = Replacing(rule, mutation)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._rule, name)
@@ -313,47 +275,6 @@ class _Replaced:
     def __call__(self, *arrays: np.ndarray) -> Any:
         with np.errstate(all="ignore"):
             return self.apply(*(a.copy() for a in arrays))
-
-
-class _Scaled(_Replaced):
-    """A transform with a factor at one of its results, or at all of them; or labels that are read otherwise."""
-
-    def __init__(self, rule: Transform, fault: ResultFault | LabelFault) -> None:
-        self._rule = rule
-        self.apply: Any = lambda *arrays: fault.made(rule, arrays)
-
-
-class _Exchanged(_Replaced):
-    """A transform that takes two arrays for one another."""
-
-    def __init__(self, rule: Transform, pair: tuple[str, str]) -> None:
-        self._rule, (first, second) = rule, pair
-        taken = [{first: second, second: first}.get(name, name) for name in rule.shapes]
-        places = [list(rule.shapes).index(name) for name in taken]
-        self.apply: Any = lambda *arrays: rule.apply(*(arrays[place] for place in places))
-
-
-def results_changed(rule: Transform, arrays: Arrays) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Faults of the results of a formula, and of its labels: as `refgrad.kinds.kind.Kind.departures`.
-
-    Args:
-        rule: the formula.
-        arrays: what it takes.
-    """
-    for fault in faults_of(rule, arrays):
-        yield fault.words, fault.words, {SCALED: fault}
-
-
-def arrays_exchanged(rule: Transform) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Two arrays of the same axes taken for one another: as `refgrad.kinds.kind.Kind.departures`.
-
-    Args:
-        rule: the formula.
-    """
-    for first, second in combinations(rule.shapes, 2):
-        if rule.shapes[first].split() == rule.shapes[second].split():
-            words = f"{first} and {second} are exchanged"
-            yield words, words, {EXCHANGED: (first, second)}
 
 
 def unknown(values: np.ndarray) -> Judged:
@@ -366,22 +287,17 @@ def unknown(values: np.ndarray) -> Judged:
     return Judged(np.full(values.shape, UNDECIDED), np.full(values.shape, np.nan), -free, free)
 
 
-def _is_gradient(rule: Any) -> bool:
-    """True of the gradient of a formula."""
-    return getattr(rule, "gradient_of", None) is not None
+def met(rule: Transform, arrays: Arrays) -> Iterator[BodyMutation]:
+    """Every replacement of an operation that a body meets, with which it runs.
 
-
-def _differentiated(rule: Any) -> Any:
-    """The formula that a rule is the gradient of, or the rule itself."""
-    return rule.differentiated() if _is_gradient(rule) else rule
-
-
-def _met(rule: Transform, arrays: Arrays) -> Iterator[BodyMutation]:
-    """Every replacement of an operation that a body meets on some arrays, with which it runs."""
-    met: dict[BodyMutation, None] = {}
+    Args:
+        rule: whose body.
+        arrays: what it is run on.
+    """
+    found: dict[BodyMutation, None] = {}
     with np.errstate(all="ignore"):
-        Replacing(rule, met=met)(*arrays.values())
-    for mutation in met:
+        Replacing(rule, met=found)(*arrays.values())
+    for mutation in found:
         if mutation.by not in MOVED or _runs(rule, mutation, arrays):
             yield mutation
 
@@ -393,7 +309,7 @@ def _runs(rule: Transform, mutation: BodyMutation, arrays: Arrays) -> bool:
             found = named(Replacing(rule, mutation)(*arrays.values()))
     except (ArithmeticError, IndexError, RefgradError, TypeError, ValueError):
         return False
-    own = named(rule(*arrays.values()))
+    own = named(rule.sketched(*arrays.values()))
     return {n: np.shape(r) for n, r in found.items()} == {n: np.shape(r) for n, r in own.items()}
 
 
@@ -439,7 +355,7 @@ def _finite(rule: Transform, arrays: Arrays) -> bool:
     try:
         rule.check(*arrays.values())
         with np.errstate(all="ignore"):
-            found = named(rule(*arrays.values())).values()
+            found = named(rule.sketched(*arrays.values())).values()
     except (ArgumentError, ArithmeticError, IndexError, ValueError):
         return False
     return all(np.isfinite(np.asarray(each, np.float64)).all() for each in found)
@@ -447,7 +363,7 @@ def _finite(rule: Transform, arrays: Arrays) -> bool:
 
 def _told(rule: Transform, arrays: Arrays) -> bool:
     """True if at least half of what a rule gives itself is decided, so that something is judged there."""
-    own = {n: np.asarray(a) for n, a in named(rule(*arrays.values())).items()}
+    own = {n: np.asarray(a) for n, a in named(rule.sketched(*arrays.values())).items()}
     judged = judge_body(rule, arrays, own, Policy())
     return judged is not None and all(
         2 * np.sum(each.status == UNDECIDED) <= each.status.size for each in judged.values()
@@ -455,7 +371,7 @@ def _told(rule: Transform, arrays: Arrays) -> bool:
 
 
 def _shapes(rule: Transform, arrays: Arrays) -> dict[str, tuple[int, ...]]:
-    return {n: np.shape(r) for n, r in named(rule(*arrays.values())).items()}
+    return {n: np.shape(r) for n, r in named(rule.sketched(*arrays.values())).items()}
 
 
 def _with_labels(rule: Transform, arrays: Arrays) -> Arrays:

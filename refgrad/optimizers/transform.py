@@ -7,7 +7,7 @@ differ in shape (several workers' gradients, a batch of examples), so that it is
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -111,6 +111,29 @@ class Transform(Rule):
         Raises:
             ArgumentError: too few or too many arrays, arrays of different dtypes, or shapes that do not fit.
         """
+        return self.computed_by(self.computed, arrays)
+
+    def sketched(self, *arrays: Any) -> Any:
+        """As `__call__`, where the bits are no matter: by what is fastest.
+
+        Args:
+            arrays: as `__call__` takes them.
+
+        Returns:
+            As `__call__`, but for rounding.
+        """
+        return self(*arrays)
+
+    def computed_by(self, body: Callable[..., Any], arrays: Sequence[Any]) -> Any:
+        """What a body makes of arrays, which are checked, widened, and rounded back.
+
+        Args:
+            body: of copies of the arrays, of the dtype in which the rule computes.
+            arrays: as `__call__` takes them.
+
+        Returns:
+            As `__call__`.
+        """
         names = self.names()
         if len(arrays) != len(names):
             raise ArgumentError(
@@ -134,7 +157,7 @@ class Transform(Rule):
             computed = [np.int64 if labels else self.computed_in(dtype) for labels in whole]
             wide = (np.array(a, each, order="C", copy=True) for a, each in zip(given, computed, strict=True))
             try:
-                return _narrowed(self.apply(*wide), dtype)
+                return _narrowed(body(*wide), dtype)
             except np.linalg.LinAlgError as error:
                 raise ArgumentError(
                     f"{', '.join(names)}: {error}; legal: numbers of which its system is solved"
@@ -146,6 +169,17 @@ class Transform(Rule):
         """The error that numbers which follow from the hyperparameters have no value."""
         asked = ", ".join(f"{type(self).__name__}.{n}" for n in self.numbers()) or ", ".join(self.names())
         return ArgumentError(f"{asked}: {self} has no value ({error}); legal: numbers at which it has one")
+
+    def computed(self, *arrays: np.ndarray) -> Any:
+        """What the body makes of arrays.
+
+        Args:
+            arrays: copies of what was handed in, in order, of the dtype in which it computes.
+
+        Returns:
+            As `apply`.
+        """
+        return self.apply(*arrays)
 
     def computed_in(self, dtype: np.dtype) -> np.dtype:
         """The dtype in which it computes.

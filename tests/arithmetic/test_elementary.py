@@ -60,6 +60,7 @@ def test_sine_and_cosine_are_the_nearest_float(function: Callable, truth: Callab
 BOUNDED = [
     ("exp", mpmath.exp, (-700.0, 700.0), 1.0 + 2.0**-4),
     ("tanh", mpmath.tanh, (-30.0, 30.0), 3.0),
+    ("erf", mpmath.erf, (-30.0, 30.0), 3.0),
     ("log", mpmath.log, (1e-300, 1e300), 2.0),
 ]
 
@@ -97,6 +98,7 @@ SPECIAL = {
     "sin": [0.0, -0.0, np.nan, np.nan, np.nan],
     "cos": [1.0, 1.0, np.nan, np.nan, np.nan],
     "tanh": [0.0, -0.0, 1.0, -1.0, np.nan],
+    "erf": [0.0, -0.0, 1.0, -1.0, np.nan],
     "exp": [1.0, 1.0, np.inf, 0.0, np.nan],
     "log": [-np.inf, -np.inf, np.inf, np.nan, np.nan],
     "power_of_two": [1.0, 1.0, np.inf, 0.0, np.nan],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,10 @@ import scipy.special
 
 import refgrad
 from refgrad.arithmetic.written import lines
-from refgrad.optimizers.transform import below
 from tests.test_formula_gradients import GALLERY
 
-#: formulas whose indices are no labels, which are written as "places"
-WITHOUT_LABELS = [name for name, cls in GALLERY.items() if not any(map(below, cls.shapes.values()))]
 
-
-@pytest.mark.parametrize("name", WITHOUT_LABELS)
+@pytest.mark.parametrize("name", GALLERY)
 def test_the_text_of_a_gradient_computes_the_gradient(name: str) -> None:
     _computes_the_gradient(GALLERY[name]().backward)
 
@@ -25,14 +22,17 @@ def test_the_text_of_a_gradient_computes_the_gradient(name: str) -> None:
 def _computes_the_gradient(rule: Any) -> None:
     random = np.random.Generator(np.random.Philox(1))
     lengths = {axis: length if axis.isdigit() else 7 + i for i, (axis, length) in enumerate(rule.lengths.items())}
-    arrays = {n: random.standard_normal([lengths[axis] for axis in axes]) for n, axes in rule.takes().items()}
-    words: dict[str, Any] = {"np": np, "stored": refgrad.stored, "top_k": refgrad.top_k}
-    words |= {"erf": scipy.special.erf, "expit": scipy.special.expit}
-    renamed = {"in": "in_"}  # an axis may be called what Python does not allow
-    known = {**words, **arrays, **{renamed.get(axis, axis): n for axis, n in lengths.items()}}
+    arrays = rule.drawn({axis: int(n) for axis, n in lengths.items()}, random)
+    arrays = {n: a if a.dtype.kind == "i" else random.standard_normal(a.shape) for n, a in arrays.items()}
+    words: dict[str, Any] = {"np": np, "erf": scipy.special.erf, "expit": scipy.special.expit}
+    words |= {name: getattr(refgrad, name) for name in ("stored", "top_k", "take", "one_hot", "segment_sum")}
+    reserved = r"\b(in|class)\b"  # an axis may be called what Python does not allow
+    known = {**words, **arrays, **{re.sub(reserved, r"\1_", axis): n for axis, n in lengths.items()}}
     for line in rule.formula_lines():
-        exec(line.replace(", in)", ", in_)").replace("(in, ", "(in_, "), known)
+        assert "places" not in line
+        exec(re.sub(reserved, r"\1_", line), known)
     for result, true in rule(*arrays.values()).items():
+        assert np.shape(known[result]) == np.shape(true)
         assert np.allclose(known[result], true, rtol=1e-12, atol=1e-14), result
 
 
@@ -50,6 +50,16 @@ MOVES: dict[str, tuple[Any, str]] = {
         lambda x: np.sum(np.where(np.eye(len(x), dtype=bool), 0.0, x @ x.T), axis=1),
         "np.eye(n, n, dtype=bool)",
     ),
+    "broadcast": (lambda x: np.sum(np.mean(x, axis=1)), "np.broadcast_to("),
+    "rolled": (lambda x: np.roll(x, 2, axis=1) * x, "np.roll("),
+    "rolled along two": (lambda x: np.roll(x, (1, -2), axis=(0, 1)) ** 2, "np.roll("),
+    "rolled as one": (lambda x: np.roll(x, 3) ** 2, "np.roll("),
+    "repeated": (lambda x: np.sum(np.repeat(x, 3, axis=0) ** 2), "np.sum("),
+    "repeated as one": (lambda x: np.sum(np.repeat(x, 2) ** 2), "np.sum("),
+    "tiled": (lambda x: np.sum(np.tile(x, (2, 1, 3)) ** 3, axis=(0, 2)), "np.sum("),
+    "some of them": (lambda x: np.sum(x**2, axis=1)[[2, 0, 0]] ** 2, "np.s_[[2, 0, 0]]"),
+    "some columns": (lambda x: x[:, [1, 3, 1]] ** 2, "np.s_[:, [1, 3, 1]]"),
+    "some by an array": (lambda x: x[:, np.array([1, 3, 1])] ** 2, "np.array([1, 3, 1])"),
     "by their place": (lambda x: x * x * np.arange(x.shape[1]), "np.arange(m)"),
 }
 
@@ -59,6 +69,15 @@ def test_what_moves_is_written_as_slices_and_constants_by_what_makes_them(name: 
     body, text = MOVES[name]
     rule = refgrad.formula(x="n m", wrt="x", lengths={"n": 4, "m": 6})(body)().backward
     assert text in "; ".join(rule.formula_lines()), rule.formula_lines()
+    _computes_the_gradient(rule)
+
+
+def test_sums_by_labels_are_written_as_such() -> None:
+    def body(x: Any, labels: Any) -> Any:
+        return refgrad.segment_sum(x, labels, 5) * refgrad.segment_sum(x * x, labels, 5)
+
+    rule = refgrad.formula(x="row column", labels="row below:5", wrt="x")(body)().backward
+    assert "segment_sum(x, labels, 5)" in "; ".join(rule.formula_lines())
     _computes_the_gradient(rule)
 
 

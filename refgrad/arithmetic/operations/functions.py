@@ -79,6 +79,10 @@ tanh = row(
         "tanh", math.tanh, scalar_bounds.hyperbolic_tangent, (np.tanh,), float32=np.tanh, exact=lambda m, a: m.tanh(a)
     ),
 )
+#: the error function: within three units in the last place of float64
+erf = row(
+    "erf", elementary.erf, exact=lambda m, a: m.erf(a), error=function_error.erf, sketch=function_error.error_function
+)
 #: the natural logarithm: within two units in the last place of float64
 log = row(
     "log",

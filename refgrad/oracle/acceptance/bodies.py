@@ -16,6 +16,7 @@ from refgrad.arithmetic.replacing import Losing
 from refgrad.arithmetic.running_error import Bounded, Model, exact
 from refgrad.errors import ArgumentError, TraceError
 from refgrad.formula_forms import bodies
+from refgrad.formulas import Formula
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance.judge import INSIDE, UNDECIDED, Judged, compare, model_for, outside
 from refgrad.oracle.acceptance.policy import Policy
@@ -104,10 +105,10 @@ def tried(rule: Transform, arrays: Arrays) -> None:
     Raises:
         ArgumentError: it cannot be run, or not on arrays that carry bounds.
     """
-    if "function" not in vars(type(rule)):
+    if not isinstance(rule, Formula):
         return
     try:
-        rule(*arrays.values())
+        rule.sketched(*arrays.values())
         ways(rule, arrays, Policy())
     except TraceError as error:
         raise ArgumentError(f"{type(rule).__name__}'s body cannot be judged: {error}") from error

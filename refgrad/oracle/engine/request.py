@@ -12,6 +12,7 @@ import numpy as np
 from refgrad.arguments import STEPS, by_name, flag
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import bad_argument
+from refgrad.formulas import Formula
 from refgrad.legal import as_number, as_whole
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.time_limit import check_time_limit
@@ -103,7 +104,7 @@ def check_seed(value: Any) -> int:
 
 def is_formula(rule: Rule) -> bool:
     """True of a formula of one's own, and of its gradient."""
-    return "function" in vars(type(rule))
+    return isinstance(rule, Formula)
 
 
 def check_explain(value: Any) -> float:

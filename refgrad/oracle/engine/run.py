@@ -28,7 +28,7 @@ from refgrad.oracle.engine.body_trial import check_body
 from refgrad.oracle.engine.drive import drive
 from refgrad.oracle.engine.environment import environment
 from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNEXPLAINED, UNJUDGED, Departure, why_unjudged
-from refgrad.oracle.engine.request import Request
+from refgrad.oracle.engine.request import Request, is_formula
 from refgrad.oracle.engine.shrink import smallest
 from refgrad.oracle.engine.situations import Exercised, exercise, hidden, undecided, undriven
 from refgrad.oracle.engine.tally import Tally
@@ -217,7 +217,7 @@ def judge_claim(claim: Claim, explain: Explain) -> Verdict:
     explained = tally.first is not None or any(fault.kind == "shape" for fault in (*record.faults, *tally.faults))
     if explained and request.explain and not record.unknown:
         departures = _explained(explain, claim, record, tally)
-        if not departures and tally.first is not None and "function" in vars(type(claim.rule)):
+        if not departures and tally.first is not None and is_formula(claim.rule):
             record.notes.append(UNEXPLAINED)
     if tally.first is not None and request.shrink:
         least = _confirmed(claim, smallest(claim.kind, claim.rule, record.cases, tally.first, claim.fails), record)

@@ -1,0 +1,304 @@
+"""Kernels of a formula: its body as a graph of rows and columns, printed in every dialect, and run where arrays are large."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refgrad import backends
+from refgrad.arguments import BACKEND
+from refgrad.arithmetic.fixed_bits import as_fixed, unfixed
+from refgrad.arithmetic.formula_graph import Frame, InRows
+from refgrad.arithmetic.graph import Graph, Node
+from refgrad.arithmetic.scalar_math import Expr, const, name
+from refgrad.axes import ELEMENT, ONE
+from refgrad.backends import numba_backend
+from refgrad.derived import derived
+from refgrad.errors import ArgumentError, TraceError
+from refgrad.optimizers.transform import axes_named, below
+from refgrad.tracing import Plan, free_names, free_values
+
+#: two sets of lengths, all of them different, of which one makes out which numbers are lengths
+_PRIMES = ((5, 7, 11, 13, 17, 19, 23, 29, 31), (37, 41, 43, 47, 53, 59, 61, 67, 71))
+#: by how much a number that is a length may be less than it: the degrees of freedom of a variance
+LESS = (0.0, 1.0, 2.0)
+#: a body is run a few times, where a step of training is taken thousands of times: its arrays are worth a compiler if they have
+#: as many times more elements
+SELDOM = 4
+
+
+class NoFormulaKernel(ArgumentError):
+    """A formula has no kernel; the text says which of its operations none has."""
+
+
+@dataclass(frozen=True, eq=False)
+class FormulaKernel:
+    """A formula as a plan of kernels.
+
+    Args:
+        plan: the plan, of arrays of two axes: rows and columns.
+        rows: the axes of the formula that are rows.
+        columns: those that are columns.
+        counted: the axes of which the plan takes the places, as arrays of numbers from 0 on.
+        repeated: the arrays that it takes repeated along axes that they have not.
+        results: the axes of each result, and what the graph calls it; in the order and by the names that the body has.
+        gives: "one", "several" or "named": what the body returns.
+    """
+
+    plan: Plan
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    counted: frozenset[str]
+    repeated: frozenset[str]
+    results: Mapping[str, tuple[str, tuple[str, ...]]]
+    gives: str
+
+    def arrays(self, rule: Any, given: Mapping[str, np.ndarray], working: np.dtype) -> dict[str, np.ndarray]:
+        """What the plan reads and writes: the arrays as matrices of the working dtype, and room for results.
+
+        Args:
+            rule: the formula.
+            given: its arrays, by name.
+            working: float32 or float64.
+        """
+        lengths, every = self.lengths(rule, given), self.rows + self.columns
+        found = {}
+        for array, text in rule.shapes.items():
+            axes = [a for a in axes_named(text) if a != ONE]
+            values = np.asarray(given[array], working).reshape([lengths[a] for a in axes])
+            values = np.transpose(values, np.argsort([every.index(a) for a in axes]))
+            if array in self.repeated:
+                values = values.reshape([lengths[a] if a in axes else 1 for a in every])
+                values = np.broadcast_to(values, [lengths[a] for a in every])
+            kept = every if array in self.repeated else axes
+            found[array] = np.ascontiguousarray(values).reshape(self.matrix(kept, lengths))
+        for axis in self.counted:
+            found[f"places_of_{axis}"] = np.arange(lengths[axis], dtype=working).reshape(self.matrix([axis], lengths))
+        for result, given_axes in self.results.values():
+            found[result] = np.empty(self.matrix(given_axes, lengths), working)
+        return found
+
+    def lengths(self, rule: Any, given: Mapping[str, np.ndarray]) -> dict[str, int]:
+        """How long axes are, by the arrays that have them."""
+        return {
+            a: n
+            for array, text in rule.shapes.items()
+            for a, n in zip(axes_named(text), given[array].shape, strict=True)
+        }
+
+    def matrix(self, axes: Sequence[str], lengths: Mapping[str, int]) -> tuple[int, int]:
+        """The shape of an array of some axes, of some lengths, as a matrix."""
+        rows, columns = (math.prod(lengths[a] for a in part if a in axes) for part in (self.rows, self.columns))
+        return rows, columns
+
+    def found(self, arrays: Mapping[str, np.ndarray], lengths: Mapping[str, int]) -> Any:
+        """The results, as the body returns them.
+
+        Args:
+            arrays: what the plan wrote.
+            lengths: those of axes.
+        """
+        every = self.rows + self.columns
+        shaped = {}
+        for label, (result, axes) in self.results.items():
+            own = [a for a in every if a in axes]
+            values = arrays[result].reshape([lengths[a] for a in own])
+            shaped[label] = np.transpose(values, [own.index(a) for a in axes if a in own]).reshape(
+                [lengths.get(a, 1) for a in axes]
+            )[()]
+        if self.gives == "named":
+            return shaped
+        return tuple(shaped.values()) if self.gives == "several" else next(iter(shaped.values()))
+
+
+def kernel_of(rule: Any) -> FormulaKernel:
+    """The kernel of a formula.
+
+    Args:
+        rule: the formula, or the gradient of one.
+
+    Raises:
+        NoFormulaKernel: it has an operation that kernels do not have; the text says which.
+
+    >>> from refgrad.examples.formulas import linear, softmax
+    >>> kernel_of(softmax()).plan.graph.counts()
+    {'max': 1, 'sub': 1, 'exp': 1, 'sum': 1, 'div': 1}
+    >>> kernel_of(linear())
+    Traceback (most recent call last):
+    ...
+    refgrad.formula_kernels.NoFormulaKernel: linear has no kernel: matrices are multiplied, by @, which kernels do not have
+    """
+    found = _kernel(rule)
+    if isinstance(found, str):
+        raise NoFormulaKernel(f"{type(rule).__name__} has no kernel: {found}")
+    return found
+
+
+@derived
+def _kernel(rule: Any) -> FormulaKernel | str:
+    """The kernel, or why there is none."""
+    shapes = {array: tuple(axes_named(text)) for array, text in rule.shapes.items()}
+    every = tuple(dict.fromkeys(a for axes in shapes.values() for a in axes if a != ONE))
+    own = {array: [a for a in axes if a != ONE] for array, axes in shapes.items()}
+    widest = next((n for n, axes in own.items() if set(axes) == set(every) and not below(rule.shapes[n])), None)
+    if rule.variant == "opaque":
+        return "it is a function that cannot be traced, of which kernels are not printed"
+    if any(len(set(axes)) < len(axes) for axes in own.values()):
+        return "an array has an axis twice, which kernels do not have"
+    order, reasons = tuple(own[widest]) if widest else every, []
+    for count in (max(len(order) - 1, 0), *range(len(order) - 2, -1, -1), len(order)):
+        try:
+            found = _with_rows(rule, shapes, order[:count], order[count:], widest or "")
+        except (TraceError, ArgumentError) as error:
+            reasons.append(str(error))
+        else:
+            return found if widest else f"no array has all of the axes {', '.join(every)}, element by element"
+    return reasons[0]
+
+
+class _Owner:
+    """What a plan asks of a rule; its class has the formula's name."""
+
+    scalars = "float64"
+
+    def __init__(self, primary: str) -> None:
+        self.primary = primary
+
+    def numbers(self) -> dict[str, float]:
+        """None: numbers are in the graph."""
+        return {}
+
+    def scalar_inputs(self) -> dict[str, Any]:
+        """None."""
+        return {}
+
+
+def _with_rows(
+    rule: Any, shapes: Mapping[str, tuple[str, ...]], rows: tuple[str, ...], columns: tuple[str, ...], widest: str
+) -> FormulaKernel:
+    runs = [_run(rule, shapes, rows, columns, primes) for primes in _PRIMES]
+    (frame, results, gives), (other, _, _) = runs
+    outputs, small, said = {}, {}, {}
+    for label, (result, value) in results.items():
+        axes = frame.axes(value.axes)
+        if frame.repeats(value.axes):
+            raise TraceError(f"{label} has the axes {' '.join(value.axes)} alone, of which kernels have no array")
+        outputs[result] = value._number().node
+        said[label] = (result, tuple(a for a in value.axes))
+        if axes != ELEMENT:
+            small[result] = axes
+    graph = Graph(frame.builder.live(outputs), outputs, {}, (), small)
+    graph = _with_lengths(graph, frame, other)
+    owner: Any = type(type(rule).__name__, (_Owner,), {})(widest)
+    repeated = frozenset(array for array, axes in shapes.items() if frame.repeats(axes))
+    return FormulaKernel(
+        Plan(owner, graph, free_names(owner, 2)), rows, columns, frozenset(frame.counted), repeated, said, gives
+    )
+
+
+def _run(
+    rule: Any,
+    shapes: Mapping[str, tuple[str, ...]],
+    rows: tuple[str, ...],
+    columns: tuple[str, ...],
+    primes: Sequence[int],
+) -> tuple[Frame, dict[str, tuple[str, InRows]], str]:
+    """The body on what stands for arrays of some lengths."""
+    fixed = {a: int(a) for a in rows + columns if a.isdigit()}
+    free = iter(n for n in primes if n not in fixed.values())
+    frame = Frame({a: fixed.get(a) or next(free) for a in rows + columns}, rows, columns)
+    with np.errstate(all="ignore"):
+        found = rule.apply(*(frame.input(array, axes) for array, axes in shapes.items()))
+    if isinstance(found, Mapping):
+        gives, several = "named", {str(n): x for n, x in found.items()}
+    elif isinstance(found, tuple | list):
+        gives, several = "several", {f"result[{i}]": x for i, x in enumerate(found)}
+    else:
+        gives, several = "one", {"result": found}
+    results: dict[str, tuple[str, InRows]] = {}
+    for label, x in several.items():
+        if not isinstance(x, InRows):
+            raise TraceError(f"{label} is not computed from arrays, which kernels do not have")
+        own = label.replace("[", "_").replace("]", "")
+        own = own if own.isidentifier() else f"result_{len(results)}"
+        while own in shapes or any(own == other for other, _ in results.values()):
+            own += "_given"
+        results[label] = (own, x)
+    return frame, results, gives
+
+
+def _with_lengths(graph: Graph, frame: Frame, other: Frame) -> Graph:
+    """The graph in which numbers that are lengths are these: those that are others in the other run."""
+    beside = {node.index: node for node in other.builder.nodes}
+    new: dict[int, Node] = {}
+    for node in graph.nodes:
+        twin = beside.get(node.index)
+        if twin is None or (twin.op, len(twin.args)) != (node.op, len(node.args)):
+            raise TraceError("what the body computes depends on lengths, which kernels do not know")
+        attribute = _length(node.attribute, twin.attribute, frame, other) if node.op == "scalar" else node.attribute
+        new[node.index] = Node(node.index, node.op, tuple(new[a.index] for a in node.args), attribute, node.axes)
+    outputs = {n: new[node.index] for n, node in graph.outputs.items()}
+    return Graph(tuple(new.values()), outputs, {}, (), graph.small)
+
+
+def _length(one: Expr, two: Expr, frame: Frame, other: Frame) -> Expr:
+    if one == two:
+        return one
+    values = (one.args[0], two.args[0]) if (one.op, two.op) == ("const", "const") else (math.nan, math.nan)
+    for text, axes in (("row_length", frame.columns), ("column_length", frame.rows), ("tensor_length", frame.every)):
+        lengths = [math.prod(each.lengths[a] for a in axes) for each in (frame, other)]
+        less = [length - value for length, value in zip(lengths, values, strict=True)]
+        if less[0] == less[1] and less[0] in LESS:
+            return Expr("sub", (name(text), const(less[0]))) if less[0] else name(text)
+    raise TraceError(
+        "a number is made of the length of an axis, other than a mean or a variance, which kernels do not have"
+    )
+
+
+def run(rule: Any, arrays: Sequence[np.ndarray], backend: str = "auto", threads: int | None = None) -> Any:
+    """What the body makes of arrays; the bits are the same by every backend.
+
+    Args:
+        rule: the formula.
+        arrays: what it takes, in order: of float32 or float64, and whole numbers.
+        backend: "auto", "numpy" or "numba".
+        threads: how many a kernel runs in; by default as many as are worth it.
+
+    Returns:
+        An array, a number, or a tuple or dict of these.
+
+    Raises:
+        NoFormulaKernel: of the backend "numba", where there is no kernel.
+    """
+    BACKEND.check("backend", backend)
+    working = next(a.dtype for a in arrays if a.dtype.kind == "f")
+    given = dict(zip(rule.shapes, arrays, strict=True))
+    if backend == "numba" or (backend == "auto" and _is_worth_a_kernel(rule, given, working)):
+        kernel = kernel_of(rule)
+        held = kernel.arrays(rule, given, working)
+        primary = held[kernel.plan.rule.primary]
+        if primary.size and _counts(given, working):
+            numba_backend.run(kernel.plan, free_values(primary.shape, {}), held, threads)
+            return kernel.found(held, kernel.lengths(rule, given))
+    return unfixed(rule.apply(*(as_fixed(a, working) for a in arrays)))
+
+
+def _counts(given: Mapping[str, np.ndarray], working: np.dtype) -> bool:
+    """True if every label, and every place along an axis, is a number of the working dtype."""
+    most = 1 << np.finfo(working).nmant
+    labels = (int(a.max(initial=0)) for a in given.values() if a.dtype.kind in "iu")
+    return max((*labels, *(n for a in given.values() for n in a.shape))) <= most
+
+
+def _is_worth_a_kernel(rule: Any, given: Mapping[str, np.ndarray], working: np.dtype) -> bool:
+    """True if arrays are large, and a kernel is at hand or they are large enough to wait for the compiler."""
+    size = max(a.size for a in given.values())
+    if not backends.worth_compiling(size) or isinstance(_kernel(rule), str):
+        return False
+    kernel = kernel_of(rule)
+    shape = kernel.matrix(kernel.rows + kernel.columns, kernel.lengths(rule, given))
+    return backends.worth_compiling(size // SELDOM) or numba_backend.at_hand(kernel.plan, working, shape)

@@ -1,0 +1,38 @@
+"""Formulas and their gradients are a variant of the kind of transforms; what they alone have is asked of no other."""
+
+from __future__ import annotations
+
+import pytest
+
+import refgrad
+from refgrad.examples import formulas as gallery
+from refgrad.kinds import formula, opaque, transform
+from refgrad.kinds.table import kind_of
+from refgrad.optimizers import WinsorizedMean
+
+KINDS = {
+    "formula": (gallery.rmsnorm(), formula.KIND),
+    "gradient": (gallery.rmsnorm().backward, formula.KIND),
+    "opaque": (refgrad.opaque(abs, x="n")(), opaque.KIND),
+    "transform": (WinsorizedMean(), transform.KIND),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_variant_says_which_kind(name: str) -> None:
+    rule, kind = KINDS[name]
+    assert kind_of(rule) is kind
+    assert kind.name == "transform"
+
+
+def test_departures_of_a_formula_are_of_its_text_its_derivative_its_results_and_its_arrays() -> None:
+    words = {words for words, _, _ in formula.KIND.rewritten(gallery.swiglu().backward)}
+    assert {"grad_x is halved", "x and gate are exchanged", "grad_x and grad_gate are exchanged"} & words
+    keywords = {next(iter(how)) for _, _, how in formula.KIND.rewritten(gallery.swiglu())}
+    assert keywords == {formula.EXCHANGED, formula.SCALED, transform.REPLACED}
+    assert {next(iter(how)) for _, _, how in transform.KIND.rewritten(WinsorizedMean())} == {transform.REPLACED}
+
+
+def test_nan_is_driven_in_the_arrays_of_the_formula_alone() -> None:
+    rule = gallery.rmsnorm().backward
+    assert [n for n in rule.shapes if formula.KIND.is_driven(rule, n)] == ["x", "weight"]

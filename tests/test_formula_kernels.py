@@ -1,0 +1,276 @@
+"""Kernels of formulas: the bits of the body in every dialect, one sentence where there is none, and the page's table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import refgrad
+from refgrad import backends, formula_kernels
+from refgrad.arithmetic.dtypes import whole_numbers
+from refgrad.backends import c_dialect, kernels, numba_backend
+from refgrad.backends.cuda.run import run as run_on_device
+from refgrad.cli import main
+from refgrad.errors import ArgumentError
+from refgrad.examples import formulas as gallery
+from refgrad.formula_kernels import NoFormulaKernel, kernel_of, run
+from refgrad.formulas import Formula
+from refgrad.tracing import free_values
+from tests.backends.cuda.conftest import emulated  # noqa: F401  # a fixture
+from tests.backends.cuda.covered import Case, different
+from tests.backends.cuda.devices import Emulated
+from tests.backends.test_dialect import compiled, needs_compiler
+from tests.depth import at_depth
+
+PAGE = Path(__file__).parent.parent / "docs" / "formula.md"
+FORMULAS = [c for c in vars(gallery).values() if isinstance(c, type) and issubclass(c, Formula) and c is not Formula]
+
+
+def rules() -> Iterator[Formula]:
+    """Those of the gallery, and their gradients."""
+    for each in FORMULAS:
+        yield each()
+        if each.wrt:
+            yield each().backward
+            yield each().with_backward
+
+
+def has_kernel(rule: Formula) -> bool:
+    try:
+        kernel_of(rule)
+    except NoFormulaKernel:
+        return False
+    return True
+
+
+@refgrad.formula(x="a b 1 c", weight="b", shift="c a", wrt="x")
+def of_three_axes(x: Any, weight: Any, shift: Any, *, share: refgrad.Fraction = 0.3) -> Any:
+    """An axis of length one, arrays with some of the axes, in another order, and results that are turned."""
+    moved = x[:, :, 0] * weight[:, None] + shift.T[:, None, :] ** 3
+    return {
+        "x": np.where(np.abs(moved) > share, moved, 0.0).transpose(2, 0, 1),
+        "all": np.max(moved),
+        "n": np.min(x, -1),
+    }
+
+
+@refgrad.formula(x="row column", wrt="x", lengths={"row": 6, "column": 5})
+def folds(x: Any) -> Any:
+    """Folds of folds, of conditions, over each axis and both; a root of a sum that may be zero, and kinks."""
+    norms = np.linalg.norm(x, axis=0)
+    counted = np.sum(x > 0.0, axis=-1, keepdims=True) + np.var(x, axis=-1, keepdims=True, ddof=1)
+    return (
+        np.clip(x, -1.0, 1.5) / (1.0 + norms) + np.abs(x) * counted,
+        np.max(np.mean(x, axis=-1)),
+        np.log(np.sum(x**2)),
+    )
+
+
+@refgrad.formula(x="token word", labels="token below:word", wrt="x")
+def of_labels(x: Any, labels: Any) -> Any:
+    """Labels that are numbers, that pick, and that are rows of zeros and a one."""
+    hot = refgrad.one_hot(labels, x.shape[-1])
+    return np.sum(hot * np.exp(x), axis=-1) * refgrad.take(x, labels) + np.where(labels > 2, 0.5, 1.0)
+
+
+OWN = (of_three_axes, folds, of_labels)
+
+
+@cache
+def printed() -> tuple[Formula, ...]:
+    return (*(r for r in rules() if has_kernel(r)), *(r for own in OWN for r in (own(), own().backward)))
+
+
+def drawn(rule: Formula, dtype: Any, long: bool, wild: bool) -> list[np.ndarray]:
+    """Arrays of a few rows that are longer than a block of a sum, or of short ones; wild ones have infinities and NaN."""
+    random = np.random.default_rng(7)
+    lengths = {
+        a: int(a) if a.isdigit() else n for a, n in zip(rule.lengths, (3, 1500) if long else (7, 6, 5, 4), strict=False)
+    }
+    lengths = {a: lengths.get(a, int(a) if a.isdigit() else 2) for a in rule.lengths}
+    found = []
+    for array in rule.drawn(lengths, random).values():
+        if whole_numbers(array):
+            found.append(array)
+            continue
+        numbers = random.standard_normal(array.shape) * np.exp(random.standard_normal(array.shape))
+        if wild:
+            special = random.choice([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, 1e-30], array.shape)
+            numbers = np.where(random.random(array.shape) < 0.1, special, numbers)
+        found.append(np.asarray(numbers, dtype))
+    return found
+
+
+def several(found: Any) -> dict[str, np.ndarray]:
+    found = found if isinstance(found, dict) else dict(enumerate(found if isinstance(found, tuple) else [found]))
+    return {str(name): np.atleast_1d(x) for name, x in found.items()}
+
+
+#: rules in whose kernels every fold, function and label is
+SOME = (
+    gallery.rmsnorm().backward,
+    gallery.gelu().backward,
+    gallery.cross_entropy_of_labels().backward,
+    of_three_axes(),
+    folds(),
+)
+CASES = [(np.float32, False, False), (np.float32, True, True), (np.float64, False, True), (np.float64, True, False)]
+
+
+@pytest.mark.sample(quick=3, suite=16)
+@pytest.mark.parametrize("rule", printed(), ids=lambda rule: type(rule).__name__)
+def test_the_compiled_kernel_has_the_bits_of_the_body(rule: Formula) -> None:
+    with np.errstate(all="ignore"):
+        for dtype, long, wild in CASES:
+            arrays = drawn(rule, dtype, long, wild)
+            wanted, found = (several(run(rule, [a.copy() for a in arrays], backend)) for backend in ("numpy", "numba"))
+            assert list(found) == list(wanted)
+            assert {name: different(found[name], wanted[name]) for name in wanted} == dict.fromkeys(wanted, 0)
+            plain = several(rule.apply(*(a.copy() for a in arrays)))  # NumPy's own functions: the same but for rounding
+            for name, x in wanted.items() if not wild and dtype is np.float64 else ():
+                np.testing.assert_allclose(x, plain[name], rtol=1e-9, atol=1e-10 * np.abs(plain[name]).max())
+
+
+def held(rule: Formula, arrays: list[np.ndarray]) -> tuple[Any, dict[str, np.ndarray]]:
+    kernel, working = kernel_of(rule), next(a.dtype for a in arrays if a.dtype.kind == "f")
+    return kernel, kernel.arrays(rule, dict(zip(rule.shapes, arrays, strict=True)), working)
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.sample(suite=8)
+@pytest.mark.parametrize("rule", printed(), ids=lambda rule: type(rule).__name__)
+def test_the_kernel_in_c_has_the_bits_of_the_body(
+    rule: Formula, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "get", cache(lambda source: compiled(source, tmp_path, "C++")))
+    for dtype, long, wild in CASES[1:3]:
+        arrays = drawn(rule, dtype, long, wild)
+        kernel, given = held(rule, arrays)
+        free = free_values(given[kernel.plan.rule.primary].shape, {})
+        numba_backend.run(kernel.plan, free, given, 1, dialect=c_dialect.DIALECT)
+        with np.errstate(all="ignore"):
+            wanted = several(run(rule, arrays, "numpy"))
+        found = several(kernel.found(given, kernel.lengths(rule, dict(zip(rule.shapes, arrays, strict=True)))))
+        assert {name: different(found[name], wanted[name]) for name in wanted} == dict.fromkeys(wanted, 0)
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_the_kernel_in_cuda_has_the_bits_of_the_body(emulated: Emulated) -> None:  # noqa: F811
+    cases = []
+    for rule in at_depth(quick=[], suite=SOME, thorough=printed()):
+        arrays = drawn(rule, np.float32, False, True)
+        kernel, given = held(rule, arrays)
+        case = Case(kernel.plan, free_values(given[kernel.plan.rule.primary].shape, {}), given)
+        cases.append((rule, arrays, kernel, case))
+    emulated.compile([source for *_, case in cases for source in case.sources()])
+    for emulated.seed, (rule, arrays, kernel, case) in enumerate(cases, 1):
+        there = {name: emulated.put(a) for name, a in case.arrays.items()}
+        run_on_device(case.plan, case.free, there, emulated)
+        with np.errstate(all="ignore"):
+            wanted = several(run(rule, arrays, "numpy"))
+        lengths = kernel.lengths(rule, dict(zip(rule.shapes, arrays, strict=True)))
+        found = several(kernel.found({name: np.asarray(a) for name, a in there.items()}, lengths))
+        assert {name: different(found[name], wanted[name]) for name in wanted} == dict.fromkeys(wanted, 0), rule
+
+
+def test_large_arrays_are_computed_by_the_kernel_and_small_ones_wait_for_no_compiler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+    monkeypatch.setattr(numba_backend, "run", lambda *args, **kwargs: asked.append(args))
+    monkeypatch.setattr(backends, "WORTH_COMPILING", 64)
+    monkeypatch.setattr(numba_backend, "at_hand", lambda *args: False)
+    rule = gallery.softmax()
+    for length, runs in ((31, 0), (64, 0), (256, 1)):
+        rule(np.zeros((1, length), np.float32))
+        assert len(asked) == runs
+    gallery.linear()(*(np.zeros(s, np.float32) for s in ((40, 40), (40, 40), (40,))))  # which has none
+    assert len(asked) == 1
+    assert rule(np.zeros((0, 5), np.float32)).shape == (0, 5)
+
+
+def test_labels_that_the_working_dtype_has_not_are_left_to_the_body() -> None:
+    rule = refgrad.formula(x="n", labels="n below:50000000")(lambda x, labels: np.where(labels == 33554433, x, 0.0))()
+    arrays = [np.ones(2, np.float32), np.array([33554432, 33554433])]
+    assert run(rule, arrays, "numba").tolist() == run(rule, arrays, "numpy").tolist()
+
+
+NONE = {
+    "functions": (lambda x: np.arctan(x), "numpy.arctan is called"),
+    "sorts": (lambda x: np.sort(x, axis=-1), "numpy.sort is called"),
+    "slices": (lambda x: x[:, 1:] - x[:, :-1], "numbers are moved to other places"),
+    "flat": (lambda x: np.sum(x.reshape(-1)), "numbers are moved to other places"),
+    "powers": (lambda x: x**0.3, "a power has an exponent that is no half"),
+    "matrices": (lambda x: x @ x.T, "matrices are multiplied, by @"),
+    "lengths": (lambda x: x * x.shape[-1] ** -0.5, "a number is made of the length of an axis"),
+    "constants": (lambda x: x * np.arange(x.shape[-1]), "an array is made in the body"),
+    "counts": (lambda x: np.where((x > 0) + (x < 1), x, 0.0), "truth values are added"),
+    "parts": (lambda x: np.concatenate([x, x]), "arrays are joined"),
+    "places": (lambda x: x[np.argsort(x[:, 0])], "numbers are moved to other places"),
+    "diagonal": (lambda x: x + x.T, "the axes row and column meet in one place"),
+}
+
+
+@pytest.mark.parametrize("name", NONE)
+def test_what_has_no_kernel_says_which_operation(name: str) -> None:
+    body, said = NONE[name]
+    rule = refgrad.formula(x="row column")(body)()
+    with pytest.raises(NoFormulaKernel, match="has no kernel") as raised:
+        kernel_of(rule)
+    assert said in str(raised.value)
+    with pytest.raises(ArgumentError, match="has no kernel"):
+        run(rule, [np.ones((2, 3))], "numba")
+
+
+def test_an_outer_product_and_an_opaque_function_have_none() -> None:
+    with pytest.raises(NoFormulaKernel, match="no array has all of the axes m, n"):
+        kernel_of(refgrad.formula(a="m", b="n")(lambda a, b: a[:, None] * b)())
+    with pytest.raises(NoFormulaKernel, match="cannot be traced"):
+        kernel_of(refgrad.opaque(np.sin, x="n")())
+
+
+@pytest.mark.parametrize(
+    ("source", "text"), [("numba", "def kernel("), ("c", "void refgrad_kernel("), ("cuda", "__global__")]
+)
+def test_the_command_prints_a_formula_of_ones_own(source: str, text: str, tmp_path: Path) -> None:
+    mine = tmp_path / f"printed_in_{source}.py"
+    mine.write_text(
+        "import numpy as np\nimport refgrad\n\n\n@refgrad.formula(x='n', wrt='x')\ndef bent(x, *, at: refgrad.Real = 0.5):\n"
+        "    return np.maximum(x, at) * x\n"
+    )
+    for rule in ("bent", "bent.backward"):
+        done = CliRunner().invoke(main, ["show", f"{mine}:{rule}", "at=0.25", "--source", source, "--dtype", "float32"])
+        assert done.exit_code == 0, done.output
+        assert text in done.output
+    done = CliRunner().invoke(main, ["show", "refgrad.examples.formulas:attention", "--source", source])
+    assert done.exit_code == 64
+    assert "attention has no kernel: numpy.einsum is called, which kernels do not have" in done.output
+
+
+def table() -> list[str]:
+    """The rows of the page's table: a formula, and what prints it and its gradient, or what keeps it from that."""
+    rows = []
+    for each in FORMULAS:
+        said = []
+        for rule in (each(), each().backward) if each.wrt else (each(),):
+            found = formula_kernels._kernel(rule)
+            said.append(found if isinstance(found, str) else "Numba, C, CUDA")
+        said = said if each.wrt else [*said, "no gradient is asked"]
+        rows.append(f"| `{each.__name__}` | {' | '.join(said)} |".replace(", which kernels do not have", ""))
+    return rows
+
+
+def test_the_page_says_which_formulas_of_the_gallery_have_kernels() -> None:
+    text = PAGE.read_text()
+    assert (
+        text.partition("<!-- kernels -->")[2].partition("<!-- end of kernels -->")[0].strip().splitlines()[2:]
+        == table()
+    )

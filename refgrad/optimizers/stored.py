@@ -200,7 +200,7 @@ class Stored(Wrapper):
 
         leaves = [leaf for _, leaf in trees.leaves(p)]
         if method != "init":
-            state = args[1] if len(args) > 1 else keywords.get("state")
+            state: Any = args[1] if len(args) > 1 else keywords.get("state")
             check_state(state)
             if self.stochastic and "bits" not in keywords:
                 starts = np.cumsum([0, *(leaf.size for leaf in leaves)]).tolist()

@@ -47,7 +47,7 @@ def changed(rule: Any) -> Iterator[tuple[str, Any]]:
         elif isinstance(legal, Whole):
             others = [now + 1]
         elif isinstance(legal, Range):
-            tried = (0.75 * now + 0.0625, 2.0 * now, 0.5 * now, -0.5)
+            tried = (0.75 * now + 0.0625, 2.0 * now, 0.5 * now, -0.5, now + 1.0)  # the last where numbers are whole
             others = [next(value for value in tried if value in legal and value != now)]
         for value in others:
             yield name, value

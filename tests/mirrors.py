@@ -184,7 +184,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "kinds/test_every_kind.py",
         ASKED,
-        ("candidates.mask_updates", "kinds.kind", "kinds.leaf", "kinds.record", "kinds.stateless"),
+        ("candidates.mask_updates", "kinds.kind", "kinds.record", "kinds.stateless"),
         False,
     ),
     Topic("kinds/test_quantizer.py", ASKED, ("candidates.quantizer",), False),

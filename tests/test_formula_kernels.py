@@ -123,7 +123,7 @@ SOME = (
 CASES = [(np.float32, False, False), (np.float32, True, True), (np.float64, False, True), (np.float64, True, False)]
 
 
-@pytest.mark.sample(quick=3, suite=16)
+@pytest.mark.sample(quick=1, suite=5)
 @pytest.mark.parametrize("rule", printed(), ids=lambda rule: type(rule).__name__)
 def test_the_compiled_kernel_has_the_bits_of_the_body(rule: Formula) -> None:
     with np.errstate(all="ignore"):
@@ -144,7 +144,7 @@ def held(rule: Formula, arrays: list[np.ndarray]) -> tuple[Any, dict[str, np.nda
 
 @needs_compiler
 @pytest.mark.slow
-@pytest.mark.sample(suite=8)
+@pytest.mark.sample(suite=4)
 @pytest.mark.parametrize("rule", printed(), ids=lambda rule: type(rule).__name__)
 def test_the_kernel_in_c_has_the_bits_of_the_body(
     rule: Formula, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

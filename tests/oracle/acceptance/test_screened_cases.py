@@ -78,7 +78,7 @@ def changed(case: Case, name: str, places: Any, value: float) -> Case:
 
 
 @pytest.mark.slow
-@pytest.mark.sample(quick=1, suite=6)
+@pytest.mark.sample(quick=1, suite=3)
 @pytest.mark.parametrize("name", known_of())
 def test_right_programs(name: str) -> None:
     rule = rules()[name]()

@@ -86,7 +86,7 @@ def with_after(step: Step, name: str, places: Any, value: Any) -> Step:
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", RULES)
-@pytest.mark.sample(quick=2, suite=8)
+@pytest.mark.sample(quick=1, suite=2)
 def test_a_right_program_is_clear(name: str, dtype: Any) -> None:
     for policy in POLICIES:
         assert unclear(agrees(step_of(name, dtype=dtype), policy)) == 0
@@ -95,7 +95,7 @@ def test_a_right_program_is_clear(name: str, dtype: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RULES)
-@pytest.mark.sample(quick=1, suite=4)
+@pytest.mark.sample(quick=1, suite=2)
 def test_results_near_the_edge_of_their_sets(name: str) -> None:
     step, random = step_of(name), np.random.default_rng(1)
     known, _ = careful.judge(step, USUAL)
@@ -119,7 +119,7 @@ def test_wrong_rows_and_columns_are_found() -> None:
     assert count(agrees(with_after(step_of(), "v_column", (0, 9), 1e3))["v_column"]).outside == 1
 
 
-@pytest.mark.sample(quick=2, suite=12)
+@pytest.mark.sample(quick=2, suite=6)
 @pytest.mark.parametrize("special", [np.nan, -np.inf, 1e-42, 3e38, -0.0, 1e-23])
 @pytest.mark.parametrize("name", ["g", "p"])
 def test_special_numbers_are_judged_without_them(name: str, special: float) -> None:

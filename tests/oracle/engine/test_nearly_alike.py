@@ -20,7 +20,8 @@ def said(candidate: Any, rule: Any, **more: Any) -> list[str]:
     return [each for each in verdict.unexercised if each.startswith("division=")]
 
 
-@pytest.mark.sample(quick=1)
+@pytest.mark.slow
+@pytest.mark.sample(suite=2)
 @pytest.mark.parametrize("clip", [ClipByGlobalNorm, ClipByNorm])
 @pytest.mark.parametrize("inner", [SGD(lr=0.01), SGD(lr=0.01, momentum=0.9), AdamW()], ids=str)
 def test_what_is_added_to_a_norm_of_one_is_told(clip: Any, inner: Any) -> None:

@@ -93,6 +93,9 @@ class TorchOptimizer:
             if not isinstance(optimizer, torch.optim.Optimizer):
                 found = type(optimizer).__name__
                 raise CandidateError(f"{self.name} returned {with_article(found)}; legal: a torch.optim.Optimizer")
+            for group in optimizer.param_groups:  # one tensor may be the rate of all groups, and of the next run's
+                if isinstance(group.get("lr"), torch.Tensor):
+                    group["lr"] = group["lr"].clone()
             return optimizer, told
 
         return build

@@ -52,7 +52,7 @@ class Adafactor(Optimizer):
         str,
         Choice(
             square=by("eps1 is added to the squared gradient", "published", "optax", "transformers"),
-            clamp=by("the mean of row means is at least eps1, and the second moment eps1 squared", "torch"),
+            clamp=by("the mean of a matrix' row means is at least eps1, and the second moment eps1 squared", "torch"),
         ),
     ] = "square"
     decay: Annotated[
@@ -71,6 +71,7 @@ class Adafactor(Optimizer):
         read="package",
         source="torch 2.13.0 Adafactor; transformers 5.23 Adafactor; optax 0.2.8 adafactor",
     )
+    revision = 2  # with eps_placement=clamp a vector's second moment is no product of means, as in torch
     unspecified = (
         "weight decay, which the paper has not: scaled by lr here as in torch; Hugging Face's scales it by the "
         "step size, optax by nothing; where eps enters differs in torch (eps_placement=clamp)"
@@ -89,11 +90,11 @@ class Adafactor(Optimizer):
         beta = 1 - 1 / t**self.decay_exponent
         square = g * g if clamp else g * g + self.eps1
         v_row, v_column, middle = factored_means(v_row, v_column, square, p, beta)
-        if clamp:
-            middle = np.maximum(middle, self.eps1)
-        v = v_row / middle * v_column
-        if clamp:
+        if clamp:  # a vector is not factored there: its rows are its elements
+            v = v_row if p.ndim < 2 else v_row / np.maximum(middle, self.eps1) * v_column
             v = np.maximum(v, self.eps1 * self.eps1)
+        else:
+            v = v_row / middle * v_column
         u = g / np.sqrt(v)
         u = u / np.maximum(1.0, np.sqrt(mean(u * u, p, "tensor")) / self.clip_threshold)
         step = size * u

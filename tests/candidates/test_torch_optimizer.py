@@ -311,3 +311,21 @@ class OfKeywords(torch.optim.Optimizer):
 def test_a_class_of_keywords_is_told_what_its_defaults_name() -> None:
     verdict = refgrad.verify(OfKeywords, SGD(), steps=1, explain=False, shrink=False)
     assert (verdict.outcome, verdict.situation) == ("does not conform", "groups")
+
+
+def test_a_rate_that_is_a_tensor_is_changed_for_each_group_and_run_alone() -> None:
+    """The tensor is one for all groups and runs; a scheduler would fill it, group by group."""
+    rate = torch.tensor(0.0625)
+    verdict = refgrad.verify(
+        lambda groups: torch.optim.SGD(groups, lr=rate),
+        SGD(lr=0.0625, first_step="undamped"),
+        explain=False,
+        shrink=False,
+    )
+    assert verdict.conforms, verdict
+    assert {"changed rates", "late steps"} <= set(verdict.situations)
+    assert rate == 0.0625
+    run = resolve(lambda groups: torch.optim.SGD(groups, lr=rate)).start_groups([SGD()] * 2, [np.zeros(2, "f4")] * 2)
+    run.scale_rates(0.5)  # type: ignore[attr-defined]
+    assert [float(group["lr"]) for group in run._optimizer.param_groups] == [0.03125] * 2  # type: ignore[attr-defined]
+    assert rate == 0.0625

@@ -189,7 +189,10 @@ def make(
         records.write(folder / f"{name}.json", records.text(document))  # last: what it names is there
         made.append(name)
         cases, left = len(document["cases"]), len(document["not_refused"])
-        say(f"{number}/{len(wanted)} {name}: {cases} cases, {document['mutants']} faults tried, {left} not refused")
+        tried = (
+            f"{document['mutants']} faults tried; of these, and of pairs of named behaviours, {left} are not told apart"
+        )
+        say(f"{number}/{len(wanted)} {name}: {cases} cases, {tried}")
     records.write(folder / MANIFEST, records.text(manifest(folder, level.name)))
     return made
 

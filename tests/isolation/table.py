@@ -72,9 +72,17 @@ sys.exit(verdict.exit_code)
 
 def ran(words: list[str], patience: float) -> tuple[int, str]:
     """The exit code of a program, and what it printed; all processes of its group are ended after it."""
+    # what is kept back until the end decides how a program ends whose output was closed meanwhile
+    given = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL, start_new_session=True, cwd=ROOT
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd=ROOT,
+            env=given,
         )
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(patience)

@@ -84,6 +84,7 @@ ALIKE: Mapping[str, tuple[str, ...]] = {
         "PSGDKron updates=annealed",
         "QSGD order=unit",
         "RMSprop variance=bare",
+        "RelabelInfluence leaf_value=stored",
         "Stored chance=carry",
         "Stored compensation=master",
     ),

@@ -136,7 +136,10 @@ class RelabelInfluence(_OfTrees):
         "leaves": "n tree below:leaf",
         "test_leaves": "q tree below:leaf",
     }
-    unspecified = "the first prediction: zero"
+    unspecified = (
+        "the first prediction: zero; which value of a leaf: of these losses, whose second derivatives do not depend on the label, "
+        "either gives the same"
+    )
 
     def check(self, *arrays: np.ndarray) -> None:
         super().check(*arrays[:2], *arrays[3:])

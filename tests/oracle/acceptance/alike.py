@@ -26,6 +26,8 @@ ALIKE: Mapping[str, tuple[str, ...]] = {
     ),
     "it is the same number, computed otherwise": (
         "MADGRAD applied=by_difference",
+        # a second derivative that does not depend on the label: what it is multiplied by cancels
+        "RelabelInfluence leaf_value=stored",
         "TrActConvolution TrActLinear form=batch",
     ),
     "where rounding may have made a tie of it, both neighbours are admissible": (
@@ -84,7 +86,6 @@ ALIKE: Mapping[str, tuple[str, ...]] = {
         "PSGDKron updates=annealed",
         "QSGD order=unit",
         "RMSprop variance=bare",
-        "RelabelInfluence leaf_value=stored",
         "Stored chance=carry",
         "Stored compensation=master",
     ),

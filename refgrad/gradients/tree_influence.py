@@ -137,8 +137,8 @@ class RelabelInfluence(_OfTrees):
         "test_leaves": "q tree below:leaf",
     }
     unspecified = (
-        "the first prediction: zero; which value of a leaf: of these losses, whose second derivatives do not depend on the label, "
-        "either gives the same"
+        "the first prediction: zero; which value of a leaf: either gives the same with these losses, whose second derivatives "
+        "do not depend on the label"
     )
 
     def check(self, *arrays: np.ndarray) -> None:

@@ -50,6 +50,7 @@ def test_verify_says_that_the_right_one_is_right(run: Run) -> None:
     assert "3 steps, float32, seed 5" in result.output
 
 
+@pytest.mark.slow
 def test_verify_says_that_the_wrong_one_is_wrong_and_why(run: Run) -> None:
     result = run("verify", WRONG, "--as", "AdamW", "--steps", "3")
     assert result.exit_code == 1, result.output

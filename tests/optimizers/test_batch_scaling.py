@@ -19,6 +19,7 @@ def test_scaling_twice_is_scaling_once(law: str) -> None:
     assert first.rate(128) == 0.1 * {"linear": 4, "sqrt": 2}[law]
 
 
+@pytest.mark.slow
 def test_the_spiked_eigenvalue_is_that_of_random_matrices() -> None:
     """Four standard deviations of what n = 400 leaves: the edge fluctuates by n**(-2/3), a spike by sqrt(2 / n) s."""
     n, random = 400, np.random.default_rng(1)

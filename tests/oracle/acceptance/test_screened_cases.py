@@ -89,6 +89,7 @@ def test_right_programs(name: str) -> None:
     agrees(case_of(rule, np.float64))
 
 
+@pytest.mark.slow
 def test_a_right_program_is_clear() -> None:
     found = agrees(case_of(ClippedSTE()))
     assert all(not judged.screen.unclear for judged in found.values())  # type: ignore[attr-defined]

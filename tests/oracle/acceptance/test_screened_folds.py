@@ -107,6 +107,7 @@ def test_results_near_the_edge_of_their_sets(name: str) -> None:
         agrees(dataclasses.replace(step, after=after))
 
 
+@pytest.mark.slow
 def test_wrong_elements_are_found_where_they_are() -> None:
     found = agrees(with_after(step_of(), "p", (100, slice(5, 7)), 1e3))
     assert unclear(found) == 1
@@ -128,12 +129,14 @@ def test_special_numbers_are_judged_without_them(name: str, special: float) -> N
     agrees(with_after(step, "p", ([3, 200], [4, 5]), special))
 
 
+@pytest.mark.slow
 def test_chunks_whose_squares_underflow_are_folded_as_the_enclosure_has_them() -> None:
     step = with_before(step_of("LAMB"), "p", slice(80, 90), 1e-15)
     found = agrees(step)
     assert unclear(found) < 1 << 30
 
 
+@pytest.mark.slow
 def test_what_elements_share_must_be_known_to_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """A norm that overflows, or one that may be zero: all is judged without kernels."""
     for number in (3e38, 1e-23):

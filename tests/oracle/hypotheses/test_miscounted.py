@@ -75,6 +75,7 @@ def test_a_count_that_is_wrong_far_along_is_named(end: Callable[[int], int], nam
     assert verdict.explanation.name == name
 
 
+@pytest.mark.slow
 def test_a_count_explains_nothing_else() -> None:
     def halved(p: Any, g: Any, lr: float) -> Any:
         return p - F(lr / 2) * g

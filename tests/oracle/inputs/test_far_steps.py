@@ -117,6 +117,7 @@ def test_that_no_count_can_be_set_is_said_first() -> None:
     assert said == "far steps: the count of steps cannot be set, so that none beyond 260 is driven"
 
 
+@pytest.mark.slow
 def test_a_wrapper_is_said_to_be_driven_no_further() -> None:
     rule = ClipByValue(inner=AdamW())
     verdict = refgrad.verify(rule, rule, **HOW)

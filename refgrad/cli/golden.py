@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from refgrad.cli.options import claimed
+from refgrad.errors import bad_argument
 
 FOLDER = Path("golden") / "smoke"
 AT = click.option(
@@ -35,7 +36,11 @@ def make(names: tuple[str, ...], level: str, out: Path | None, fresh: bool) -> i
 
     start = time.perf_counter()
     known, own = _known(names)
-    made = make_files(out or Path("golden") / level, level_of(level), known, fresh, _progress, own)
+    folder = out or Path("golden") / level
+    try:
+        made = make_files(folder, level_of(level), known, fresh, _progress, own)
+    except OSError as error:
+        raise bad_argument("--out", str(folder), f"a folder that can be written ({error.strerror or error})") from None
     click.echo(f"{len(made)} rule{'' if len(made) == 1 else 's'} made in {time.perf_counter() - start:.0f} s")
     return 0
 

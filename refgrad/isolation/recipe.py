@@ -84,7 +84,9 @@ def named(thing: Any) -> Recipe | None:
 def importable(recipe: Recipe) -> bool:
     """True if another process finds the module, by its file or by its name; a module that was only made here is not found."""
     top = recipe.place.partition(".")[0]
-    finders = (machinery.BuiltinImporter, machinery.FrozenImporter, machinery.PathFinder)
+    # those of every process, and of packages that are installed from where they are written (setuptools)
+    own: list[Any] = [each for each in sys.meta_path if getattr(each, "__module__", "").startswith("__editable__")]
+    finders = (machinery.BuiltinImporter, machinery.FrozenImporter, machinery.PathFinder, *own)
     return Path(recipe.file).is_file() or any(finder.find_spec(top) is not None for finder in finders)
 
 

@@ -498,3 +498,13 @@ def test_the_files_of_the_repository_are_made_again_byte_by_byte(name: str, tmp_
         if (tmp_path / f"{name}.{end}").read_bytes() != (FOLDER / f"{name}.{end}").read_bytes()
     ]
     assert changed == [], f"raise {name}.revision if its meaning changed, and `refgrad golden make --fresh {name}`"
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    words = ["make", "Lion", "--out", str(taken)]
+    told = CliRunner().invoke(commands.golden, words, standalone_mode=False).exception
+    assert isinstance(told, ArgumentError)
+    assert str(told).startswith(f"--out is {str(taken)!r}; legal: a folder that can be written")
+    assert taken.read_text() == "a file"

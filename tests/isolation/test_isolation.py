@@ -18,7 +18,7 @@ from refgrad.isolation import ahead, hosting
 from refgrad.isolation.child import Bell
 from refgrad.isolation.host import Host
 from refgrad.isolation.process import Child
-from refgrad.isolation.recipe import Recipe
+from refgrad.isolation.recipe import Recipe, importable
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers import SGD, AdamW
 from refgrad.oracle.engine.drive import drive
@@ -451,3 +451,20 @@ def test_a_process_is_started_four_times_at_most(tmp_path: Path) -> None:
     )
     assert [fault.kind for fault in verdict.faults][:1] == ["crashed"]
     assert any("lost 4 times" in fault.message for fault in verdict.faults)
+
+
+def test_a_package_that_is_installed_from_where_it_is_written_is_found_by_another_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """setuptools finds it by a class of its own, which every process has."""
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, *rest: Any) -> Any:
+            return name if name == "written_elsewhere" else None
+
+    recipe = Recipe("written_elsewhere.kernels", "", "step", None, object)
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    assert not importable(recipe)  # by whom it is found here alone
+    Finder.__module__ = "__editable___written_elsewhere_finder"
+    assert importable(recipe)

@@ -274,3 +274,16 @@ def test_the_page_says_which_formulas_of_the_gallery_have_kernels() -> None:
         text.partition("<!-- kernels -->")[2].partition("<!-- end of kernels -->")[0].strip().splitlines()[2:]
         == table()
     )
+
+
+@pytest.mark.parametrize("asked", [np.any, lambda condition: condition.any()], ids=["function", "method"])
+def test_a_condition_of_all_numbers_has_no_kernel(asked: Any) -> None:
+    """It was taken to hold, so that a kernel of another function was printed."""
+
+    @refgrad.formula(x="row column")
+    def either(x: Any) -> Any:
+        return np.where(asked(x > 0), x, 2.0 * x)
+
+    assert either()(np.float32([[-1.0, -2.0]])).tolist() == [[-2.0, -4.0]]
+    with pytest.raises(NoFormulaKernel, match=r"any|anywhere"):
+        kernel_of(either())

@@ -93,6 +93,8 @@ class InRows(Shaped):
     """
 
     __slots__ = ("axes", "frame", "node")
+    #: it stands for an array of any numbers, of which a condition may hold somewhere (`refgrad.arithmetic.left_out`)
+    any_numbers = True
 
     def __init__(self, node: Node, axes: tuple[str, ...], frame: Frame) -> None:
         self.node, self.axes, self.frame = node, axes, frame
@@ -139,9 +141,9 @@ class InRows(Shaped):
             return self.rearranged(lambda a: a.ravel()[back].reshape(shape))
         raise refused("numbers are moved to other places, whose gradients are added up")
 
-    def any(self) -> bool:
-        """True: a condition may hold somewhere."""
-        return True
+    def any(self, *args: Any, **how: Any) -> Any:
+        """Of a body's own condition nothing is known."""
+        raise refused("whether a condition holds anywhere is asked")
 
     def astype(self, dtype: Any) -> Any:
         """The array itself; of truth values, numbers."""
@@ -293,7 +295,6 @@ _FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.mean: mean,
     np.var: variance,
     np.where: _where,
-    np.any: lambda x: True,
     stored: lambda x, place: x,
     picking.take: _taken,
     picking.placed_at: _placed,

@@ -107,7 +107,12 @@ def _either(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
 
 
 def _some(places: np.ndarray) -> np.ndarray | None:
-    return places if places.any() else None
+    return places if _somewhere(places) else None
+
+
+def _somewhere(places: Any) -> bool:
+    """True if one of the places is marked; of what stands for arrays of any numbers, if one may be."""
+    return getattr(places, "any_numbers", False) or bool(places.any())
 
 
 NONE = Marks()
@@ -146,7 +151,7 @@ class Receives(NamedTuple):
         def marks(given: Marks) -> Marks:
             found = given.through(reach, NONE)
             own = None if leaves_out is None else leaves_out()
-            if own is None or not own.any():
+            if own is None or not _somewhere(own):
                 return found
             return found._replace(left_out=own if found.left_out is None else own | found.left_out)
 

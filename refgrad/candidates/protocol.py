@@ -36,6 +36,10 @@ class Observation:
 ABSENT, SAVED, GROUPS, RATES, STRIDED, COUNTED = "absent", "saved", "groups", "rates", "strided", "counted"
 
 
+#: the kind of the fault of a candidate that says that it does not take what it was handed: no more than a restriction
+REFUSED = "refused"
+
+
 class Run(Protocol):
     """A candidate that has been given its parameters."""
 
@@ -72,7 +76,7 @@ class Candidate(Protocol):
 
 @dataclass(eq=False)  # an exception is itself alone, and can be hashed
 class CandidateFault(RefgradError):
-    """The candidate broke the protocol; ``kind`` is a key of `refgrad.oracle.engine.verdict.FAULTS`."""
+    """The candidate broke the protocol; ``kind`` is a key of `refgrad.oracle.engine.verdict.FAULTS`, or `REFUSED`."""
 
     kind: str
     message: str

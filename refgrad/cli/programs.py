@@ -39,19 +39,20 @@ def judge(
 ) -> int:
     """Judge PROGRAM, which speaks refgrad's protocol on its standard input and output, against a rule."""
     import refgrad
+    from refgrad.arithmetic.dtypes import as_dtype
     from refgrad.candidates import program as subject
     from refgrad.isolation import hosting
     from refgrad.isolation.recipe import Recipe
     from refgrad.oracle.engine.time_limit import check_time_limit
-    from refgrad.rule import short_name
 
     claim = claimed(rule, hyperparameters)
     asked = searched(words)
-    given = {
-        **{"command": [program, *arguments], "rule": short_name(type(claim)), "kind": claim.kind},
-        "patience": check_time_limit(asked["time_limit"]),
-    }
-    recipe = Recipe(subject.__name__, "", "function", given, lambda: subject.function(**given))
+    dtype = str(as_dtype(asked["dtype"] or claim.kept_in))
+    given = {"command": [program, *arguments], "rule": claim, "dtype": dtype}
+    given["patience"] = check_time_limit(asked["time_limit"])
+    # in a process of its own it is ended with that process's group
+    there = {**given, "group": False}
+    recipe = Recipe(subject.__name__, "", "function", there, lambda: subject.function(**given))
     with document.apart():
         verdict = refgrad.verify(recipe, claim, isolate=hosting.FRESH if hosting.possible() else True, **asked)
     show(dataclasses.replace(verdict, reproduce=command_line(verdict.seed)), as_json)

@@ -267,6 +267,8 @@ def _target(target: Any, replaced: Mapping[str, Any] | None) -> Any:
     except ENDING:
         raise
     except BaseException as error:  # also what a test raises to be skipped
+        if handed and isinstance(error, ArgumentError) and not from_outside(error):  # what a command was told is wrong
+            raise
         name = type(error).__name__
         said = "" if isinstance(error, CandidateError) else f"making it there raised {name}: "
         raise NotMadeError(f"{said}{error}", name) from error

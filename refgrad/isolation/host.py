@@ -29,6 +29,8 @@ MEMORY = 8 << 30
 MOST = 4
 #: seconds after which what a candidate has returned is looked at again
 LATE = 0.005
+#: what raises in words that need no others
+UNDERSTOOD = ("CandidateError", "NotThereError")
 #: what to do about a candidate that is not made elsewhere
 HERE = "; isolate=False makes it in this process"
 
@@ -124,8 +126,12 @@ class Host:
         try:
             return self.result(what, STARTING)
         except NotMadeError as error:
-            own = str(getattr(given[0], "place", "refgrad")).partition(".")[0] == "refgrad"  # which a command asks for
-            raise FailedThereError(error, "" if own else HERE) from None
+            place = str(getattr(given[0], "place", ""))
+            if (
+                place.startswith("refgrad.") and error.raised in UNDERSTOOD
+            ):  # a command asks for it, and it says what is wrong
+                raise CandidateError(str(error)) from None
+            raise FailedThereError(error, "" if not place or place.startswith("refgrad.") else HERE) from None
 
     def ask(self, message: Mapping[str, Any], buffers: list[bytes], what: str, more: float = 0.0) -> Any:
         """The result of a question; whatever goes wrong is a `CandidateFault`, or what refgrad raised in the child."""

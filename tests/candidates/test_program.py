@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 import refgrad
-from refgrad.candidates import program, shared_library
+from refgrad.candidates import program, program_arrays, program_process, shared_library
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.cli import judging, programs
 from refgrad.errors import ArgumentError, CandidateError
@@ -28,7 +28,7 @@ from refgrad.isolation import host, hosting
 from refgrad.isolation.recipe import Recipe
 from refgrad.optimizers import AdamW
 from refgrad.quantizers import Affine
-from refgrad.sparsity import Magnitude
+from refgrad.sparsity import LotteryTicket, Magnitude
 
 SUBJECTS = Path(__file__).parents[2] / "docs" / "subjects"
 SIGNATURE = "p*,g,m*,v*,n,t,lr,beta1,beta2,eps,weight_decay"
@@ -83,10 +83,10 @@ def few() -> Any:
 @pytest.mark.thorough
 @pytest.mark.parametrize("file", BUILT)
 def test_a_program_in_each_language_conforms_and_a_wrong_one_is_named(file: str) -> None:
-    right = judged(program.function(command(file), "AdamW", "optimizer"), explain=False)
+    right = judged(program.function(command(file), AdamW()), explain=False)
     assert right.conforms, str(right)
     assert set(right.counts) == {"p", "m", "v"}
-    wrong = judged(program.function(command(file, wrong=True), "AdamW", "optimizer"))
+    wrong = judged(program.function(command(file, wrong=True), AdamW()))
     assert not wrong.conforms
     assert wrong.departures, str(wrong)
     assert BUILT[file][-1] in str(wrong.departures[0])
@@ -95,7 +95,7 @@ def test_a_program_in_each_language_conforms_and_a_wrong_one_is_named(file: str)
 @pytest.mark.slow
 @pytest.mark.parametrize("wrong", [False, True], ids=["right", "wrong"])
 def test_a_program_in_c_is_judged(wrong: bool) -> None:
-    asked = program.function(command("adamw.c", wrong), "AdamW", "optimizer")
+    asked = program.function(command("adamw.c", wrong), AdamW())
     verdict = judged(asked, inputs=few(), explain=False)
     assert verdict.total.outside == (9 * 2 if wrong else 0), str(verdict)
 
@@ -106,7 +106,7 @@ def page(wrong: bool) -> Any:
     if not any(map(shutil.which, BROWSERS)):
         pytest.skip("no Chromium is installed")
     words = [sys.executable, str(SUBJECTS / "browser.py"), "adamw.html", *(["wrong"] if wrong else [])]
-    return program.function(words, "AdamW", "optimizer")
+    return program.function(words, AdamW())
 
 
 @pytest.mark.slow
@@ -139,7 +139,7 @@ STATELESS = (
 @pytest.mark.parametrize(("rule", "named"), STATELESS, ids=["quantizer", "estimator", "mask"])
 def test_a_quantizer_an_estimator_and_a_mask_are_judged(rule: Any, named: str, wrong: bool) -> None:
     words = [sys.executable, "-S", str(SUBJECTS / "stateless.py"), *(["wrong"] if wrong else [])]
-    asked = program.function(words, type(rule).__name__, rule.kind)
+    asked = program.function(words, rule)
     verdict = refgrad.verify(asked, rule, shrink=False, explain=wrong)
     assert verdict.conforms is not wrong, str(verdict)
     assert not wrong or named in str(verdict.departures[0])
@@ -208,7 +208,7 @@ def test_what_misbehaves_is_judged_within_limits_of_time_and_memory(misdeed: str
         given: dict[str, Any] = {"path": made, "symbol": "adamw", "signature": SIGNATURE}
         recipe = Recipe(shared_library.__name__, "", "function", given, lambda: None)
     else:
-        given = {"command": [made], "rule": "AdamW", "kind": "optimizer"}
+        given = {"command": [made], "rule": AdamW(), "group": False}
         recipe = Recipe(program.__name__, "", "function", given, lambda: None)
     verdict = refgrad.verify(
         recipe, AdamW(), inputs=few(), isolate="fresh", time_limit=1.0, shrink=False, explain=False
@@ -221,15 +221,16 @@ def test_what_misbehaves_is_judged_within_limits_of_time_and_memory(misdeed: str
 
 
 def test_a_kind_that_programs_are_not_asked_to_be_is_refused() -> None:
-    with pytest.raises(CandidateError, match="programs are asked to be of kind optimizer, quantizer, estimator, mask"):
-        program.function(python(""), "GlobalNorm", "transform")
+    with pytest.raises(
+        CandidateError, match="of kind mask-update; programs are asked to be of kind optimizer, quantizer"
+    ):
+        program.function(python(""), LotteryTicket())
 
 
 def test_what_takes_more_than_there_is_is_refused() -> None:
     says = '{"refgrad":1,"rules":["Magnitude"],"dtypes":["float32"],"takes":["w","gradients"],"gives":["mask"]}'
-    asked = program.function(python(f"print('{says}', flush=True); input()"), "Magnitude", "mask")
-    with pytest.raises(CandidateError, match="takes 'gradients', which"):
-        refgrad.verify(asked, Magnitude())
+    with pytest.raises(CandidateError, match=r"takes 'gradients', which Magnitude\(\) does not have.*; legal: w, "):
+        program.function(python(f"print('{says}', flush=True); input()"), Magnitude())
 
 
 @pytest.mark.slow
@@ -259,8 +260,7 @@ def test_the_line_that_gives_a_verdict_again_is_a_command(monkeypatch: pytest.Mo
 
 @pytest.mark.thorough
 def test_a_program_that_hangs_is_ended_in_a_process_of_its_own() -> None:
-    given = {"command": python(f"print('{SAYS}', flush=True); import time; time.sleep(600)"), "rule": "AdamW"}
-    given["kind"] = "optimizer"
+    given = {"command": python(f"print('{SAYS}', flush=True); import time; time.sleep(600)"), "rule": AdamW()}
     recipe = Recipe(program.__name__, "", "function", given, lambda: None)
     verdict = refgrad.verify(recipe, AdamW(), steps=1, time_limit=1.0, isolate="fresh")
     assert [f.kind for f in verdict.faults] == ["hung"]
@@ -286,13 +286,13 @@ def python(code: str) -> list[str]:
 )
 def test_what_is_no_greeting_is_no_candidate(code: str, says: str) -> None:
     with pytest.raises(CandidateError, match=says):
-        program.function(python(code), "AdamW", "optimizer")
+        program.function(python(code), AdamW())
 
 
 def test_a_program_that_drips_in_place_of_a_greeting_is_told_by_its_name_in_time() -> None:
     code = "import os, time\nwhile True: os.write(1, b' '); time.sleep(0.01)"
     with pytest.raises(CandidateError, match=r"python[\d.]* hung: no answer to hello within 0\.2 s"):
-        program.function(python(code), "AdamW", "optimizer", 0.2)
+        program.function(python(code), AdamW(), 0.2)
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ def test_a_program_that_drips_in_place_of_a_greeting_is_told_by_its_name_in_time
     ids=["nothing", "no arrays", "other shape", "no number", "no base64", "nested"],
 )
 def test_what_is_no_answer_is_a_fault(answer: str, kind: str) -> None:
-    asked = program.function(python(f"print('{SAYS}', flush=True); input(); print({answer})"), "AdamW", "optimizer")
+    asked = program.function(python(f"print('{SAYS}', flush=True); input(); print({answer})"), AdamW())
     with pytest.raises(CandidateFault) as caught:
         asked(p=np.ones(2, np.float32), g=np.ones(2, np.float32))
     assert caught.value.kind == kind
@@ -321,10 +321,10 @@ def test_a_program_is_bound_to_its_parent_by_a_call_of_linux_alone(
     def started(command: Any, **keywords: Any) -> Any:
         raise OSError(0, f"bound: {keywords['preexec_fn'] is not None}")
 
-    monkeypatch.setattr(program.subprocess, "Popen", started)
+    monkeypatch.setattr(program_process.subprocess, "Popen", started)
     monkeypatch.setattr(sys, "platform", system)
     with pytest.raises(CandidateError, match=f"cannot be started: bound: {bound}"):
-        program.function(["a program"], "AdamW", "optimizer")
+        program.function(["a program"], AdamW())
 
 
 @pytest.mark.parametrize(("possible", "isolate"), [(True, hosting.FRESH), (False, True)], ids=["posix", "elsewhere"])
@@ -343,12 +343,10 @@ def test_the_command_asks_for_a_fresh_process_where_there_is_one(
     assert asked == [isolate]
 
 
-@pytest.mark.parametrize("dtype", program.WHOLE)
+@pytest.mark.parametrize("dtype", program_arrays.WHOLE)
 def test_codes_of_every_width_are_taken(dtype: str) -> None:
     answer = {"id": 1, "arrays": {"p": {"shape": [2], "dtype": dtype, "data": [0, 1]}}}
-    asked = program.function(
-        python(f"print('{SAYS}', flush=True); input(); print('{json.dumps(answer)}')"), "AdamW", "optimizer"
-    )
+    asked = program.function(python(f"print('{SAYS}', flush=True); input(); print('{json.dumps(answer)}')"), AdamW())
     found = asked(p=np.ones(2, np.float32), g=np.ones(2, np.float32))["p"]
     assert found.dtype == np.dtype(dtype)
     assert found.tolist() == [0, 1]
@@ -356,7 +354,7 @@ def test_codes_of_every_width_are_taken(dtype: str) -> None:
 
 @pytest.mark.parametrize("code", ["for line in sys.stdin: pass", "import time; time.sleep(600)"], ids=["ends", "stays"])
 def test_a_program_that_nobody_asks_any_more_is_ended(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program, "GRACE", 0.1)
+    monkeypatch.setattr(program_process, "GRACE", 0.1)
     started: list[subprocess.Popen[bytes]] = []
     popen = subprocess.Popen
 
@@ -364,24 +362,24 @@ def test_a_program_that_nobody_asks_any_more_is_ended(code: str, monkeypatch: py
         started.append(popen(*words, **keywords))
         return started[-1]
 
-    monkeypatch.setattr(program.subprocess, "Popen", kept)
-    asked = program.function(python(f"import sys; print('{SAYS}', flush=True)\n{code}"), "AdamW", "optimizer")
+    monkeypatch.setattr(program_process.subprocess, "Popen", kept)
+    asked = program.function(python(f"import sys; print('{SAYS}', flush=True)\n{code}"), AdamW())
     del asked
     gc.collect()
     assert started[0].returncode is not None
 
 
 def test_a_program_that_dies_between_is_a_crash() -> None:
-    asked = program.function(python(f"print('{SAYS}', flush=True); input(); raise SystemExit(4)"), "AdamW", "optimizer")
+    asked = program.function(python(f"print('{SAYS}', flush=True); input(); raise SystemExit(4)"), AdamW())
     with pytest.raises(CandidateFault, match="exit code 4") as caught:
         asked(p=np.ones(2, np.float32), g=np.ones(2, np.float32))
     assert caught.value.kind == "crashed"
 
 
 def test_a_line_without_an_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program, "LONGEST", 1000)
+    monkeypatch.setattr(program_process, "LONGEST", 1000)
     with pytest.raises(CandidateError, match="more than 1000 bytes"):
-        program.function(python("print('x' * 5000)"), "AdamW", "optimizer")
+        program.function(python("print('x' * 5000)"), AdamW())
 
 
 @pytest.mark.slow
@@ -392,20 +390,20 @@ def test_the_command_says_what_is_wrong_with_a_program() -> None:
     assert "wrote b'nonsense" in str(found.exception)
 
 
-@pytest.mark.parametrize("encoding", program.ENCODINGS)
+@pytest.mark.parametrize("encoding", program_arrays.ENCODINGS)
 @pytest.mark.parametrize(
     "dtype", [np.float32, np.float64, np.uint8, np.int16], ids=["float32", "float64", "uint8", "int16"]
 )
 def test_an_array_comes_back_as_it_went(encoding: str, dtype: Any) -> None:
     values = np.asarray([[0.1, 3.0], [1e-45, 250.0]]).astype(dtype)
-    back = program.decoded(program.encoded(values, encoding), np.dtype(dtype), "x")
+    back = program_arrays.decoded(program_arrays.encoded(values, encoding), np.dtype(dtype), "x")
     assert back.dtype == values.dtype
     assert back.tobytes() == values.tobytes()
 
 
 def test_codes_of_64_bits_are_read_exactly() -> None:
     value = {"shape": [2], "data": [2**64 - 1, 2**53 + 1]}
-    assert program.decoded(value, np.dtype("uint64"), "codes").tolist() == value["data"]
+    assert program_arrays.decoded(value, np.dtype("uint64"), "codes").tolist() == value["data"]
 
 
 @pytest.mark.parametrize(
@@ -427,7 +425,7 @@ def test_codes_of_64_bits_are_read_exactly() -> None:
 )
 def test_numbers_that_a_dtype_does_not_have_are_a_fault(dtype: str, value: dict[str, Any], says: str) -> None:
     with pytest.raises(CandidateFault, match=says):
-        program.decoded({"shape": [1], **value}, np.dtype(dtype), "codes")
+        program_arrays.decoded({"shape": [1], **value}, np.dtype(dtype), "codes")
 
 
 @pytest.mark.parametrize(
@@ -446,7 +444,7 @@ def test_numbers_that_a_dtype_does_not_have_are_a_fault(dtype: str, value: dict[
 def test_a_greeting_of_other_words_is_no_candidate(said: dict[str, Any], legal: str) -> None:
     line = json.dumps({**json.loads(SAYS), **said})
     with pytest.raises(CandidateError, match=legal) as caught:
-        program.function(python(f"print({line!r})"), "AdamW", "optimizer")
+        program.function(python(f"print({line!r})"), AdamW())
     assert str(caught.value).isprintable()
 
 
@@ -456,7 +454,7 @@ def test_a_mask_of_other_numbers_than_0_and_1_is_refused() -> None:
         "import json, sys; n = 0\nfor line in sys.stdin:\n a = json.loads(line)['arrays']['w']; n += 1\n"
         " print(json.dumps({'id': n, 'arrays': {'mask': {'shape': a['shape'], 'data': [2] * len(a['data'])}}}), flush=True)"
     )
-    asked = program.function(python(f"print({json.dumps(said)!r}, flush=True)\n{answers}"), "Magnitude", "mask")
+    asked = program.function(python(f"print({json.dumps(said)!r}, flush=True)\n{answers}"), Magnitude())
     verdict = refgrad.verify(asked, Magnitude(), explain=False, shrink=False)
     assert "values besides 0 and 1" in str(verdict)
 

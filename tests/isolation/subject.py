@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.candidates.program import VERSION, decoded, encoded
+from refgrad.candidates.program_arrays import decoded, encoded
+from refgrad.candidates.program_hello import VERSION
 from refgrad.candidates.resolve import load
 
 NAMES = ("p", "m", "v")

@@ -7,7 +7,7 @@ import re
 import sys
 from typing import Any
 
-from refgrad.candidates.protocol import CandidateFault
+from refgrad.candidates.protocol import REFUSED, CandidateFault
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.kinds.kind import Kind
 from refgrad.kinds.record import Question, Record
@@ -62,9 +62,8 @@ def _asked(question: Question, record: Record, number: int) -> Fault | None:
         record.seen.append(question())
         return None
     except CandidateFault as error:
-        kind = (
-            error.kind if isinstance(error.kind, str) and error.kind in FAULTS else "raised"
-        )  # it may be a stranger's
+        known = isinstance(error.kind, str) and (error.kind in FAULTS or error.kind == REFUSED)
+        kind = error.kind if known else "raised"  # it may be a stranger's
         fault = Fault(kind, number, str(error))
     except CandidateError:
         raise

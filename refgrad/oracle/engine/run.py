@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from refgrad.candidates.protocol import CandidateFault
+from refgrad.candidates.protocol import REFUSED, CandidateFault
 from refgrad.errors import ArgumentError, CandidateError, TraceError
 from refgrad.float_environment import candidate_notes
 from refgrad.kinds.kind import Kind
@@ -228,12 +228,13 @@ def judge_claim(claim: Claim, explain: Explain) -> Verdict:
 def examine(claim: Claim) -> Judgement:
     """A claim on its cases and, where these are generated and nothing is wrong on them, in each situation of its kind."""
     record = claim.driven(claim.cases())
-    situations = exercise(claim) if claim.request.inputs is None else None
+    refusal, restrictions = refusals(record, claim.kind.stepped)
+    situations = exercise(claim) if claim.request.inputs is None and not refusal else None
     if situations is not None and not record.faults:
         situations.prepare()
     tally = claim.judge(record, measured=True)
     record.faults += claim.faults(record)
-    run = Judgement(claim, record, tally, _judged_rule(claim, record))
+    run = Judgement(claim, record, tally, _judged_rule(claim, record), restrictions=restrictions, refusal=refusal)
     if situations is not None and not run.wrong and tally.decided:
         reached = set()
         for found in situations:
@@ -245,6 +246,29 @@ def examine(claim: Claim) -> Judgement:
         run.restrictions += undecided(record, tally, "ordinary cases")
         run.restrictions += hidden(claim.rule, claim.named)
     return run
+
+
+def refusals(record: Record, stepped: bool) -> tuple[str, list[str]]:
+    """What a candidate refused of its ordinary cases, which is no fault of the record any more.
+
+    Args:
+        record: what was seen.
+        stepped: True of a kind with state, which goes on after no refusal.
+
+    Returns:
+        Why nothing can be said of it, empty if something can; and what it was not exercised on, a sentence each.
+    """
+    found = [fault for fault in record.faults if fault.kind == REFUSED]
+    if not found:
+        return "", []
+    record.faults[:] = [fault for fault in record.faults if fault.kind != REFUSED]
+    said = found[0].message
+    if stepped:
+        return f"it takes no ordinary cases, at step {found[0].step}: {said}", []
+    if not record.answered:
+        return f"it takes no ordinary case: {said}", []
+    names = dict.fromkeys(record.cases.name(i) for i, seen in enumerate(record.seen) if seen is None)
+    return "", [f"ordinary cases: {', '.join(names)} ({said})"]
 
 
 def longer_runs(claim: Claim, run: Judgement) -> Judgement:
@@ -313,6 +337,7 @@ class Judgement:
         where: the situation of that run, if it is not the first, and the rule that it claims to be there.
         situations: how many cases each situation had that the candidate was exercised in, by name.
         restrictions: what it was not exercised on.
+        refusal: why nothing can be said of a candidate that refuses what all others take; empty of others.
     """
 
     claim: Claim
@@ -324,6 +349,7 @@ class Judgement:
     situations: dict[str, int] = field(default_factory=dict)
     restrictions: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    refusal: str = ""
 
     @property
     def wrong(self) -> bool:
@@ -350,6 +376,9 @@ class Judgement:
         wanted, seen = self.claim.kind.expected(self.claim.rule), self.total().counts
         handed = getattr(self.claim.subject, "given", ())
         missing = [name for name in wanted if name not in seen and name not in handed]
+        if self.refusal:
+            yield self.refusal
+            return
         if not (missing and seen):
             return
         them = "them" if len(missing) > 1 else "it"
@@ -369,6 +398,8 @@ class Judgement:
     @property
     def unjudged(self) -> str:
         """Why too little is known for "conforms" though nothing is wrong; empty if it is not."""
+        if self.refusal:
+            return "it refused what all others take"
         total = self.total()
         return why_unjudged(total.counts, total.undecided_nan)
 

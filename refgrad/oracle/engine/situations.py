@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from refgrad.candidates.protocol import REFUSED
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.kinds.record import Driven, Record, Situation
 from refgrad.oracle.engine.nearly_alike import told
@@ -19,6 +20,8 @@ from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.settings import every_step, neutral
 from refgrad.rule import is_own
 
+#: faults that restrict a candidate
+RESTRICTS = frozenset({"raised", REFUSED})
 #: faults that restrict a candidate where they show on arrays without axes or without elements alone
 MISSHAPEN = frozenset({"shape", "structure", "dtype"})
 
@@ -174,7 +177,8 @@ def _driven(claim: Any, situation: Situation) -> Exercised:
     if not claim.kind.stepped:
         return _asked(claim, situation)
     record, raised = _attempt(claim, situation.cases)
-    if not raised or (situation.alike and record is not None and record.steps):
+    told = record is not None and any(fault.kind == REFUSED for fault in record.faults)
+    if not raised or (situation.alike and record is not None and record.steps and not told):
         return Exercised(situation, claim, record)
     return _restricted(claim, situation, raised)
 
@@ -188,7 +192,7 @@ def _asked(claim: Any, situation: Situation) -> Exercised:
         return Exercised(situation, claim, record)
     cases = situation.cases
     small = [not a[claim.rule.primary].ndim or not a[claim.rule.primary].size for a in cases.arrays]
-    restricts = lambda f: f.kind == "raised" or (f.kind in MISSHAPEN and small[f.step - 1])  # noqa: E731
+    restricts = lambda f: f.kind in RESTRICTS or (f.kind in MISSHAPEN and small[f.step - 1])  # noqa: E731
     first = next((fault.message for fault in record.faults if restricts(fault)), "")
     record.faults[:] = [fault for fault in record.faults if not restricts(fault)]
     wrong = {fault.step - 1 for fault in record.faults}
@@ -218,5 +222,5 @@ def _attempt(claim: Any, cases: Cases) -> tuple[Record | None, str]:
         record = claim.drive(cases)
     except (ArgumentError, CandidateError) as error:
         return None, str(error)
-    raised = next((fault.message for fault in record.faults if fault.kind == "raised"), "")
+    raised = next((fault.message for fault in record.faults if fault.kind in RESTRICTS), "")
     return record, raised

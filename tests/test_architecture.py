@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "rooms",
         "whole_file",
     ),
-    ("trees", "json_log", "installed_rules"),
+    ("trees", "json_log", "installed_rules", "hex_floats"),
     ("registry",),
     ("derived", "foreign_arrays"),
     ("axes", "legal"),
@@ -403,7 +403,7 @@ def posix_names(piece: ast.AST) -> list[str]:
 @pytest.mark.slow
 def test_what_only_unix_has_is_used_where_it_was_asked_for() -> None:
     found = {module: of_posix_alone(tree, module) for module, tree in modules().items()}
-    assert {module: names for module, names in found.items() if names} == {"candidates.program": ["SIGKILL"]}, (
+    assert {module: names for module, names in found.items() if names} == {"candidates.program_process": ["SIGKILL"]}, (
         "the one that is bound to Linux by its caller"
     )
 

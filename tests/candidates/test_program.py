@@ -390,64 +390,6 @@ def test_the_command_says_what_is_wrong_with_a_program() -> None:
     assert "wrote b'nonsense" in str(found.exception)
 
 
-@pytest.mark.parametrize("encoding", program_arrays.ENCODINGS)
-@pytest.mark.parametrize(
-    "dtype", [np.float32, np.float64, np.uint8, np.int16], ids=["float32", "float64", "uint8", "int16"]
-)
-def test_an_array_comes_back_as_it_went(encoding: str, dtype: Any) -> None:
-    values = np.asarray([[0.1, 3.0], [1e-45, 250.0]]).astype(dtype)
-    back = program_arrays.decoded(program_arrays.encoded(values, encoding), np.dtype(dtype), "x")
-    assert back.dtype == values.dtype
-    assert back.tobytes() == values.tobytes()
-
-
-def test_codes_of_64_bits_are_read_exactly() -> None:
-    value = {"shape": [2], "data": [2**64 - 1, 2**53 + 1]}
-    assert program_arrays.decoded(value, np.dtype("uint64"), "codes").tolist() == value["data"]
-
-
-@pytest.mark.parametrize(
-    ("dtype", "value", "says"),
-    [
-        ("uint8", {"data": [300]}, "it has 300; legal as uint8: whole numbers from 0 to 255"),
-        ("uint8", {"data": ["0x1.8p+0"]}, r"it has 1\.5"),
-        ("int8", {"data": [128]}, "from -128 to 127"),
-        ("int32", {"data": ["nan"]}, "it has nan"),
-        ("uint64", {"data": [2**64]}, f"whole numbers from 0 to {2**64 - 1}"),
-        ("int64", {"data": [float(2**63)]}, r"it has 9\.22337e\+18"),
-        ("bool", {"data": [2]}, "legal as bool: whole numbers from 0 to 1"),
-        ("bool", {"base64": "Ag=="}, "a bool is 0 or 1"),
-        ("float32", {"data": [1], "shape": [-1]}, r"its shape is \[-1\]; legal: a list of whole numbers from 0 on"),
-        ("float32", {"data": [1], "shape": [1.0]}, r"its shape is \[1\.0\]"),
-        ("float32", {"data": [1], "shape": "1"}, "its shape is '1'"),
-    ],
-    ids=str,
-)
-def test_numbers_that_a_dtype_does_not_have_are_a_fault(dtype: str, value: dict[str, Any], says: str) -> None:
-    with pytest.raises(CandidateFault, match=says):
-        program_arrays.decoded({"shape": [1], **value}, np.dtype(dtype), "codes")
-
-
-@pytest.mark.parametrize(
-    ("said", "legal"),
-    [
-        ({"gives": ["p", "p"]}, "a list of names, each once"),
-        ({"takes": ["a b"]}, "a list of names"),
-        ({"rules": ["\x1b[2J"]}, r"\\x1b\[2J'\]; legal: a list of names"),
-        ({"restrictions": 5}, "a list of sentences"),
-        ({"restrictions": "one axis"}, "a list of sentences"),
-        ({"name": 5}, "a text"),
-        ({"encoding": []}, "hex, base64"),
-    ],
-    ids=str,
-)
-def test_a_greeting_of_other_words_is_no_candidate(said: dict[str, Any], legal: str) -> None:
-    line = json.dumps({**json.loads(SAYS), **said})
-    with pytest.raises(CandidateError, match=legal) as caught:
-        program.function(python(f"print({line!r})"), AdamW())
-    assert str(caught.value).isprintable()
-
-
 def test_a_mask_of_other_numbers_than_0_and_1_is_refused() -> None:
     said = {"refgrad": 1, "rules": ["Magnitude"], "dtypes": ["float32"], "takes": ["w"], "gives": ["mask"]}
     answers = (

@@ -15,10 +15,10 @@ static double stored(double x, const char *dtype) { /* as an array of the case's
 int main(int argc, char **argv) {
     golden_file file = golden_open(argc > 1 ? argv[1] : "golden/smoke", "Lion");
     size_t total = 0;
-    const golden_json *record = golden_get(file.document, "cases")->child;
+    const golden_json *record = golden_need(file.document, "cases", '[')->child;
     for (int number = 0; record; number++, record = record->next) {
-        const char *dtype = golden_get(record, "dtype")->text;
-        if (*golden_get(record, "variant")->text || (strcmp(dtype, "float32") && strcmp(dtype, "bfloat16"))) continue;
+        const char *dtype = golden_word(record, "dtype");
+        if (*golden_word(record, "variant") || (strcmp(dtype, "float32") && strcmp(dtype, "bfloat16"))) continue;
         const golden_json *settings = golden_get(record, "hyperparameters");
         double b1 = golden_number(settings, "beta1"), b2 = golden_number(settings, "beta2"), decay = golden_number(settings, "weight_decay");
 #ifdef EXCHANGED
@@ -27,9 +27,9 @@ int main(int argc, char **argv) {
 #endif
         float lr = golden_number(settings, "lr"), c1 = b1, c2 = b2, d1 = 1 - b1, d2 = 1 - b2; /* 1 - beta in double, rounded once */
         float shrink = golden_number(settings, "lr") * decay;
-        size_t n;
-        double *p = golden_tensor(&file, number, "in", "p", &n), *g = golden_tensor(&file, number, "in", "g", &n);
-        double *m = golden_tensor(&file, number, "in", "m", &n), *p1 = calloc(n, sizeof *p1), *m1 = calloc(n, sizeof *m1);
+        size_t n = 0;
+        double *p = golden_input(&file, number, "p", &n), *g = golden_input(&file, number, "g", &n);
+        double *m = golden_input(&file, number, "m", &n), *p1 = calloc(n, sizeof *p1), *m1 = calloc(n, sizeof *m1);
         for (size_t i = 0; i < n; i++) {
             float mf = m[i], gf = g[i], pf = p[i], c = c1 * mf + d1 * gf;
             float sign = isnan(c) ? NAN : (c > 0) - (c < 0);
@@ -37,9 +37,9 @@ int main(int argc, char **argv) {
         }
         golden_result results[] = {{"p", p1, n}, {"m", m1, n}, {0}};
         size_t outside = 0;
-        for (const golden_json *output = golden_get(record, "outputs")->child; output; output = output->next)
+        for (const golden_json *output = golden_need(record, "outputs", '[')->child; output; output = output->next)
             outside += golden_outside(&file, number, output, results);
-        printf("%s (%s, %s): %zu of %zu outside\n", golden_get(record, "id")->text, dtype, golden_get(record, "family")->text, outside, 2 * n);
+        printf("%s (%s, %s): %zu of %zu outside\n", golden_word(record, "id"), dtype, golden_word(record, "family"), outside, 2 * n);
         if (outside) golden_named(&file, record, results);
         total += outside;
     }

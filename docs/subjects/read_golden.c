@@ -1,5 +1,6 @@
 /* Reads one golden case of AdamW in float32 and judges a step of it: cc -O2 read_golden.c -lm -o read_golden; ./read_golden golden/smoke/AdamW NUMBER
- * -DEPS_INSIDE builds the step wrong. Prints how many numbers are outside. */
+ * -DEPS_INSIDE builds the step wrong. Prints how many numbers are outside; exit code 2 where the file lacks something. */
+#include <limits.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -8,13 +9,22 @@
 
 static char *json, *header, *line;
 static const unsigned char *data;
+static size_t of_data;
 
-static char *whole(const char *path, long *size) {
-    FILE *file = fopen(path, "rb");
-    if (!file) { perror(path); exit(2); }
-    fseek(file, 0, SEEK_END), *size = ftell(file), rewind(file);
-    char *text = calloc(*size + 1, 1);
-    if (fread(text, 1, *size, file) != (size_t)*size) exit(2);
+static void *need(const void *found, const char *what) {
+    if (found) return (void *)found;
+    fprintf(stderr, "the file has no %s\n", what);
+    exit(2);
+}
+
+static char *after(const char *in, const char *key) { return (char *)need(strstr(in, key), key) + strlen(key); }
+
+static char *whole(const char *path, size_t *size) { /* with a 0 after its end */
+    FILE *file = need(fopen(path, "rb"), path);
+    long length = fseek(file, 0, SEEK_END) ? -1 : ftell(file);
+    char *text = length < 0 || length == LONG_MAX ? NULL : calloc(length + 1, 1);
+    rewind(file), *size = text ? length : 0;
+    if (!text || fread(text, 1, *size, file) != *size) need(NULL, path);
     fclose(file);
     return text;
 }
@@ -25,22 +35,23 @@ static const float *tensor(int number, const char *part, const char *name, size_
     snprintf(key, sizeof key, "\"%s/%s\":\"", part, name);
     const char *at = strstr(line, key); /* "shared" of the case: the array stands there by the name of another */
     if (at) {
-        char other[96];
+        char other[96] = "";
         sscanf(at + strlen(key), "%95[^\"]", other), snprintf(key, sizeof key, "\"%s\":{\"dtype\":\"F32\"", other);
     } else
         snprintf(key, sizeof key, "\"%d/%s/%s\":{\"dtype\":\"F32\"", number, part, name);
     at = strstr(header, key);
     if (!at) { *count = 0; return NULL; }
     long start, end;
-    sscanf(strstr(at, "\"data_offsets\":[") + 16, "%ld,%ld", &start, &end);
+    if (sscanf(after(at, "\"data_offsets\":["), "%ld,%ld", &start, &end) != 2 || start < 0 || end < start || (size_t)end > of_data || (end - start) % 4)
+        need(NULL, key);
     *count = (end - start) / 4;
-    return (const float *)(data + start);
+    return memcpy(need(malloc(end - start + 4), "memory"), data + start, end - start); /* the file has them at any place */
 }
 
 static double number(const char *record, const char *name) {
     char key[64];
     snprintf(key, sizeof key, "\"%s\":\"", name);
-    return strtod(strstr(record, key) + strlen(key), NULL);
+    return strtod(after(record, key), NULL);
 }
 
 /* how many of an output's numbers lie outside: the narrow set where what it is given is the file's, bit by bit, else the wide one */
@@ -48,7 +59,7 @@ static int outside(int at, const char *name, const float *mine, const char *same
     size_t count, of_wide;
     int found = 0;
     const float *set = tensor(at, "set", name, &count), *wide = tensor(at, "wide", name, &of_wide);
-    if (!set) { fprintf(stderr, "case %d has no set of %s in float32\n", at, name); exit(2); }
+    if (!set || !n || count < 2 * n || count % (2 * n) || (wide && of_wide != 2 * n)) { fprintf(stderr, "case %d has no set of %s in float32\n", at, name); exit(2); }
     for (size_t i = 0; i < n; i++) {
         int narrow = same[i] || !wide, right = 0;
         size_t ways = narrow ? count / (2 * n) : 1;
@@ -64,21 +75,24 @@ static int outside(int at, const char *name, const float *mine, const char *same
 }
 
 int main(int argc, char **argv) {
-    char path[4096], id[64];
-    long size;
+    char path[4096], id[64] = "";
+    size_t size;
     int at = argc > 2 ? atoi(argv[2]) : 0, skipped = at;
+    if (argc < 2 || at < 0) return fprintf(stderr, "%s golden/smoke/AdamW NUMBER\n", argv[0]), 64;
     snprintf(path, sizeof path, "%s.json", argv[1]), json = whole(path, &size);
     snprintf(path, sizeof path, "%s.safetensors", argv[1]), header = whole(path, &size);
-    uint64_t length;
-    memcpy(&length, header, 8), data = (const unsigned char *)header + 8 + length, header += 8;
-    char *record = strstr(json, "\"cases\":["); /* one line a case */
-    do record = strchr(record, '\n') + 1; while (skipped--);
-    line = strndup(record, strchr(record, '\n') - record);
-    sscanf(strstr(line, "\"id\":\"") + 6, "%63[^\"]", id);
+    uint64_t length = 0;
+    memcpy(&length, header, size < 8 ? 0 : 8);
+    if (size < 8 || length > size - 8) need(NULL, "header of tensors");
+    data = (const unsigned char *)header + 8 + length, of_data = size - 8 - length, header = need(strndup(header + 8, length), "memory");
+    char *record = after(json, "\"cases\":["); /* one line a case */
+    do record = (char *)need(strchr(record, '\n'), "such case") + 1; while (skipped--);
+    line = strndup(record, (char *)need(strchr(record, '\n'), "end of the case") - record);
+    sscanf(after(line, "\"id\":\""), "%63[^\"]", id);
 
-    size_t n;
-    const float *p0 = tensor(at, "in", "p", &n), *g = tensor(at, "in", "g", &n), *m0 = tensor(at, "in", "m", &n), *v0 = tensor(at, "in", "v", &n);
-    if (!p0 || !g || !m0 || !v0) { fprintf(stderr, "%s is no case in float32\n", id); exit(2); }
+    size_t n, of_g, of_m, of_v;
+    const float *p0 = tensor(at, "in", "p", &n), *g = tensor(at, "in", "g", &of_g), *m0 = tensor(at, "in", "m", &of_m), *v0 = tensor(at, "in", "v", &of_v);
+    if (!p0 || !g || !m0 || !v0 || of_g != n || of_m != n || of_v != n) { fprintf(stderr, "%s is no case in float32\n", id); exit(2); }
     float *p1 = malloc(4 * n), *m1 = malloc(4 * n), *v1 = malloc(4 * n);
     double t = number(line, "t"), b1 = number(line, "beta1"), b2 = number(line, "beta2");
     float lr = number(line, "lr"), eps = number(line, "eps"), root = number(line, "eps_root"), decay = number(line, "weight_decay");
@@ -95,8 +109,9 @@ int main(int argc, char **argv) {
     }
 
     char *any = memset(malloc(n), 1, n), *same = malloc(n);
-    size_t count; /* where p depends on neither, the file has no reference of them */
-    const float *m = tensor(at, "reference", "m", &count), *v = tensor(at, "reference", "v", &count);
+    size_t count, of_other; /* where p depends on neither, the file has no reference of them */
+    const float *m = tensor(at, "reference", "m", &count), *v = tensor(at, "reference", "v", &of_other);
+    if ((m && count != n) || (v && of_other != n)) need(NULL, "references of that size");
     for (size_t i = 0; i < n; i++)
         same[i] = (!m || m1[i] == m[i] || (isnan(m1[i]) && isnan(m[i]))) && (!v || v1[i] == v[i] || (isnan(v1[i]) && isnan(v[i])));
     printf("%s: %d of %zu outside\n", id, outside(at, "m", m1, any, n) + outside(at, "v", v1, any, n) + outside(at, "p", p1, same, n), 3 * n);

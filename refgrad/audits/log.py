@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from refgrad import json_log
+from refgrad import hex_floats, json_log
 from refgrad.audits.judging import Outside, Part
 from refgrad.errors import ArgumentError
 from refgrad.json_log import JsonLog
@@ -103,14 +103,14 @@ def unpacked(data: Mapping[str, Any]) -> Part:
         return Part(
             {n: Count(*c) for n, c in data["counts"].items()},
             int(data["nan"]),
-            {n: float.fromhex(w) for n, w in data["worst"].items()},
+            {n: hex_floats.read(w) for n, w in data["worst"].items()},
             {n: _outside(each) for n, each in data["first"].items()},
             {n: tuple(p) for n, p in data["places"].items()},
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise ArgumentError("log has a line that no audit wrote; legal: a log as it was written") from None
 
 
 def _outside(each: Mapping[str, Any]) -> Outside:
-    numbers = {n: float.fromhex(each[n]) for n in ("value", "truth", "low", "high", "ulps")}
+    numbers = {n: hex_floats.read(each[n]) for n in ("value", "truth", "low", "high", "ulps")}
     return Outside(tensor=str(each["tensor"]), place=int(each["place"]), **numbers)

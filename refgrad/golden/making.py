@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic.dtypes import as_dtype, is_float
+from refgrad import hex_floats
 from refgrad.golden import records, tensors
 from refgrad.golden.case import Case, case_of
 from refgrad.golden.flags import FLAGS
@@ -338,7 +339,7 @@ def built(name: str, values: Mapping[str, Any], own: Known | None = None) -> Rul
             if isinstance(value, dict):
                 value = built(str(value.get("rule")), value.get("hyperparameters", {}), own)
             elif isinstance(value, str) and not hasattr(legal.get(field_), "sentences"):
-                value = float.fromhex(value)
+                value = hex_floats.read(value)
             found[field_] = value
         return known[name](**found)
     except (AttributeError, TypeError, ValueError, OverflowError) as error:

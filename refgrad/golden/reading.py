@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad import hex_floats
 from refgrad.golden import records, tensors
 from refgrad.golden.records import GoldenError
 
@@ -60,8 +61,8 @@ def scalars(case: Mapping[str, Any]) -> dict[str, float | int]:
     found: dict[str, float | int] = {}
     for name, text in case["numbers"].items():
         try:
-            value = float.fromhex(text)
-        except OverflowError:
+            value = hex_floats.read(text)
+        except (ValueError, OverflowError):
             raise GoldenError(f"{case['id']}: {name} is {text}; legal: a number of float64") from None
         if name == "t" and not (1 <= value <= LAST_STEP and value.is_integer()):
             raise GoldenError(f"{case['id']}: t is {text}; legal: a whole number from 1")

@@ -2,13 +2,16 @@
  * The outputs as the files have them are inside; beyond their high ends, as far as these are numbers, most are outside. */
 #include "golden.h"
 
+#define OUTPUTS 64 /* of a case, at most */
+
 /* the outputs of a case: what others are given, or else the low ends; moved is 1 for numbers beyond the high ends */
 static void outputs_of(const golden_file *file, int number, const golden_json *output, int moved, golden_result *results) {
-    for (; output; output = output->next, results++) {
-        size_t count, given;
-        const char *name = golden_get(output, "name")->text;
+    for (size_t left = OUTPUTS; output; output = output->next, results++) {
+        size_t count, given, ways = golden_whole(golden_get(output, "ways"), "ways");
+        if (!left-- || !ways) golden_fail("it has other outputs than a case", "has");
+        const char *name = golden_word(output, "name");
         double *set = golden_tensor(file, number, "set", name, &count), *reference = golden_tensor(file, number, "reference", name, &given);
-        size_t n = count / 2 / atoi(golden_get(output, "ways")->text);
+        size_t n = count / 2 / ways;
         for (size_t i = 0; moved && i < n; i++)
             if (isfinite(set[i])) set[i] = set[n + i] + 1 + fabs(set[n + i]);
         results->name = name, results->n = n, results->x = !moved && reference && given == n ? reference : set;
@@ -16,25 +19,34 @@ static void outputs_of(const golden_file *file, int number, const golden_json *o
     results->name = NULL;
 }
 
+/* what comes of every case of a file: cases, outputs, numbers, and how many of these are outside, as they are and when moved */
+typedef struct { size_t cases, outputs, numbers, outside[2]; } counts;
+
+static void judge(const golden_file *file, counts *so_far) {
+    const golden_json *record = golden_need(file->document, "cases", '[')->child;
+    for (int number = 0; record; number++, record = record->next, so_far->cases++)
+        for (int moved = 0; moved < 2; moved++) {
+            golden_result results[OUTPUTS + 1];
+            const golden_json *first = golden_need(record, "outputs", '[')->child, *output = first;
+            outputs_of(file, number, first, moved, results);
+            for (; output; output = output->next) {
+                size_t found = golden_outside(file, number, output, results);
+                if (found && !moved) printf("%s: %s: %zu\n", golden_word(record, "id"), golden_word(output, "name"), found);
+                so_far->outside[moved] += found;
+                if (!moved) so_far->outputs++, so_far->numbers += golden_find(results, golden_word(output, "name"))->n;
+            }
+            golden_named(file, record, results);
+        }
+}
+
+#ifndef DAMAGED
 int main(int argc, char **argv) {
-    size_t cases = 0, outputs = 0, numbers = 0, outside[2] = {0};
+    counts all = {0};
     for (int each = 2; each < argc; each++) {
         golden_file file = golden_open(argv[1], argv[each]);
-        const golden_json *record = golden_get(file.document, "cases")->child;
-        for (int number = 0; record; number++, record = record->next, cases++)
-            for (int moved = 0; moved < 2; moved++) {
-                golden_result results[65];
-                const golden_json *first = golden_get(record, "outputs")->child, *output = first;
-                outputs_of(&file, number, first, moved, results);
-                for (; output; output = output->next) {
-                    size_t found = golden_outside(&file, number, output, results);
-                    if (found && !moved) printf("%s: %s: %zu\n", golden_get(record, "id")->text, golden_get(output, "name")->text, found);
-                    outside[moved] += found;
-                    if (!moved) outputs++, numbers += golden_find(results, golden_get(output, "name")->text)->n;
-                }
-                golden_named(&file, record, results);
-            }
+        judge(&file, &all);
     }
-    printf("%zu cases, %zu outputs, %zu numbers: %zu outside, %zu when moved\n", cases, outputs, numbers, outside[0], outside[1]);
+    printf("%zu cases, %zu outputs, %zu numbers: %zu outside, %zu when moved\n", all.cases, all.outputs, all.numbers, all.outside[0], all.outside[1]);
     return 0;
 }
+#endif

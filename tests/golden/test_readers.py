@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from refgrad.golden import reading
+from tests import depth
 from tests.golden.fuzz import FOLDER
 
 pytest.importorskip("safetensors")
 
 SUBJECTS = Path(__file__).parents[2] / "docs" / "subjects"
+#: what a compiler is told to have a program stop where it reads or computes what is undefined
+SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 #: the outputs of each case of every rule as its files have them, and all numbers beyond the high ends, through golden.h
 EVERY = Path(__file__).with_name("every_file.c")
+#: the same of files that are damaged in memory
+DAMAGED = Path(__file__).with_name("damaged_files.c")
 
 
 def built(source: Path | str, folder: Path, *options: str) -> str:
@@ -92,3 +100,106 @@ def test_golden_h_reads_every_file_of_the_repository(tmp_path: Path) -> None:
     assert outside == 0, run.stdout
     assert numbers > outputs > cases
     assert moved > numbers // 2
+
+
+@functools.cache
+def sanitized(source: Path) -> str:
+    """A program in C that stops where something undefined happens; skipped where no compiler can build one."""
+    if shutil.which("cc") is None:
+        pytest.skip("cc is not installed")
+    folder = Path(tempfile.mkdtemp())
+    (folder / "none.c").write_text("int main(void) { return 0; }")
+    if subprocess.run(["cc", *SANITIZED, "none.c", "-o", "none"], cwd=folder, capture_output=True).returncode:
+        pytest.skip("cc has no sanitizers here")
+    return built(source, folder, *SANITIZED, f"-I{EVERY.parent}")
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    """A sanitized program, of whose memory nothing is said once it has ended."""
+    surroundings = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+    return subprocess.run(words, capture_output=True, text=True, env=surroundings)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["QuadraticRates", "SignDescent"])
+def test_golden_h_refuses_every_file_that_is_cut_off(name: str) -> None:
+    """At every byte; after the last bracket, what is missing is the end of the line alone."""
+    step = depth.at_depth(quick=401, suite=97, thorough=1)
+    made = run(sanitized(DAMAGED), str(FOLDER), name, "cut", str(step))
+    assert made.returncode == 0, made.stderr
+    read, refused = map(int, re.findall(r"\d+", made.stdout))
+    assert read <= 2
+    sizes = [(FOLDER / each).stat().st_size for each in (f"{name}.json", "manifest.json", f"{name}.safetensors")]
+    assert read + refused == sum(-(-size // step) for size in sizes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    ["Lion", *(pytest.param(n, marks=pytest.mark.thorough) for n in ("ClippedSTE", "Affine", "ZeroNaNs", "TopK"))],
+)
+def test_golden_h_reads_or_refuses_damaged_files_and_nothing_else_happens(name: str) -> None:
+    count = depth.at_depth(quick=30, suite=200, thorough=20_000)
+    made = run(sanitized(DAMAGED), str(FOLDER), name, "1", str(count))
+    assert made.returncode == 0, made.stderr
+    read, refused = map(int, re.findall(r"\d+", made.stdout))
+    assert read + refused == count
+    assert min(read, refused) > count // 10
+
+
+#: documents that are none, and what is said of each
+NONE = {
+    "{": "a name is missing at: the end",
+    '{"a': "a string without an end",
+    '{"a\\': "a string without an end",
+    '{"a"': "no JSON at: the end",
+    '{"cases":[1,': "no JSON at: the end",
+    "[" * 200_000: "too deeply nested",
+    '{"a":' * 200_000: "too deeply nested",
+    '{"cases":7}': "it is of another kind of JSON than it ought to be: cases",
+    "{}": "it is missing: cases",
+    "": "no JSON at: the end",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", NONE, ids=lambda text: text[:12])
+def test_golden_h_says_what_is_missing(text: str, tmp_path: Path) -> None:
+    (tmp_path / "None.json").write_text(text)
+    (tmp_path / "manifest.json").write_text("{}")
+    (tmp_path / "None.safetensors").write_bytes(b"")
+    made = run(sanitized(EVERY), str(tmp_path), "None")
+    assert made.returncode == 2, made.stderr
+    assert made.stderr.startswith("golden: ")
+    assert NONE[text] in made.stderr
+
+
+@pytest.mark.slow
+def test_golden_h_takes_no_decimal_for_a_hex_float(tmp_path: Path) -> None:
+    """A whole number, true and false are numbers of a case; a text is one with 0x, an infinity or NaN alone."""
+    source = tmp_path / "number.c"
+    source.write_text(
+        '#include "golden.h"\nint main(int argc, char **argv) { char *at = argv[argc - 1]; '
+        'return printf("%a", golden_number(golden_parse(&at, 0), "n")), 0; }'
+    )
+    made = built(source, tmp_path)
+    for number, said in {'"0x1.8p+1"': "0x1.8p+1", "3": "0x1.8p+1", "true": "0x1p+0", '"-inf"': "-inf"}.items():
+        assert run(made, f'{{"n":{number}}}').stdout == said
+    for number in ('"abc"', '"1.5"', '"even"', "[]", "null", '"0x1p+0 "', "1.5.2"):
+        assert run(made, f'{{"n":{number}}}').returncode == 2, number
+
+
+@pytest.mark.slow
+def test_the_reader_of_adamw_refuses_what_is_cut_off(tmp_path: Path) -> None:
+    made, step = sanitized(SUBJECTS / "read_golden.c"), depth.at_depth(quick=23, suite=11, thorough=1)
+    whole = {end: (FOLDER / f"AdamW.{end}").read_bytes() for end in ("json", "safetensors")}
+    first = whole["json"].index(b"\n", whole["json"].index(b'"cases":[') + 20)
+    outcomes = set()
+    for end, most in {"json": first, "safetensors": len(whole["safetensors"])}.items():
+        for size in range(0, most, max(1, most * step // 230)):
+            for each, data in whole.items():
+                (tmp_path / f"AdamW.{each}").write_bytes(data[:size] if each == end else data)
+            found = run(made, str(tmp_path / "AdamW"), "0")
+            outcomes.add(found.returncode)
+            assert found.returncode in (0, 2), found.stderr
+    assert outcomes == {0, 2}  # the arrays of the first case may stand before the end

@@ -6,10 +6,11 @@ It knows classes of rules by what they are called and where they stand; `refgrad
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
-from refgrad.errors import ArgumentError, bad_argument, meant_by, nearest
+from refgrad.errors import ArgumentError, bad_argument, meant_by, nearest, with_article
 from refgrad.installed_rules import installed
 from refgrad.installed_rules import names as installed_names
 from refgrad.rooms import load
@@ -128,11 +129,50 @@ def _qualified(name: str, base: Any) -> Any:
         return found
     if name not in REGISTRY:
         own_rules()  # so that the nearest is found among all
-        meant = meant_by(name.partition(":")[2], _names(sys.modules[module], base), cutoff=0.7)
-        hint = f"; did you mean {f'{module}:{meant}'!r}?" if meant else nearest(name, REGISTRY)
-        if meant:
-            _attribute(sys.modules[module], meant)  # what was meant may not be there either, and says why
-        raise ArgumentError(
-            f"{module!r} has no rule {name.partition(':')[2]!r}{hint}; legal: a subclass with a citation"
-        )
+        _none_such(sys.modules[module], own, base)
     return REGISTRY[name]
+
+
+#: how many rules of a module an error lists
+LISTED = 12
+
+
+def _none_such(module: Any, own: str, base: Any) -> NoReturn:
+    """`ArgumentError` that a module has no rule of a name: what it has under it, what may be meant, and what would be a rule."""
+    names = _names(module, base)
+    known = [n for n in names if "." not in n and _is_rule(vars(module)[n])]
+    meant = meant_by(own, [n for n in names if n.partition(".")[0] in known], cutoff=0.7)
+    if meant:
+        _attribute(module, meant)  # what was meant may not be there either, and says why
+    hint = (
+        f"; did you mean {f'{module.__name__}:{meant}'!r}?" if meant else nearest(f"{module.__name__}:{own}", REGISTRY)
+    )
+    those = f"{', '.join(known)}; " if 0 < len(known) <= LISTED else ""
+    raise ArgumentError(
+        f"{_place(module)} has no rule {own!r}{_instead(_attribute(module, own))}{hint}; legal: {those}{RULES}"
+    )
+
+
+#: what is a rule, in a file of one's own
+RULES = "any class of a rule with a citation, or a function with @refgrad.formula(x='batch feature') above it"
+
+
+def _is_rule(found: Any) -> bool:
+    return "citation" in vars(found) or getattr(found, "variant", "") != ""
+
+
+def _place(module: Any) -> str:
+    """A module as whoever asked for it knows it: the file of one that stands in no package."""
+    file = getattr(module, "__file__", None)
+    return repr(module.__name__) if file is None or "." in module.__name__ else f"{module.__name__!r} ({file})"
+
+
+def _instead(found: Any) -> str:
+    """What is there in the place of a rule."""
+    if found is None:
+        return ""
+    if isinstance(found, type):
+        return ": the class of that name has no citation"
+    if inspect.isfunction(found):
+        return ": the function of that name lacks @refgrad.formula"
+    return f": what is called so is {with_article(type(found).__name__)}"

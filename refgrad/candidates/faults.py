@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -30,7 +31,31 @@ def stepping(name: str) -> Iterator[None]:
     except RefgradError:
         raise
     except Exception as error:
+        check_fit(error, name)
         raise CandidateFault("raised", f"{name} raised {type(error).__name__}: {error}") from error
+
+
+#: what Python says where a function is called with other arguments than it has
+MISFIT = re.compile(
+    r"missing \d+ required|takes (no|exactly|at most|at least|from)? ?(\d+|keyword|arguments|positional)|"
+    r"got an unexpected keyword argument|got multiple values for argument|got some positional-only"
+)
+
+
+def check_fit(error: BaseException, name: str) -> None:
+    """`CandidateError` if an error is that a candidate takes other arguments than it is called with, which it never gets to see.
+
+    Args:
+        error: what calling it raised.
+        name: how errors call it.
+    """
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    inside = "" if step is None else str(step.tb_frame.f_globals.get("__name__", ""))
+    if type(error) is TypeError and inside.partition(".")[0] == "refgrad" and MISFIT.search(str(error)):
+        legal = "arguments that `refgrad show` names of the rule, and others with a default or --set NAME=VALUE"
+        raise CandidateError(f"the arguments of {name} do not fit the rule: {error}; legal: {legal}") from error
 
 
 def same_bits(one: np.ndarray, other: np.ndarray) -> bool:

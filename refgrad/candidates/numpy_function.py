@@ -163,7 +163,7 @@ def _check_complete(
             hint = nearest(argument, legal)
             raise CandidateError(
                 f"{name} has an argument {argument!r} that stands for nothing in {type(rule).__name__}{hint}; "
-                f"legal: {', '.join(legal)}, an option of that name, or a default"
+                f"legal: {', '.join(legal)}, or a name with a value of its own: a default, or --set {argument}=VALUE"
             )
 
 

@@ -179,7 +179,8 @@ def _modules_beside(missing: str) -> Iterable[str]:
 
 
 def _public(thing: Any) -> list[str]:
-    return [name for name in dir(thing) if not name.startswith("_")]
+    """What a thing has of its own: a module that it imports is nothing to be judged."""
+    return [n for n in dir(thing) if not n.startswith("_") and not inspect.ismodule(getattr(thing, n, None))]
 
 
 def _ready(thing: Any, name: str, options: Options) -> Candidate | None:

@@ -55,14 +55,53 @@ def arguments_of(signature: str) -> list[Argument]:
         word, _, kind = part.strip().partition(":")
         name = word.removesuffix("*").strip()
         array = word.endswith("*") or (name in read and not kind)
-        if not name.isidentifier() or (kind and (array or kind not in TYPES)) or name in [a.name for a in found]:
-            raise bad_argument("signature", part, f"{LEGAL}; types: {', '.join(TYPES)}")
+        wrong = _wrong(name, kind, word.endswith("*"), array, [a.name for a in found])
+        if wrong:
+            raise bad_argument("signature", signature, f"{LEGAL}; {wrong}")
         whole = name == COUNT or name in STEP
         type_ = None if array else TYPES[kind] if kind else ctypes.c_int64 if whole else ctypes.c_double
         found.append(Argument(name, word.endswith("*"), type_))
-    if not any(a.written and a.name in PARAMETER for a in found):
-        raise bad_argument("signature", signature, LEGAL)
+    for names, written in ((PARAMETER, True), (GRADIENT, False)):
+        wrong = _lacks(names[0], written, next((a for a in found if a.name in names), None))
+        if wrong:
+            raise bad_argument("signature", signature, f"{LEGAL}; {wrong}")
     return found
+
+
+def _wrong(name: str, kind: str, starred: bool, array: bool, before: list[str]) -> str:
+    """What is wrong with one argument; empty if nothing is."""
+    if not name.isidentifier():
+        return f"{name!r} is no name"
+    if name in before:
+        return f"{name} stands there twice"
+    if kind and kind not in TYPES:
+        return f"{kind!r} of {name} is none of the types {', '.join(TYPES)}"
+    return f"{name}{'*' * starred} is an array, which has no type of its own" if kind and array else ""
+
+
+def _lacks(name: str, written: bool, found: Argument | None) -> str:
+    """What is wrong with the parameter or the gradient; empty if nothing is."""
+    word = f"{name}*" if written else name
+    if found is None:
+        return f"{word} is missing"
+    return f"{found.name} must be {found.name}*, since it is written" if written and not found.written else ""
+
+
+def check_slots(signature: str, rule: Any) -> None:
+    """That a signature declares the arrays of a rule's state as arrays that are written.
+
+    Args:
+        signature: as `arguments_of` reads it.
+        rule: what the function claims to be.
+
+    Raises:
+        ArgumentError: one is declared as a number; or the signature is none.
+    """
+    arrays = [name for name, slot in getattr(rule, "slots", dict)().items() if not slot.scalar]
+    for argument in arguments_of(signature):
+        if argument.name in arrays and not argument.written:
+            name = argument.name
+            raise bad_argument("signature", signature, f"{LEGAL}; {name} must be {name}*, since {rule} writes it")
 
 
 def function(path: str, symbol: str, signature: str) -> Callable[..., None]:
@@ -81,8 +120,11 @@ def function(path: str, symbol: str, signature: str) -> Callable[..., None]:
         raise CandidateError(f"there is no file {path!r} (from {str(Path.cwd())!r})")
     try:
         call = getattr(ctypes.CDLL(str(Path(path).resolve())), symbol)
-    except (OSError, AttributeError) as error:
+    except AttributeError as error:
         raise CandidateError(f"{path}:{symbol} cannot be loaded: {error}") from None
+    except OSError as error:
+        legal = "a shared library of this system, as `cc -shared -fPIC` makes it"
+        raise CandidateError(f"{path}:{symbol} cannot be loaded: {error}; legal: {legal}") from None
     call.restype = None
     call.argtypes = [ctypes.c_void_p if a.type is None else a.type for a in declared]
 

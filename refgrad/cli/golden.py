@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from refgrad.cli.group import UNJUDGED
 from refgrad.cli.options import claimed
 from refgrad.errors import bad_argument
 
@@ -63,7 +64,13 @@ def verify(names: tuple[str, ...], folder: Path) -> int:
     from refgrad.golden import checking
 
     known, own = _known(names)
-    return _told(checking.verify(folder, known, _progress, own), "right")
+    code = _told(checking.verify(folder, known, _progress, own), "right")
+    others = [] if known or code else checking.unknown(folder, own)
+    if others:
+        which = f"{', '.join(others[:6])}{f' and {len(others) - 6} more' if len(others) > 6 else ''}"
+        legal = f"rules of your own by their files too, as in `refgrad golden verify mine.py:{others[0]}`"
+        click.echo(f"not verified, since no rule of refgrad is called so: {which}; legal: {legal}", err=True)
+    return UNJUDGED if others else code
 
 
 @golden.command()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,11 +24,12 @@ from refgrad.cli.options import (
     SEARCHED,
     TARGET,
     asked,
+    check_kind,
     claimed,
     searched,
 )
 from refgrad.cli.results import show
-from refgrad.errors import ArgumentError
+from refgrad.errors import ArgumentError, bad_argument
 from refgrad.report import document
 
 VERIFIED = """\b
@@ -125,7 +128,7 @@ def verify(
     asking = {**searched(words), **({"shrink": False, "explain": False} if quiet else {})}
     given = pairs(options, "--set", literal)
     stated = pairs(states, "--state", str)
-    candidate: Any = target if signature is None else _library(target, signature)
+    candidate: Any = target if signature is None else _library(target, signature, claim)
     with document.apart():
         verdict = refgrad.verify(
             candidate, claim, options=given, state_names=stated, isolate=isolate, device=device, **asking
@@ -162,14 +165,17 @@ def _lost(verdict: Any) -> str:
     return next((fault.kind for fault in verdict.faults if fault.kind in ("crashed", "hung")), "")
 
 
-def _library(target: str, signature: str) -> Any:
+def _library(target: str, signature: str, claim: Any) -> Any:
     """The recipe of a function of a shared library."""
     from refgrad.candidates import shared_library
     from refgrad.candidates.targets import target_parts
     from refgrad.isolation.recipe import Recipe
 
-    shared_library.arguments_of(signature)
     path, symbol = target_parts(target)
+    if path.endswith(".py") or (os.sep not in path and not Path(path).suffix and not Path(path).is_file()):
+        legal = "path/to/library.so:function; what is Python is judged without --signature"
+        raise bad_argument("target", target, f"with --signature {legal}")
+    shared_library.check_slots(signature, claim)
     given = {"path": path, "symbol": symbol, "signature": signature}
     return Recipe(shared_library.__name__, "", "function", given, lambda: shared_library.function(**given))
 
@@ -223,6 +229,8 @@ def identify(
     """Name what TARGET computes: a rule, a variant, other hyperparameters, or a fault."""
     if rule is None and hyperparameters:
         raise ArgumentError(f"{hyperparameters[0]!r} is given without --as RULE; legal: hyperparameters of a rule")
+    if kind is not None:
+        check_kind(kind)
     if rule is not None and kind is not None:
         raise ArgumentError(f"--kind {kind} is given with --as {rule}; legal: one of them, because a rule is of a kind")
     import refgrad

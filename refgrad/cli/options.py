@@ -124,3 +124,12 @@ def claimed(rule: str, hyperparameters: tuple[str, ...]) -> Any:
     except CandidateError as error:  # a rule that is not there is the command line's fault
         raise ArgumentError(str(error)) from error
     return build_rule(named, hyperparameters, by_own_names)
+
+
+def check_kind(kind: str) -> None:
+    """`ArgumentError` unless a kind of rules is called so."""
+    from refgrad.errors import bad_argument, nearest
+    from refgrad.kinds.table import MODULES
+
+    if kind not in MODULES:
+        raise bad_argument("--kind", kind, f"{', '.join(map(repr, MODULES))}{nearest(kind, MODULES)}")

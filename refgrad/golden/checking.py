@@ -70,7 +70,7 @@ def verify(
 
     Args:
         folder: where the files are.
-        names: rules; all that the manifest lists if there are none.
+        names: rules; all that the manifest lists if there are none, but those of others that are not handed in (`unknown`).
         say: is told of progress.
         own: rules that are not refgrad's, by name.
     """
@@ -78,11 +78,28 @@ def verify(
     yield from wrong
     if wrong:
         return
-    wanted = names or [each["rule"] for each in listed(folder)["files"]]
+    wanted = names or [n for n in _of_folder(folder) if n in known_rules(own)]
     for number, name in enumerate(wanted, 1):
         found = list(problems(read(folder, name), own))
         yield from found
         say(f"{number}/{len(wanted)} {name}: {'right' if not found else f'{len(found)} wrong'}")
+
+
+def unknown(folder: Path, own: Known | None = None) -> list[str]:
+    """The rules of a folder that are neither refgrad's nor handed in, whose truths cannot be computed.
+
+    Args:
+        folder: where the files are.
+        own: rules that are not refgrad's, by name.
+
+    Raises:
+        GoldenError: there is no manifest.
+    """
+    return [name for name in _of_folder(folder) if name not in known_rules(own)]
+
+
+def _of_folder(folder: Path) -> list[str]:
+    return [each["rule"] for each in listed(folder)["files"]]
 
 
 def problems(file: File, own: Known | None = None) -> Iterator[str]:

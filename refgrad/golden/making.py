@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic.dtypes import as_dtype, is_float
 from refgrad import hex_floats
+from refgrad.arithmetic.dtypes import as_dtype, is_float
 from refgrad.golden import records, tensors
 from refgrad.golden.case import Case, case_of
 from refgrad.golden.flags import FLAGS

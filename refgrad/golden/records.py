@@ -105,7 +105,11 @@ def _check(value: Any, legal: Mapping[str, Any], where: str) -> None:
         for number, each in enumerate(value):
             _check(each, legal["items"], f"{where}[{number}]")
     elif kind == "string":
-        if len(value) > legal.get("maxLength", 200) or not re.search(legal.get("pattern", ""), value) or value.endswith("\n"):  # before which $ matches too
+        if (
+            len(value) > legal.get("maxLength", 200)
+            or not re.search(legal.get("pattern", ""), value)
+            or value.endswith("\n")
+        ):  # before which $ matches too
             raise GoldenError(f"{where} is {value[:80]!r}; legal: {legal.get('pattern', 'a shorter text')}")
     elif kind == "integer" and not legal.get("minimum", 0) <= value <= legal.get("maximum", 1 << 53):
         raise GoldenError(f"{where} is {str(value)[:40]}; legal: from {legal.get('minimum', 0)}")

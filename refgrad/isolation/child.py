@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from refgrad.candidates.faults import check_kept, copies
+from refgrad.candidates.faults import check_fit, check_kept, copies
 from refgrad.candidates.one_step import StepRequest, kept, take
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import load
@@ -289,6 +289,10 @@ def differences(rule: Rule, given: Rule) -> dict[str, Any]:
 
 def _described(error: BaseException) -> dict[str, str]:
     """An exception as data: refgrad's own by their class, unless the candidate raised them."""
+    try:
+        check_fit(error, "the candidate")
+    except CandidateError as misfit:
+        error = misfit
     told = {"kind": "raised", "message": f"{type(error).__name__}: {error}", "class": ""}
     if isinstance(error, CandidateFault):
         return {"kind": str(error.kind), "message": str(error), "class": "CandidateFault"}

@@ -85,8 +85,15 @@ def test_a_case_of_a_rule_that_is_not_here_is_shown_and_not_verified(mine: Path)
     id_ = reading.read(folder, "Halved").document["cases"][0]["id"]
     shown = run("show", id_, "--at", str(folder)).output
     assert f"{id_}: Halved(divided=once, lr=0x1.0000000000000p-1" in shown
-    told = list(checking.verify(folder))
-    assert [text.partition(":")[0] for text in told] == ["Halved", "scaled_rows"]
+    assert list(checking.verify(folder)) == []
+    assert checking.unknown(folder) == ["Halved", "scaled_rows"]
+    found = run("verify", "--at", str(folder))
+    assert found.return_value == 2
+    assert (
+        "Halved, scaled_rows; legal: rules of your own by their files too, as in `refgrad golden verify mine"
+        in found.stderr
+    )
+    told = list(checking.problems(reading.read(folder, "Halved")))
     assert "named by its file, as in mine.py:Halved" in told[0]
 
 

@@ -7,6 +7,7 @@ import re
 import sys
 from typing import Any
 
+from refgrad.candidates.faults import check_fit
 from refgrad.candidates.protocol import REFUSED, CandidateFault
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.kinds.kind import Kind
@@ -46,7 +47,7 @@ def drive(kind: Kind, subject: Any, rule: Rule, cases: Cases, time_limit: float 
     with watched(time_limit) as call:
         for number, question in enumerate(kind.questions(subject, record, call), 0 if kind.stepped else 1):
             known = len(record.faults)
-            fault = _asked(question, record, number)
+            fault = _asked(question, record, number, subject)
             if fault is not None:
                 _add(record, fault, "" if kind.stepped else cases.name(number - 1))
             # what it was handed is a copy: a gradient that it writes into is a fault, and no reason to stop
@@ -56,7 +57,7 @@ def drive(kind: Kind, subject: Any, rule: Rule, cases: Cases, time_limit: float 
     return kind.whole(rule, record)
 
 
-def _asked(question: Question, record: Record, number: int) -> Fault | None:
+def _asked(question: Question, record: Record, number: int, subject: Any) -> Fault | None:
     """Ask a question: what was seen is added to the record, None for what went wrong, of which the fault is returned."""
     try:
         record.seen.append(question())
@@ -70,6 +71,7 @@ def _asked(question: Question, record: Record, number: int) -> Fault | None:
     except Exception as error:  # whatever a stranger's code raises is a finding, not our traceback
         if isinstance(error, ArgumentError) and not from_outside(error):
             raise
+        check_fit(error, str(subject.name))
         fault = Fault("raised", number, f"{type(error).__name__}: {error}")
     if fault.kind == "raised" and NOT_HERE.search(fault.message):
         raise CandidateError(f"the candidate cannot run here, and cannot be judged: {fault.message}")

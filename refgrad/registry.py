@@ -140,25 +140,22 @@ LISTED = 12
 def _none_such(module: Any, own: str, base: Any) -> NoReturn:
     """`ArgumentError` that a module has no rule of a name: what it has under it, what may be meant, and what would be a rule."""
     names = _names(module, base)
-    known = [n for n in names if "." not in n and _is_rule(vars(module)[n])]
+    known = [n for n in names if "." not in n and vars(module)[n].kind != base.kind]
     meant = meant_by(own, [n for n in names if n.partition(".")[0] in known], cutoff=0.7)
     if meant:
         _attribute(module, meant)  # what was meant may not be there either, and says why
     hint = (
         f"; did you mean {f'{module.__name__}:{meant}'!r}?" if meant else nearest(f"{module.__name__}:{own}", REGISTRY)
     )
-    those = f"{', '.join(known)}; " if 0 < len(known) <= LISTED else ""
+    there = [n for n in known if vars(module)[n].__module__ == module.__name__]
+    those = f"{', '.join(there)}; " if 0 < len(there) <= LISTED else ""
     raise ArgumentError(
         f"{_place(module)} has no rule {own!r}{_instead(_attribute(module, own))}{hint}; legal: {those}{RULES}"
     )
 
 
 #: what is a rule, in a file of one's own
-RULES = "any class of a rule with a citation, or a function with @refgrad.formula(x='batch feature') above it"
-
-
-def _is_rule(found: Any) -> bool:
-    return "citation" in vars(found) or getattr(found, "variant", "") != ""
+RULES = "a class of a rule, or a function with @refgrad.formula(x='batch feature') above it"
 
 
 def _place(module: Any) -> str:
@@ -172,7 +169,7 @@ def _instead(found: Any) -> str:
     if found is None:
         return ""
     if isinstance(found, type):
-        return ": the class of that name has no citation"
+        return ": the class of that name is no rule"
     if inspect.isfunction(found):
         return ": the function of that name lacks @refgrad.formula"
     return f": what is called so is {with_article(type(found).__name__)}"

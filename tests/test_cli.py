@@ -200,6 +200,8 @@ def test_the_command_line_reaches_verify(run: Run, monkeypatch: pytest.MonkeyPat
         (f"verify {ADAMW} --as AdamW --state m", 64, "--state is 'm'; legal: name=value"),
         (f"verify {ADAMW} --as AdamW --state q=m", 64, "AdamW() has no state 'q'; legal: m, v"),
         (f"verify {ADAMW} --as AdamW --state m=momentum", 2, "has no such state"),
+        (f"identify {ADAMW} --kind masks", 64, "--kind is 'masks'; legal: 'optimizer', '8-bit-optimizer'"),
+        (f"verify {ADAMW} --as Affine --no-isolate", 2, "do not fit the rule: adamw() missing"),
     ],
 )
 def test_errors_name_what_is_legal(run: Run, words: str, code: int, message: str) -> None:
@@ -208,6 +210,61 @@ def test_errors_name_what_is_legal(run: Run, words: str, code: int, message: str
     assert result.exit_code == code
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
+
+
+#: rules of a file, and what is no rule there
+OF_A_FILE = """
+import numpy as np
+import refgrad
+from refgrad.optimizers import SGD
+
+
+@refgrad.formula(x="feature")
+def doubled_feature(x):
+    return x + x
+
+
+def bare(x):
+    return x + x
+
+
+class Uncited(SGD):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("nope", "; legal: doubled_feature, Uncited; a class of a rule, or a function with @refgrad.formula("),
+        ("bare", ": the function of that name lacks @refgrad.formula; legal: doubled_feature, Uncited; "),
+        ("np", ": what is called so is a module; legal: doubled_feature, Uncited; "),
+        ("doubled_featre", "; did you mean 'rules_in_a_file:doubled_feature'?; legal: "),
+    ],
+)
+@pytest.mark.parametrize(
+    "words",
+    [("show",), ("golden", "make"), ("identify", ADAMW, "--as"), ("judge", "x", "--as")],
+    ids=lambda words: words[0],
+)
+def test_what_is_no_rule_of_a_file_is_said_with_the_file(
+    words: tuple[str, ...], name: str, says: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "rules_in_a_file.py"
+    file.write_text(OF_A_FILE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, file.stem, raising=False)
+    found = run(*words, f"{file}:{name}")
+    assert found.exit_code == 64
+    assert f"'rules_in_a_file' ({file}) has no rule {name!r}{says}" in found.stderr
+
+
+def test_a_module_is_not_meant_by_a_word_like_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "k.py").write_text("import numpy as np\n\n\ndef step(p, g):\n    return p - g\n")
+    found = run("verify", f"{tmp_path / 'k.py'}:n", "--as", "SGD", "--no-isolate")
+    assert (found.exit_code, "did you mean" in found.stderr) == (2, False)
+    found = run("verify", f"{tmp_path / 'k.py'}:stp", "--as", "SGD", "--no-isolate")
+    assert "did you mean 'step'?" in found.stderr
 
 
 def test_an_error_of_refgrads_own_is_no_verdict(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

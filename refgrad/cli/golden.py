@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def lint(names: tuple[str, ...], folder: Path) -> int:
     """Check form: schema, digests, tensors, notes."""
     from refgrad.golden import checking
 
-    return _told(checking.lint(folder, _known(names)[0]), "well-formed")
+    return _told(checking.lint(folder, _known(names)[0]), lambda: "well-formed")
 
 
 @golden.command()
@@ -64,7 +64,13 @@ def verify(names: tuple[str, ...], folder: Path) -> int:
     from refgrad.golden import checking
 
     known, own = _known(names)
-    code = _told(checking.verify(folder, known, _progress, own), "right")
+    progress = list[str]()
+
+    def say(text: str) -> None:
+        progress.append(text)
+        _progress(text)
+
+    code = _told(checking.verify(folder, known, say, own), lambda: "right" if progress else "")
     others = [] if known or code else checking.unknown(folder, own)
     if others:
         which = f"{', '.join(others[:6])}{f' and {len(others) - 6} more' if len(others) > 6 else ''}"
@@ -80,7 +86,7 @@ def diff(old: Path, new: Path) -> int:
     """What changed from OLD to NEW, case by case."""
     from refgrad.golden import checking
 
-    return _told(checking.differences(old, new), "the same")
+    return _told(checking.differences(old, new), lambda: "the same")
 
 
 @golden.command()
@@ -106,12 +112,12 @@ def _progress(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _told(problems: Iterable[str], otherwise: str) -> int:
-    """Print what there is to say; 1 if there is anything."""
+def _told(problems: Iterable[str], otherwise: Callable[[], str]) -> int:
+    """Print what there is to say, or else what may be said then; 1 if there is anything."""
     found = 0
     for text in problems:
         click.echo(text)
         found += 1
-    if not found:
-        click.echo(otherwise)
+    if not found and otherwise():
+        click.echo(otherwise())
     return 1 if found else 0

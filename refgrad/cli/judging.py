@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -168,11 +167,14 @@ def _lost(verdict: Any) -> str:
 def _library(target: str, signature: str, claim: Any) -> Any:
     """The recipe of a function of a shared library."""
     from refgrad.candidates import shared_library
+    from refgrad.candidates.resolve import LIBRARIES
     from refgrad.candidates.targets import target_parts
     from refgrad.isolation.recipe import Recipe
 
     path, symbol = target_parts(target)
-    if path.endswith(".py") or (os.sep not in path and not Path(path).suffix and not Path(path).is_file()):
+    if path.endswith(".py") or (
+        not Path(path).is_file() and all(map(str.isidentifier, path.split("."))) and not path.endswith(LIBRARIES)
+    ):
         legal = "path/to/library.so:function; what is Python is judged without --signature"
         raise bad_argument("target", target, f"with --signature {legal}")
     shared_library.check_slots(signature, claim)

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 import refgrad
 from refgrad.candidates import program, program_arrays, program_process, shared_library
 from refgrad.candidates.protocol import CandidateFault
-from refgrad.cli import judging, programs
+from refgrad.cli import judging, main, programs
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.estimators import ClippedSTE
 from refgrad.isolation import host, hosting
@@ -220,6 +220,138 @@ def test_what_misbehaves_is_judged_within_limits_of_time_and_memory(misdeed: str
         assert most <= host.MEMORY >> 30
 
 
+#: a program that answers as an expression of Python says, of the number of the question
+ANSWERING = """
+import json, sys
+print({says!r}, flush=True)
+for n, line in enumerate(sys.stdin, 1):
+    asked = json.loads(line)
+    print(json.dumps({{"id": n, {answer}}}), flush=True)
+"""
+
+
+def answering(says: dict[str, Any], answer: str) -> list[str]:
+    """A subject that says what it is, and gives each question one answer."""
+    return python(ANSWERING.format(says=json.dumps(says), answer=answer))
+
+
+def judge(words: list[str], *options: str) -> Any:
+    """The command judge on a subject, and what it says as JSON."""
+    command, *arguments = words
+    given = [word for each in arguments for word in ("--arg", each)]
+    return CliRunner().invoke(main, ["judge", command, *given, *options, "--json"])
+
+
+def test_a_program_that_refuses_all_is_not_judged() -> None:
+    """Of a kind with state and of one without; it is neither wrong nor right."""
+    found = judge(answering(json.loads(SAYS), '"refused": "no"'), "--as", "AdamW", "--steps", "2")
+    assert found.exit_code == 2, found.output
+    verdict = json.loads(found.stdout)
+    assert (verdict["outcome"], verdict["faults"]) == ("could not be judged", [])
+    assert re.match(r"it takes no ordinary cases, at step 1: python[\d.]* refused: no$", verdict["unexercised"][0])
+    says = {**json.loads(SAYS), "rules": ["Magnitude"], "takes": ["w"], "gives": ["mask"]}
+    verdict = refgrad.verify(program.function(answering(says, '"refused": "no"'), Magnitude()), Magnitude())
+    assert (verdict.exit_code, verdict.faults) == (2, ())
+    assert "it takes no ordinary case: " in verdict.unexercised[0]
+
+
+def test_a_program_that_refuses_some_is_judged_on_the_others() -> None:
+    says = {**json.loads(SAYS), "rules": ["double"], "takes": ["x"], "gives": ["y"]}
+    large = "max(map(abs, map(float.fromhex, asked['arrays']['x']['data'])), default=0) > 100"
+    right = (
+        f'**({{"refused": "large"}} if {large} else {{"arrays": {{"y": {{"shape": asked["arrays"]["x"]["shape"], '
+        '"data": [2 * float.fromhex(v) for v in asked["arrays"]["x"]["data"]]}}})'
+    )
+
+    @refgrad.formula(x="feature")
+    def double(x):  # type: ignore[no-untyped-def]
+        return x + x
+
+    verdict = refgrad.verify(program.function(answering(says, right), double()), double())
+    assert verdict.conforms, str(verdict)
+    assert any(re.match(r"ordinary cases: .* \(python[\d.]* refused: large\)$", each) for each in verdict.unexercised)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("said", "options", "message"),
+    [
+        ({}, ["--dtype", "float64"], r"dtype is 'float64'; legal: float32, which .* says that it has"),
+        ({"dtypes": ["float64"]}, [], "dtype is 'float32'; legal: float64, which"),
+        ({}, ["--dtype", "float33"], "dtype is 'float33'; legal: a float dtype"),
+    ],
+    ids=["other", "by default", "none"],
+)
+def test_a_dtype_that_a_program_does_not_have_is_bad_input(
+    said: dict[str, Any], options: list[str], message: str
+) -> None:
+    found = judge(answering({**json.loads(SAYS), **said}, '"refused": "no"'), "--as", "AdamW", *options)
+    assert found.exit_code == 64
+    assert re.search(message, found.stderr)
+    assert len(found.stderr.splitlines()) == 1
+
+
+#: a formula, and a rule, as somebody writes them in a file
+OF_A_FILE = """
+import numpy as np
+import refgrad
+from refgrad.optimizers import Optimizer
+from refgrad.rule import Citation, NonNegative
+
+
+@refgrad.formula(x="batch feature", weight="feature", wrt="x weight")
+def halved_rows(x, weight, *, factor: refgrad.Positive = 0.5):
+    return x * weight * factor, x - weight
+
+
+class HalfStep(Optimizer):
+    lr: NonNegative = 0.5
+    citation = Citation("You 2026", "Half a step", "equation 1")
+
+    def update(self, p, g, t):
+        return (p - self.lr * g,)
+"""
+#: how programs in Python for tests compute: arrays of a question as NumPy's, and the answer
+COMPUTING = """
+import json, sys
+import numpy as np
+print({says!r}, flush=True)
+for n, line in enumerate(sys.stdin, 1):
+    asked = json.loads(line)
+    a = {{k: np.float32([float.fromhex(v) for v in x["data"]]).reshape(x["shape"]) for k, x in asked["arrays"].items()}}
+    s = {{k: np.float32(float.fromhex(v)) for k, v in asked["numbers"].items()}}
+    with np.errstate(all="ignore"):
+        found = {results}
+    told = {{k: {{"shape": list(x.shape), "data": [float(v).hex() for v in x.ravel()]}} for k, x in found.items()}}
+    print(json.dumps({{"id": n, "arrays": told}}), flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", [False, True], ids=["right", "wrong"])
+@pytest.mark.parametrize("name", ["halved_rows", "HalfStep"])
+def test_a_formula_and_a_rule_of_a_file_are_judged(name: str, wrong: bool, tmp_path: Path) -> None:
+    file = tmp_path / f"rules_of_{name}_{wrong}.py"  # a module of one name is imported once
+    file.write_text(OF_A_FILE)
+    factor = "0.25" if wrong else "s['factor']"
+    results = {
+        "halved_rows": (
+            ["x", "weight", "factor"],
+            f"{{'result[0]': a['x'] * a['weight'] * np.float32({factor}), 'result[1]': a['x'] - a['weight']}}",
+        ),
+        "HalfStep": (["p", "g", "lr"], "{'p': a['p'] - " + ("np.float32(0.25)" if wrong else "s['lr']") + " * a['g']}"),
+    }
+    takes, found = results[name]
+    gives = ["p"] if name == "HalfStep" else ["result[0]", "result[1]"]
+    says = {**json.loads(SAYS), "rules": [name], "takes": takes, "gives": gives}
+    words = [sys.executable, "-c", f"input()\n{COMPUTING.format(says=json.dumps(says), results=found)}"]
+    told = judge(words, "--as", f"{file}:{name}", "--steps", "3", "--no-shrink", "--no-explain")
+    assert told.exit_code == int(wrong), told.output
+    verdict = json.loads(told.stdout)
+    assert verdict["counts"]
+    assert "another setting" in verdict["situations"] or wrong
+
+
 def test_a_kind_that_programs_are_not_asked_to_be_is_refused() -> None:
     with pytest.raises(
         CandidateError, match="of kind mask-update; programs are asked to be of kind optimizer, quantizer"
@@ -275,6 +407,7 @@ def python(code: str) -> list[str]:
     ("code", "says"),
     [
         ("print('nonsense')", "legal: a line of JSON"),
+        ('print(\'{"refused":"no"}\')', "refuses to be AdamW: no"),
         ("print('[1]')", "legal: a JSON object"),
         ("print('{\"refgrad\":2}')", "speaks version 2"),
         (f"print('{SAYS}'.replace('AdamW', 'Lion'))", "is no AdamW; it says: Lion"),
@@ -282,7 +415,7 @@ def python(code: str) -> list[str]:
         ("import os; os.abort()", "SIGABRT"),
         ("raise SystemExit(3)", "exit code 3"),
     ],
-    ids=["no JSON", "no object", "version", "other rule", "gives nothing", "dies", "ends"],
+    ids=["no JSON", "refusal", "no object", "version", "other rule", "gives nothing", "dies", "ends"],
 )
 def test_what_is_no_greeting_is_no_candidate(code: str, says: str) -> None:
     with pytest.raises(CandidateError, match=says):
@@ -299,13 +432,24 @@ def test_a_program_that_drips_in_place_of_a_greeting_is_told_by_its_name_in_time
     ("answer", "kind"),
     [
         ("'{}'", "structure"),
+        ('\'{"id":true,"arrays":{}}\'', "structure"),
+        ('\'{"id":1,"arrays":{"p":{"shape":[2],"data":["abc","1.5"]}}}\'', "structure"),
         ('\'{"id":1,"arrays":{}}\'', "structure"),
         ('\'{"id":1,"arrays":{"p":{"shape":[3],"data":[1]}}}\'', "structure"),
         ('\'{"id":1,"arrays":{"p":{"shape":[1],"data":["x"]}}}\'', "structure"),
         ('\'{"id":1,"arrays":{"p":{"shape":[-1],"base64":"!"}}}\'', "structure"),
         ("'[' * 100000", "structure"),
     ],
-    ids=["nothing", "no arrays", "other shape", "no number", "no base64", "nested"],
+    ids=[
+        "nothing",
+        "no number of a question",
+        "no hex floats",
+        "no arrays",
+        "other shape",
+        "no number",
+        "no base64",
+        "nested",
+    ],
 )
 def test_what_is_no_answer_is_a_fault(answer: str, kind: str) -> None:
     asked = program.function(python(f"print('{SAYS}', flush=True); input(); print({answer})"), AdamW())
@@ -402,13 +546,30 @@ def test_a_mask_of_other_numbers_than_0_and_1_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "signature",
-    ["", "g,n", "p", "p*,p*", "p*,lr:quad", "p*,g*:float"],
-    ids=["empty", "no p", "p read", "twice", "type", "array"],
+    ("signature", "wrong"),
+    [
+        ("", "'' is no name"),
+        ("g,n", r"p\* is missing"),
+        ("p", r"p must be p\*, since it is written"),
+        ("p,g", r"p must be p\*, since it is written"),
+        ("p*,m*", "g is missing"),
+        ("p*,p*,g", "p stands there twice"),
+        ("p*,g,lr:quad", "'quad' of lr is none of the types int32, int64, float, double"),
+        ("p*,g*:float", r"g\* is an array, which has no type of its own"),
+        ("p*,g,m,v*", r"m must be m\*, since AdamW\(\) writes it"),
+    ],
+    ids=str,
 )
-def test_a_signature_that_is_none_is_refused(signature: str) -> None:
-    with pytest.raises(ArgumentError, match="legal: names in the order"):
-        shared_library.arguments_of(signature)
+def test_a_signature_that_is_none_is_refused(signature: str, wrong: str) -> None:
+    with pytest.raises(ArgumentError, match=f"legal: names in the order of the C function: .*; {wrong}$"):
+        shared_library.check_slots(signature, AdamW())
+
+
+@pytest.mark.parametrize("target", ["mine.py:adamw", "numpy:add", "package.mod:adamw"])
+def test_a_signature_of_what_is_python_is_bad_input(target: str) -> None:
+    found = CliRunner().invoke(main, ["verify", target, "--as", "AdamW", "--signature", SIGNATURE])
+    assert found.exit_code == 64
+    assert "legal: with --signature path/to/library.so:function" in found.stderr
 
 
 def test_a_library_that_is_none_is_no_candidate(tmp_path: Path) -> None:

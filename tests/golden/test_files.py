@@ -508,3 +508,9 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     assert isinstance(told, ArgumentError)
     assert str(told).startswith(f"--out is {str(taken)!r}; legal: a folder that can be written")
     assert taken.read_text() == "a file"
+
+
+@pytest.mark.parametrize("value", ["abc", "1.5", "0.1"])
+def test_a_setting_that_is_no_hex_float_is_refused(value: str) -> None:
+    with pytest.raises(GoldenError, match="is no number; legal: a hex float with 0x"):
+        making.built("SignDescent", {"lr": value})

@@ -262,7 +262,7 @@ def refusals(record: Record, stepped: bool) -> tuple[str, list[str]]:
     if not found:
         return "", []
     record.faults[:] = [fault for fault in record.faults if fault.kind != REFUSED]
-    said = found[0].message
+    said = found[0].message.partition(" (on ")[0]
     if stepped:
         return f"it takes no ordinary cases, at step {found[0].step}: {said}", []
     if not record.answered:
@@ -458,7 +458,9 @@ def _verdict(run: Judgement, departures: tuple[Departure, ...], least: Cases | N
         environment=environment(),
         situations=run.situations,
         situation=run.where,
-        unexercised=(*getattr(claim.subject, "unexercised", ()), *run.unseen(), *run.restrictions),
+        unexercised=tuple(
+            dict.fromkeys([*getattr(claim.subject, "unexercised", ()), *run.unseen(), *run.restrictions])
+        ),
         settings=tuple(run.settings()),
         notes=tuple(dict.fromkeys([*notes, *candidate_notes()])),
     )

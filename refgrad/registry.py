@@ -141,12 +141,11 @@ def _none_such(module: Any, own: str, base: Any) -> NoReturn:
     """`ArgumentError` that a module has no rule of a name: what it has under it, what may be meant, and what would be a rule."""
     names = _names(module, base)
     known = [n for n in names if "." not in n and vars(module)[n].kind != base.kind]
-    meant = meant_by(own, [n for n in names if n.partition(".")[0] in known], cutoff=0.7)
-    if meant:
+    waiting = [n.partition(":")[2] for n in REGISTRY if n.startswith(f"{module.__name__}:")]
+    meant = meant_by(own, [*(n for n in names if n.partition(".")[0] in known), *waiting], cutoff=0.7)
+    if meant and meant in names:
         _attribute(module, meant)  # what was meant may not be there either, and says why
-    hint = (
-        f"; did you mean {f'{module.__name__}:{meant}'!r}?" if meant else nearest(f"{module.__name__}:{own}", REGISTRY)
-    )
+    hint = f"; did you mean {f'{module.__name__}:{meant}'!r}?" if meant else ""
     there = [n for n in known if vars(module)[n].__module__ == module.__name__]
     those = f"{', '.join(there)}; " if 0 < len(there) <= LISTED else ""
     raise ArgumentError(

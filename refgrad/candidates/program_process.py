@@ -48,7 +48,10 @@ class Process:
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
         except OSError as error:
-            raise CandidateError(f"{command[0]} cannot be started: {error.strerror}") from None
+            here = os.sep not in command[0] and os.path.isfile(command[0])
+            hint = f"; did you mean './{command[0]}'?" if here else ""
+            legal = "a program that can be run, whose arguments are each an --arg"
+            raise CandidateError(f"{command[0]} cannot be started: {error.strerror}{hint}; legal: {legal}") from None
         self._rest, self._asking = bytearray(), _Asking()
         self._end = weakref.finalize(self, _end, self._process, self._group, self._asking)
 

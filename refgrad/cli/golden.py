@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from refgrad.cli.group import UNJUDGED
+from refgrad.cli.group import UNJUDGED, Commands
 from refgrad.cli.options import claimed
 from refgrad.errors import bad_argument
 
@@ -20,7 +20,7 @@ AT = click.option(
 RULES = click.argument("names", nargs=-1, metavar="[RULE]...")
 
 
-@click.group()
+@click.group(cls=Commands)
 def golden() -> None:
     """Files of cases with the sets of right results, for implementations in any language (docs/golden.md)."""
 
@@ -53,6 +53,7 @@ def lint(names: tuple[str, ...], folder: Path) -> int:
     """Check form: schema, digests, tensors, notes."""
     from refgrad.golden import checking
 
+    _check_folder(folder)
     return _told(checking.lint(folder, _known(names)[0]), lambda: "well-formed")
 
 
@@ -64,6 +65,7 @@ def verify(names: tuple[str, ...], folder: Path) -> int:
     from refgrad.golden import checking
 
     known, own = _known(names)
+    _check_folder(folder)
     progress = list[str]()
 
     def say(text: str) -> None:
@@ -98,6 +100,14 @@ def show(case: str, folder: Path) -> int:
 
     click.echo(checking.shown(folder, case))
     return 0
+
+
+def _check_folder(folder: Path) -> None:
+    """`ArgumentError` unless there are golden files in a folder."""
+    from refgrad.golden.making import MANIFEST
+
+    if not (folder / MANIFEST).is_file():
+        raise bad_argument("--at", str(folder), f"a folder of golden files, which has a {MANIFEST}")
 
 
 def _known(names: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, Any]]:

@@ -21,7 +21,18 @@ TOLD = 20_000
 UNJUDGED, USAGE, INTERNAL, UNWRITTEN, INTERRUPTED = 2, 64, 70, 74, 130
 
 
-class Cli(click.Group):
+class Commands(click.Group):
+    """A click group that says which commands there are."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """The command that is named, or an error that names the nearest."""
+        if args and self.get_command(ctx, args[0]) is None:
+            legal = ", ".join(self.list_commands(ctx))
+            raise click.UsageError(f"no command {args[0]!r}{nearest(args[0], self.commands)}; legal: {legal}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+class Cli(Commands):
     """A click group whose exit codes leave 1 and 2 to verdicts."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
@@ -52,13 +63,6 @@ class Cli(click.Group):
         """Run the command that was named."""
         with writing():
             return super().invoke(ctx)
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """The command that is named, or an error that names the nearest."""
-        if args and self.get_command(ctx, args[0]) is None:
-            legal = ", ".join(self.list_commands(ctx))
-            raise click.UsageError(f"no command {args[0]!r}{nearest(args[0], self.commands)}; legal: {legal}", ctx)
-        return super().resolve_command(ctx, args)
 
 
 def _failed(error: BaseException, as_json: bool) -> int:

@@ -115,10 +115,12 @@ def claimed(rule: str, hyperparameters: tuple[str, ...]) -> Any:
     """The rule that is named, with hyperparameters by its own names or by those of frameworks, such as ``betas=(0.9, 0.99)``."""
     from refgrad.candidates.names import by_own_names
     from refgrad.candidates.resolve import import_file
-    from refgrad.errors import ArgumentError, CandidateError
+    from refgrad.errors import ArgumentError, CandidateError, bad_argument
     from refgrad.rule_text import build_rule
 
     place, suffix, name = rule.partition(".py:")
+    if rule.endswith(".py") or (suffix and not name):
+        raise bad_argument("the rule", rule, f"a rule of the file, as {rule.partition('.py')[0]}.py:NAME")
     try:
         named = f"{import_file(place + '.py')}:{name}" if suffix else rule
     except CandidateError as error:  # a rule that is not there is the command line's fault

@@ -15,11 +15,9 @@ from typing import Any
 import numpy as np
 
 from refgrad.arguments import BACKEND
-from refgrad.tracing import Plan
+from refgrad.tracing import Plan, Step
 
 Runner = Callable[[Plan, tuple[float, ...], Mapping[str, np.ndarray], "int | None"], None]
-#: what a runner is called with, but for the number of threads
-Step = tuple[Plan, tuple[float, ...], Mapping[str, np.ndarray]]
 #: the same of the arrays of each leaf of a tree
 LeavesRunner = Callable[[Plan, tuple[float, ...], Sequence[Mapping[str, np.ndarray]], "int | None"], None]
 

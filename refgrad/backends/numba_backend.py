@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.backends import Step, kernels, matrix_kernel, staged_backend, thread_pool, tree_backend
+from refgrad.backends import kernels, matrix_kernel, staged_backend, thread_pool, tree_backend
 from refgrad.backends.dialect import NUMBA, Dialect
 from refgrad.backends.kernels import address_of, view
 from refgrad.backends.program import NOTHING, Ready, program_of, programs
 from refgrad.backends.source import KernelSource
 from refgrad.backends.staged_source import Stored
-from refgrad.tracing import Plan
+from refgrad.tracing import Plan, Step
 
 
 def run(

@@ -23,7 +23,7 @@ from refgrad.optimizers.leaf import Leaf, check_fits, check_writeable, working_c
 from refgrad.optimizers.limits import Limit
 from refgrad.optimizers.ready import ArraySlots, ready_leaf, ready_leaves
 from refgrad.rule import Extra, Rule, Slot
-from refgrad.tracing import Plan, free_values, lengths, plan_for
+from refgrad.tracing import Plan, Step, free_values, lengths, plan_for
 
 OptimizerState = dict[str, Any]
 
@@ -291,7 +291,7 @@ class Optimizer(Rule):
 
     def _run_ready(self, leaves: list[dict[str, np.ndarray]], t: int, backend: str, threads: int | None) -> None:
         """Overwrite such leaves. What may have no meaning in one of them is computed before the first is written."""
-        step, last, todo = float(t), None, list[backends.Step]()
+        step, last, todo = float(t), None, list[Step]()
         for arrays in leaves:
             p = arrays["p"]
             free = (step, *lengths(p.shape))

@@ -11,7 +11,7 @@ import pytest
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.estimators import ClippedSTE
 from refgrad.examples import numpy_adamw
-from refgrad.optimizers import SGD, AdamW, SophiaH
+from refgrad.optimizers import SGD, AdaHessian, AdamW
 from refgrad.quantizers import MX, Affine
 from refgrad.rule import Rule
 from refgrad.sparsity import Magnitude
@@ -28,7 +28,7 @@ X = np.linspace(-1, 1, 64, dtype=np.float32)
         (SGD(lr=0.1, momentum=0.9), (5, 20), "float32", 100, 2000),
         (SGD(lr=0.1), np.int64(100), "float64", 100, 2400),
         (AdamW(), 100, "bfloat16", 100, 1400),
-        (MX(), {"x": X}, "float32", 64, 64 * 4 + 64 * 4 + 64 * 4 + 2 * 4),  # x; codes and scales as float32, y
+        (MX(), {"x": X}, "float32", 64, 64 * 4 + 64 + 2 + 64 * 4),  # x; codes, scales, y
         (Magnitude(sparsity=0.5), 64, "float32", 64, 64 * 4 + 64 + 64 * 4),  # w; the mask and the scores
     ],
     ids=str,
@@ -55,7 +55,7 @@ def test_arrays_that_a_rule_does_not_take_are_named() -> None:
     with pytest.raises(ArgumentError, match="legal: arrays by name: x, cotangent"):
         workload(ClippedSTE(), 64, F32)
     with pytest.raises(ArgumentError, match="a rule whose steps take gradients alone"):
-        workload(SophiaH(), 64, F32)
+        workload(AdaHessian(), 64, F32)
 
 
 class Kept:
@@ -99,7 +99,7 @@ def test_torch_is_timed_without_what_is_around_it(form: dict[str, bool]) -> None
 
     work = workload(SGD(lr=0.5), 4, F32)
     candidate, _, beside = calls(torch.optim.SGD, SGD(lr=0.5), work, form, None)[:3]
-    assert candidate.call.__func__ is torch.optim.SGD.step.__wrapped__ or callable(candidate.call)
+    assert isinstance(candidate.call.__self__, torch.optim.SGD)  # type: ignore[attr-defined]
     candidate.call()
     assert beside.who == "torch.optim.SGD(fused=True)"
     beside.call()
@@ -114,7 +114,7 @@ def test_optax_is_timed_compiled_and_waited_for() -> None:
     candidate = calls(optax.sgd, SGD(lr=0.5), work, {}, None)[0]
     params, _ = candidate.call()  # type: ignore[misc]
     (after,) = jax.tree.leaves(params)
-    np.testing.assert_array_equal(after, work.arrays["p"] - 2 * np.float32(0.5) * work.arrays["g"])
+    np.testing.assert_array_equal(after, (work.arrays["p"] - work.arrays["g"] / 2) - work.arrays["g"] / 2)
 
 
 @pytest.mark.parametrize(

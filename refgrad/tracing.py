@@ -264,6 +264,8 @@ def _plans(rule: Rule) -> dict[tuple[int, tuple[str, ...] | None], list[tuple[Ca
 
 #: the plan of a rule for a number of axes and values of `free_names`: `plan_for`, or a rewritten one, where a mutant is judged
 Plans = Callable[[Any, int, tuple[float, ...]], Plan]
+#: what a backend computes at once: a plan, the values of its free names in order, and its arrays by name
+Step = tuple[Plan, tuple[float, ...], Mapping[str, np.ndarray]]
 
 
 def known_plans(rule: Rule, ndim: int) -> list[Plan]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arguments import BACKEND
-from refgrad.tracing import Plan
+from refgrad.tracing import Plan, Step
 
 Runner = Callable[[Plan, tuple[float, ...], Mapping[str, np.ndarray], "int | None"], None]
 #: the same of the arrays of each leaf of a tree
@@ -89,6 +89,25 @@ def _auto(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarray],
         _compiled().run(plan, free, arrays, threads)
     else:
         _numpy(plan, free, arrays, threads)
+
+
+def in_turn(name: str, steps: Sequence[Step], threads: int | None) -> None:
+    """Run a backend over several leaves, one after the other.
+
+    Args:
+        name: the backend.
+        steps: of each leaf a plan, the values of its free names in order, and its arrays by name, as a runner takes them.
+        threads: how many; None for as many as are worth it.
+
+    Raises:
+        ArgumentError: there is no such backend.
+    """
+    run = runner(name)
+    if run is _auto:
+        _compiled().run_in_turn(steps, threads, _auto)
+        return
+    for step in steps:
+        run(*step, threads)
 
 
 def _worth_a_kernel(plan: Plan, dtype: np.dtype, shape: tuple[int, ...]) -> bool:

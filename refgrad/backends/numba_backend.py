@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from refgrad.backends.kernels import address_of, view
 from refgrad.backends.program import NOTHING, Ready, program_of, programs
 from refgrad.backends.source import KernelSource
 from refgrad.backends.staged_source import Stored
-from refgrad.tracing import Plan
+from refgrad.tracing import Plan, Step
 
 
 def run(
@@ -39,7 +39,8 @@ def run(
     p = arrays[plan.rule.primary]
     program = program_of(plan, working or p.dtype, stored, dialect)
     if program.loop is not None:
-        _over_elements(program.ready or program.load(program.loop), p, free, arrays, count)
+        ready = program.ready or program.load(program.loop)
+        _over_elements(ready, p, ready[2](*free), arrays, count)
     elif program.passes:
         staged_backend.run(program, free, arrays, count)
     else:
@@ -59,15 +60,43 @@ def run_ready(plan: Plan, free: tuple[float, ...], arrays: Mapping[str, np.ndarr
     program = programs(plan).get(p.dtype)
     if program is None or program.ready is None:
         return False
-    _over_elements(program.ready, p, free, arrays, count)
+    _over_elements(program.ready, p, program.ready[2](*free), arrays, count)
     return True
 
 
+def run_in_turn(steps: Sequence[Step], count: int | None, otherwise: Callable[..., None]) -> None:
+    """As `run_ready`, of several leaves: what they have in common is looked up once.
+
+    Args:
+        steps: of each leaf a plan, the values of its free names, and its arrays.
+        count: how many threads; None for as many as are worth it.
+        otherwise: what runs a leaf of which no kernel is in memory, as a backend does.
+    """
+    known: Plan | None = None
+    dtype: np.dtype | None = None
+    last: tuple[float, ...] = ()
+    ready: Ready | None = None
+    scalars: Sequence[float] = ()
+    for plan, free, arrays in steps:
+        p = arrays[plan.rule.primary]
+        if plan is not known or p.dtype is not dtype:
+            program = programs(plan).get(p.dtype)
+            known, dtype, last = plan, p.dtype, ()
+            ready = None if program is None else program.ready
+        if ready is None:
+            otherwise(plan, free, arrays, count)
+            known = None  # there may be a kernel now
+            continue
+        if free != last:
+            scalars, last = ready[2](*free), free
+        _over_elements(ready, p, scalars, arrays, count)
+
+
 def _over_elements(
-    ready: Ready, p: np.ndarray, free: tuple[float, ...], arrays: Mapping[str, np.ndarray], count: int | None
+    ready: Ready, p: np.ndarray, scalars: Sequence[float], arrays: Mapping[str, np.ndarray], count: int | None
 ) -> None:
     """One loop over the elements of all arrays, in as many threads as are given."""
-    kernel, names, scalars_of = ready
+    kernel, names, _ = ready
     size, width = p.size, p.itemsize
     if not size:
         return
@@ -75,7 +104,6 @@ def _over_elements(
         addresses = [address_of(view(arrays[name])) for name in names]
     except (TypeError, ValueError):
         addresses = [kernels.address(arrays[name]) for name in names]
-    scalars = scalars_of(*free)
     count = thread_pool.worth(size) if count is None else count
     if count == 1:
         kernel.entry(kernel.pack(size, *addresses, *scalars))

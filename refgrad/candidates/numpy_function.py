@@ -189,6 +189,12 @@ class FunctionRun:
             own = {n: v if isinstance(v, float) else v[leaf] for n, v in asked.items()}
             self._call(leaf, {self._binding.g: grad, **own})
 
+    def again(self, grads: Sequence[np.ndarray]) -> Callable[[], object]:
+        """The calls of a step as a function without arguments, with nothing around them, so that it can be timed."""
+        calls = [self._arguments(leaf, {self._binding.g: grad}) for leaf, grad in enumerate(grads)]
+        function = self._function
+        return lambda: [function(*first, **named) for first, named in calls]
+
     def set_count(self, count: int) -> None:
         """Go on as after so many steps."""
         self._t = count
@@ -204,13 +210,9 @@ class FunctionRun:
 
     def _call(self, leaf: int, inputs: Mapping[str, Value]) -> None:
         binding, state = self._binding, self._state[leaf]
-        handed = {binding.p: self._params[leaf], **{n: state[s] for n, s in binding.slots.items()}}
-        arrays = {n: a for n, a in {**handed, **inputs}.items() if isinstance(a, np.ndarray)}
+        arrays = {n: a for n, a in {**self._handed(leaf), **inputs}.items() if isinstance(a, np.ndarray)}
         before = {n: a.copy() for n, a in arrays.items()}
-        named = {**handed, **inputs, **binding.constants}
-        if binding.t is not None:
-            named[binding.t] = self._t
-        first = [named.pop(n) for n in binding.positional if n in named]
+        first, named = self._arguments(leaf, inputs)
         with stepping(self._name):
             result = self._function(*first, **named)
         changed = [n for n, a in arrays.items() if not same_bits(a, before[n])]
@@ -227,6 +229,19 @@ class FunctionRun:
                 state[slot] = self._number(new[argument], argument)
             else:
                 state[slot] = self._array(new[argument], before[argument], argument)
+
+    def _handed(self, leaf: int) -> dict[str, Value]:
+        """A parameter and its state, by the names of the function's own arguments."""
+        state = self._state[leaf]
+        return {self._binding.p: self._params[leaf], **{n: state[s] for n, s in self._binding.slots.items()}}
+
+    def _arguments(self, leaf: int, inputs: Mapping[str, Value]) -> tuple[list[Any], dict[str, Any]]:
+        """What the function is called with: by place, and by name."""
+        binding = self._binding
+        named: dict[str, Any] = {**self._handed(leaf), **inputs, **binding.constants}
+        if binding.t is not None:
+            named[binding.t] = self._t
+        return [named.pop(n) for n in binding.positional if n in named], named
 
     def _named(self, result: Any) -> Mapping[str, Any]:
         """What a pure function returned, by the names of its own arguments."""

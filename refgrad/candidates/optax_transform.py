@@ -255,6 +255,18 @@ class OptaxRun:
             self._begun = True
             self._taken += 1
 
+    def again(self, grads: Sequence[np.ndarray]) -> Callable[[], object]:
+        """A step, waited for, as a function without arguments, with nothing around it, so that it can be timed."""
+        with self._precision():
+            tree = jax.tree.unflatten(jax.tree.structure(self._params), [_copied(g) for g in grads])
+        advance, params, state, precision = self._built.advance, self._params, self._state, self._precision
+
+        def call() -> object:
+            with precision():
+                return jax.block_until_ready(advance(params, state, tree, {}))
+
+        return call
+
     def _advanced(self, grads: Sequence[np.ndarray], extras: Extras) -> Any:
         """Parameters and state after a step."""
         dtype, structure = np.float64 if self._wide else np.float32, jax.tree.structure(self._params)

@@ -50,6 +50,8 @@ class Run(Protocol):
 
         ``extras`` are handed only for a rule that takes extra inputs: those, by the rule's names for them. A run that does
         not take all of them says which it does by an attribute ``extras_taken``, a set of names.
+
+        A run that can be timed has ``again(grads)``, which gives a step as a function without arguments.
         """
 
     def observe(self) -> Observation:

@@ -233,6 +233,11 @@ class TorchRun:
             self._optimizer.step(**keywords)
         self._taken += 1
 
+    def again(self, grads: Sequence[np.ndarray]) -> Callable[[], object]:
+        """A step as a function without arguments, with nothing around it, so that it can be timed."""
+        self._set_gradients(grads)
+        return self._optimizer.step
+
     @property
     def extras_taken(self) -> frozenset[str]:
         """The extra inputs that the optimizer's ``step`` is handed, or its closure gives."""

@@ -19,10 +19,11 @@ from refgrad.derived import derived
 from refgrad.errors import ArgumentError, TraceError, bad_argument
 from refgrad.legal import as_number
 from refgrad.optimizers import coupled, extra, on_device
-from refgrad.optimizers.leaf import Leaf, as_they_are, check_fits, check_writeable, working_copies
+from refgrad.optimizers.leaf import Leaf, check_fits, check_writeable, working_copies
 from refgrad.optimizers.limits import Limit
+from refgrad.optimizers.ready import ArraySlots, ready_leaf, ready_leaves
 from refgrad.rule import Extra, Rule, Slot
-from refgrad.tracing import Plan, free_values, lengths, plan_for
+from refgrad.tracing import Plan, Step, free_values, lengths, plan_for
 
 OptimizerState = dict[str, Any]
 
@@ -214,6 +215,9 @@ class Optimizer(Rule):
         >>> rule.step(p, {"w": np.ones(2), "b": np.ones(1)}, rule.init(p))
         ({'w': array([0.5, 0.5]), 'b': array([-0.5])}, {'t': 1})
         """
+        ready = None if extras else self._ready_leaves(p, g, state)
+        if ready is not None:
+            return self._step_of_ready(p, ready, steps_taken(state) + 1, backend, threads)
         numbers, arrays = self._separated(extras, p)
         work = self._prepare(p, g, state, arrays, False)
         new, t = [item.copied() for item in work], steps_taken(state) + 1
@@ -251,11 +255,17 @@ class Optimizer(Rule):
         (array([0.5, 0.5]), 1)
         """
         slots = self._array_slots()
-        arrays = None if extras or slots is None else as_they_are(p, g, state, slots)
+        arrays = None if extras or slots is None else ready_leaf(p, g, state, slots)
         if arrays is not None:
             t = steps_taken(state) + 1
             free = (float(t), *lengths(p.shape))
             backends.runner(backend)(plan_for(self, p.ndim, free), free, arrays, threads)
+            state["t"] = t
+            return
+        leaves = None if extras else self._ready_leaves(p, g, state)
+        if leaves is not None:
+            t = steps_taken(state) + 1
+            self._run_ready(leaves, t, backend, threads)
             state["t"] = t
             return
         numbers, read = self._separated(extras, p)
@@ -263,6 +273,34 @@ class Optimizer(Rule):
         t = steps_taken(state) + 1
         self._run(work, t, numbers, backend, threads)
         self._count(p, state, work, t)
+
+    def _ready_leaves(self, p: Any, g: Any, state: Mapping[str, Any]) -> list[dict[str, np.ndarray]] | None:
+        """The leaves of a tree, if kernels take all as they are, one after the other."""
+        slots = self._array_slots()
+        leaves = None if slots is None else ready_leaves(p, g, state, slots)
+        return None if leaves is None or (len(leaves) > 1 and self.scope == "tree") else leaves
+
+    def _step_of_ready(
+        self, p: Any, leaves: list[dict[str, np.ndarray]], t: int, backend: str, threads: int | None
+    ) -> tuple[Any, OptimizerState]:
+        """What a step makes of such leaves, which stay as they are."""
+        new = [{n: a if n == "g" else a.copy() for n, a in arrays.items()} for arrays in leaves]
+        self._run_ready(new, t, backend, threads)
+        made = {name: trees.rebuild(p, [arrays[name] for arrays in new]) for name in ("p", *self.slots())}
+        return made.pop("p"), {"t": t, **made}
+
+    def _run_ready(self, leaves: list[dict[str, np.ndarray]], t: int, backend: str, threads: int | None) -> None:
+        """Overwrite such leaves. What may have no meaning in one of them is computed before the first is written."""
+        step, last, todo = float(t), None, list[Step]()
+        for arrays in leaves:
+            p = arrays["p"]
+            free = (step, *lengths(p.shape))
+            plan = plan_for(self, p.ndim, free)
+            if free != last and len(leaves) > 1:
+                plan.scalars(*free)
+                last = free
+            todo.append((plan, free, arrays))
+        backends.in_turn(backend, todo, threads)
 
     def _count(self, p: Any, state: OptimizerState, work: list[Leaf], t: int) -> None:
         """What a step in place changes of a state besides its arrays."""
@@ -308,7 +346,7 @@ class Optimizer(Rule):
         return trees.rebuild(p, [i.arrays["p"] for i in work]), self._collect(p, work, t)
 
     @derived
-    def _array_slots(self) -> tuple[tuple[str, Slot | None], ...] | None:
+    def _array_slots(self) -> ArraySlots | None:
         """The slots, if each is an array and a step takes nothing besides the gradient; else None.
 
         A slot that is shaped like the parameter has its name alone.

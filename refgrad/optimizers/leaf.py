@@ -55,44 +55,6 @@ class Leaf:
         self.scalar_values = dict(zip(self.scalar_values, values, strict=True)) if self.scalar_values else {}
 
 
-WORKING = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
-
-
-def as_they_are(
-    p: Any, g: Any, state: Mapping[str, Any], slots: Collection[tuple[str, Slot | None]]
-) -> dict[str, np.ndarray] | None:
-    """The arrays of a step in place of one parameter, where the checks below have nothing to look for.
-
-    Args:
-        p: the parameter, or a tree of them.
-        g: its gradient.
-        state: the state.
-        slots: the rule's slots by name, all of them arrays; None for one like the parameter.
-
-    Returns:
-        The arrays by name, if each is just what kernels take, and none can overlap another; None for all else.
-    """
-    if type(p) is not np.ndarray or p.dtype not in WORKING or type(state) is not dict or "t" not in state:
-        return None
-    dtype, shape = p.dtype, p.shape
-    if not p.flags.carray or p.base is not None or not as_it_is(g, dtype, shape) or g.base is not None:
-        return None
-    arrays, seen = {"p": p, "g": g}, {id(p), id(g)}
-    for (
-        name,
-        slot,
-    ) in slots:  # as `as_it_is` and `alone`, without a call: there are several at each step of each parameter
-        array = arrays[name] = state.get(name)
-        if type(array) is not np.ndarray or (array.dtype is not dtype and array.dtype != dtype):
-            return None
-        if array.shape != (shape if slot is None else slot.shape(shape)):
-            return None
-        if not array.flags.carray or array.base is not None:
-            return None
-        seen.add(id(array))
-    return arrays if len(seen) == len(arrays) else None
-
-
 def check_fits(p: np.ndarray, array: np.ndarray, name: str, slot: Slot) -> None:
     """Check that an array has its slot's shape and a dtype that the working precision holds.
 

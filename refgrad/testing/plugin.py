@@ -7,6 +7,9 @@
     def test_mine(refgrad_verify):
         refgrad_verify(MyAdamW, AdamW(lr=1e-3))
 
+    def test_speed(refgrad_benchmark):  # needs pytest-benchmark
+        refgrad_benchmark(MyAdamW, AdamW(lr=1e-3), sizes=(1_000, 1_000_000))
+
 Candidates are made and run in a process of their own (docs/isolation.md): it imports the test's module, and calls the test, or
 takes what has a name there. What has no name that leads to it there runs in this one, and the verdict says "not isolated"
 first.
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 MARKER = "refgrad(rule, *, laws=False, isolate=True, **verify): the test returns a candidate, which is judged against the rule"
 FIXTURE = "refgrad_verify"
+BENCHMARK = "refgrad_benchmark"
 
 #: options of pytest -> the keyword of `refgrad.verify`, where a test does not give its own
 OPTIONS: Mapping[str, str] = {"refgrad_seed": "seed", "refgrad_steps": "steps"}
@@ -37,6 +41,10 @@ OPTIONS: Mapping[str, str] = {"refgrad_seed": "seed", "refgrad_steps": "steps"}
 
 #: of a test, the error that says why its candidate cannot be asked
 UNASKED = pytest.StashKey[Exception]()
+
+
+#: of a run, what was timed
+TIMINGS = pytest.StashKey["list[Timing]"]()
 
 
 class Misuse(Exception):
@@ -51,8 +59,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Make the marker known, and the fixture that measures."""
     config.addinivalue_line("markers", MARKER)
+    config.stash[TIMINGS] = []
+    there = config.pluginmanager.hasplugin("benchmark")
+    config.pluginmanager.register(_Measuring() if there else _NotMeasuring(), BENCHMARK)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -81,6 +92,60 @@ def _verify(request: pytest.FixtureRequest) -> Callable[..., Any]:
         return _judge(request.node, candidate, rule, {**apart, **keywords}, FIXTURE)
 
     return verify
+
+
+class _NotMeasuring:
+    """The fixture that measures, where pytest-benchmark is not there."""
+
+    @pytest.fixture(name=BENCHMARK)
+    def _benchmark(self) -> None:
+        raise Misuse(
+            f"{BENCHMARK} needs pytest-benchmark; legal: pip install pytest-benchmark, without -p no:benchmark"
+        )
+
+
+class _Measuring:
+    """The fixture that measures by pytest-benchmark's."""
+
+    @pytest.fixture(name=BENCHMARK)
+    def _benchmark(self, request: pytest.FixtureRequest, benchmark: Any) -> Callable[..., Any]:
+        """`refgrad_benchmark(candidate, rule, sizes=..., **keywords of refgrad.verify)`.
+
+        It judges the candidate, and only if that conforms it is timed (docs/verify-your-kernel.md).
+        """
+        apart = {} if any(True for _ in _effects(request.node)) else {"isolate": True}
+
+        def measure(candidate: Any, rule: Any, sizes: Any = None, **keywords: Any) -> Any:
+            __tracebackhide__ = True
+            return _measure(request.node, benchmark, candidate, rule, sizes, {**apart, **keywords})
+
+        return measure
+
+
+def _measure(
+    item: pytest.Item, benchmark: Any, candidate: Any, rule: Any, sizes: Any, keywords: Mapping[str, Any]
+) -> Any:
+    """Assert that a candidate conforms, then time it; sizes are looked at first, so that no verdict is made for nothing."""
+    __tracebackhide__ = True
+    from refgrad.errors import ArgumentError, CandidateError
+    from refgrad.testing import benchmarks
+
+    how: dict[str, Any] = {
+        name: keywords.get(name) or default for name, default in (("options", {}), ("state_names", None))
+    }
+    try:
+        work = benchmarks.workloads(
+            rule, benchmarks.SIZES if sizes is None else sizes, keywords.get("dtype", "float32")
+        )
+    except ArgumentError as error:
+        raise Misuse(f"{BENCHMARK}: {error}") from None
+    verdict = _judge(item, candidate, rule, keywords, BENCHMARK)
+    try:
+        timings = benchmarks.measured(benchmark, verdict, candidate, rule, work, **how)
+    except CandidateError as error:
+        raise Misuse(f"{BENCHMARK}: {error}") from None
+    item.config.stash[TIMINGS] += timings
+    return timings
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -163,7 +228,7 @@ def _arguments(item: pytest.Function) -> dict[str, Any]:
 
 def _effects(item: pytest.Function) -> Generator[str]:
     """The fixtures of a test that do something besides giving it a value: another process would be without that."""
-    given = {*item._fixtureinfo.argnames, FIXTURE, "request"}
+    given = {*item._fixtureinfo.argnames, FIXTURE, BENCHMARK, "benchmark", "request"}
     yield from (name for name in item.fixturenames if name not in given)
 
 
@@ -185,8 +250,8 @@ def _recipe(item: pytest.Function) -> Recipe:
     return Recipe(item.module.__name__, str(item.path), attribute, arguments, partial(_returned, item), why)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: Any, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """A verdict or a broken law is shown as it is."""
     from refgrad.errors import VerdictError
     from refgrad.testing.shown import Report
@@ -199,11 +264,20 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.longrepr = str(call.excinfo.value)
     elif call.excinfo is not None and call.excinfo.value is item.stash.get(UNASKED, None) and report.failed:
         report.longrepr = f"could not be judged: {call.excinfo.value}"
+    if report.failed and BENCHMARK in item.fixturenames and "benchmark" in getattr(item, "funcargs", {}):
+        item.funcargs["benchmark"].skipped = True  # what is wrong has no time, and pytest-benchmark does not miss it
     return report
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Under GitHub Actions, an annotation for each verdict that does not conform."""
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """What was timed; under GitHub Actions, an annotation for each verdict that does not conform."""
     from refgrad.testing.shown import annotate
 
     annotate(terminalreporter)
+    timings = config.stash[TIMINGS]
+    if timings:
+        from refgrad.testing.benchmarks import table
+
+        terminalreporter.section("refgrad: GB/s of compulsory traffic")
+        for line in table(timings):
+            terminalreporter.write_line(line)

@@ -82,11 +82,11 @@ def test_nothing_that_is_known() -> None:
 
 
 SLOW = {"GPTQ"}
-WITHOUT_STATE = [name for name, cls in rules().items() if "optimizer" not in cls.kind]
+EVERY = [pytest.param(n, marks=pytest.mark.slow) if n in SLOW or "optimizer" in c.kind else n for n, c in rules().items()]
 
 
-@pytest.mark.sample(quick=1, suite=4)
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in WITHOUT_STATE])
+@pytest.mark.sample(quick=1, suite=6)
+@pytest.mark.parametrize("name", EVERY)
 def test_every_rule_is_itself(name: str) -> None:
     rule = rules()[name]()
     found = refgrad.identify(rule, rule, steps=3)

@@ -1,0 +1,101 @@
+"""The fixture that judges, and then times: what is wrong has a verdict and no time."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+import refgrad
+from refgrad.errors import ArgumentError
+from refgrad.optimizers import SGD
+from refgrad.testing.benchmarks import Timing, table, workloads
+from tests.testing.test_plugin import _plugin
+
+pytest_plugins = ["pytester"]
+ROOT = Path(refgrad.__file__).parents[1]
+QUICKLY = ("--benchmark-min-rounds=2", "--benchmark-max-time=0.01", "--benchmark-warmup=off")
+TESTS = """
+from refgrad.optimizers import SGD
+
+RULE = SGD(lr=0.1, lr_placement="velocity")  # which neither torch nor optax have
+
+def right(p, g, lr):
+    return p - p.dtype.type(lr) * g
+
+def wrong(p, g, lr):
+    return p + p.dtype.type(lr) * g
+
+BRIEFLY = dict(sizes=(10, (3, 4)), steps=2, isolate=False, explain=False, shrink=False)
+
+def test_right(refgrad_benchmark):
+    assert len(refgrad_benchmark(right, RULE, **BRIEFLY)) in (0, 4)
+
+def test_wrong(refgrad_benchmark):
+    refgrad_benchmark(wrong, RULE, **BRIEFLY)
+
+def test_no_size(refgrad_benchmark):
+    refgrad_benchmark(right, RULE, sizes=1000)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _this_refgrad(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]))
+
+
+@pytest.mark.slow
+def test_what_is_right_is_timed_and_what_is_wrong_is_not(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(TESTS)
+    result = pytester.runpytest_subprocess(*_plugin(), *QUICKLY, "--benchmark-json=out.json", "--benchmark-only")
+    result.assert_outcomes(passed=1, failed=2)
+    text = result.stdout.str()
+    assert "DOES NOT CONFORM" in text
+    assert "sizes is 1000; legal: several, each one of: numbers of elements" in text
+    assert "was not used at all" not in text
+    assert "GB/s of compulsory traffic" in text
+    found = json.loads((pytester.path / "out.json").read_text())["benchmarks"]
+    groups = {each["group"] for each in found}
+    assert groups == {f"SGD(lr=0.1, lr_placement='velocity') on {size}" for size in ("10", "3 x 4")}
+    assert [each["name"] for each in found][:2] == ["test_right[candidate]", "test_right[refgrad]"]
+    for each in found:
+        assert each["extra_info"]["bytes"] == 12 * each["extra_info"]["elements"]
+        assert each["extra_info"]["GB/s"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("option", "passed", "failed", "skipped", "errors"),
+    [
+        (["--benchmark-disable"], 1, 2, 0, 0),
+        (["--benchmark-skip"], 0, 0, 3, 0),
+        (["-p", "no:benchmark"], 0, 0, 0, 3),
+    ],
+    ids=str,
+)
+def test_where_nothing_is_measured(
+    pytester: pytest.Pytester, option: list[str], passed: int, failed: int, skipped: int, errors: int
+) -> None:
+    pytester.makepyfile(TESTS)
+    result = pytester.runpytest_subprocess(*_plugin(), *option)
+    result.assert_outcomes(passed=passed, failed=failed, skipped=skipped, errors=errors)
+    if errors:
+        result.stdout.fnmatch_lines(["*refgrad_benchmark needs pytest-benchmark; legal: pip install*"])
+
+
+@pytest.mark.parametrize("sizes", [1000, "1000", [], {"p": [1.0]}])
+def test_sizes_are_several(sizes: object) -> None:
+    with pytest.raises(ArgumentError, match="legal: several, each one of"):
+        workloads(SGD(lr=0.1), sizes, "float32")
+
+
+def test_the_table_has_rates_and_shares() -> None:
+    timings = [
+        Timing("SGD()", "1,000", "candidate", 2e-6, 12_000),
+        Timing("SGD()", "1,000", "refgrad", 1e-6, 12_000),
+    ]
+    lines = table(timings)
+    assert lines[1].split() == ["SGD()", "1,000", "candidate", "2.0", "us", "6.00", "0.50"]
+    assert lines[2].split() == ["SGD()", "1,000", "refgrad", "1.0", "us", "12.00", "1.00"]

@@ -233,7 +233,7 @@ class Recorded(Shaped):
         inner = function(self.inner, *args, **how)
         if self.entry is None:
             return Recorded(inner, record, None)
-        numbers = np.arange(1, self.size + 1).reshape(shape)  # zero is a number that was not there, as of a pad
+        numbers = np.arange(1, int(self.size) + 1).reshape(shape)  # zero is a number that was not there, as of a pad
         sources = np.asarray(function(numbers, *args, **how)) - 1
         key = args[0] if function is operator.getitem else None
         receives = Receives.moved(lambda upstream: adjoints.gathered(upstream, sources, shape, key))

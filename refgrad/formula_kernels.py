@@ -267,7 +267,7 @@ def _length(one: Expr, two: Expr, frame: Frame, other: Frame) -> Expr:
                 if (function(length), function(beside)) == (one.args[0], two.args[0]):
                     return expr(length.expr)
     raise TraceError(
-        "a number is made of the length of an axis by a function of Python's, such as math.cbrt, which kernels do not have"
+        "a number is made of the length of an axis by a function of Python's, as by math.cbrt, which kernels do not have"
     )
 
 

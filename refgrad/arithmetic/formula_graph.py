@@ -18,8 +18,8 @@ import numpy as np
 from refgrad.arithmetic import left_out, picking, subgradients
 from refgrad.arithmetic.fixed_bits import expit, known, power
 from refgrad.arithmetic.graph import Builder, Node
-from refgrad.arithmetic.operations import ELEMENTWISE
 from refgrad.arithmetic.length_numbers import Length, of
+from refgrad.arithmetic.operations import ELEMENTWISE
 from refgrad.arithmetic.scalar_math import Scope, name
 from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, axes_of, mean, variance
 from refgrad.arithmetic.stored_places import stored

@@ -1,6 +1,6 @@
 """Lengths of axes that carry their names, so that what a body computes of them is an expression that a kernel is handed.
 
-A length is an `int`, so that shapes and slices take it. Arithmetic of it by Python's operators, and the functions of NumPy's that
+A length is an index, so that shapes and slices take it. Arithmetic of it by Python's operators, and the functions of NumPy's that
 are rounded correctly, give scalars with expressions; what is not rounded correctly differs from one library to the next, and is
 refused. A comparison is noted as a guard: a kernel is printed for all lengths, so that there must be none.
 """
@@ -11,11 +11,11 @@ import operator
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic.scalar_math import COMPARISONS, UFUNCS, Expr, Scalar, Scope, const, name
+from refgrad.arithmetic.scalar_math import COMPARISONS, UFUNCS, Expr, Scalar, Scope, const
 from refgrad.errors import TraceError
 
 #: functions of NumPy's whose result is the same in every library, and Python's own operator
@@ -52,31 +52,39 @@ class Quantity(Scalar):
     __index__ = __int__
 
 
-class Length(int):
-    """The length of an axis, or whole numbers made of lengths.
+class Length:
+    """The length of an axis, or whole numbers made of lengths: no `int`, so that Python's floats leave arithmetic to it.
 
     Args:
         value: its value in this run.
         expr: its expression.
         scope: the scalars of the run.
 
-    >>> scope = Scope()
-    >>> n = Length(7, name("n"), scope)
+    >>> n = Length(4, Expr("name", ("n",)), Scope())
     >>> n - 1, 1 / n, (n * n) ** -0.5
-    (6, Scalar((1.0 / n) = 0.14285714285714285), Scalar(((n * n) ** -0.5) = 0.14285714285714285))
+    (3, Scalar((1.0 / n) = 0.25), Scalar(pow((n * n), -0.5) = 0.25))
     """
 
-    expr: Expr
-    scope: Scope
+    __slots__ = ("expr", "scope", "value")
 
-    def __new__(cls, value: int, expr: Expr, scope: Scope) -> Self:
-        made = super().__new__(cls, value)
-        made.expr, made.scope = expr, scope
-        return made
+    def __init__(self, value: int, expr: Expr, scope: Scope) -> None:
+        self.value, self.expr, self.scope = value, expr, scope
+
+    def __repr__(self) -> str:
+        return str(self.value)
+
+    def __index__(self) -> int:
+        return self.value
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __bool__(self) -> bool:
+        return self.value != 0  # arrays that kernels are printed of have elements
 
     def quantity(self) -> Quantity:
         """It as a scalar."""
-        return Quantity(self.expr, float(self), self.scope)
+        return Quantity(self.expr, float(self.value), self.scope)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return _called(self, ufunc, method, inputs, kwargs, self.quantity().__array_ufunc__)
@@ -86,30 +94,28 @@ class Length(int):
 
     def _whole(self, op: str, a: Any, b: Any) -> Any:
         """A sum, difference or product; a whole number of whole ones."""
-        if all(isinstance(x, int) for x in (a, b)):
+        if all(isinstance(x, int | Length) for x in (a, b)):
             value = _PYTHON[op](int(a), int(b))
             if abs(value) < _WHOLE:
                 return Length(value, simple(op, _expr(a), _expr(b)), self.scope)
         return self._float(op, a, b)
 
     def _float(self, op: str, a: Any, b: Any) -> Any:
-        if not all(isinstance(x, int | float | np.integer | np.floating | Scalar) for x in (a, b)):
+        if not all(isinstance(x, int | float | np.integer | np.floating | Scalar | Length) for x in (a, b)):
             return NotImplemented
-        if op in ("mul", "div") and type(b) in (int, float) and b == 1:
+        if b is not self and type(b) in (int, float) and b == 1 and op in ("mul", "div"):
             return self.quantity()
         return self.quantity()._apply(op, a, b)
 
     def __floordiv__(self, other: Any) -> Any:
-        if not isinstance(other, int) or int(other) <= 0 or self < 0:
+        if not isinstance(other, int | Length) or int(other) <= 0 or self.value < 0:
             raise TraceError("a length is divided by //, but not by a whole number above 0, which kernels do not have")
         rest = Expr("mod", (self.expr, _expr(other)))
         expr = Expr("div", (Expr("sub", (self.expr, rest)), _expr(other)))
-        return Length(int(self) // int(other), expr, self.scope)
+        return Length(self.value // int(other), expr, self.scope)
 
     def __mod__(self, other: Any) -> Any:
         return self._float("mod", self, other)
-
-    __hash__ = int.__hash__
 
 
 _PYTHON: dict[str, Callable[[int, int], int]] = {"add": operator.add, "sub": operator.sub, "mul": operator.mul}
@@ -145,7 +151,7 @@ def _note(compared: Length | Quantity, frame: FrameType) -> None:
 
 def _called(x: Any, ufunc: np.ufunc, method: str, inputs: Any, kwargs: Any, own: Callable[..., Any]) -> Any:
     """What a function of NumPy's makes of lengths: a scalar; NotImplemented where a carrier takes over."""
-    numbers = int, float, np.ndarray, np.generic, Scalar
+    numbers = int, float, np.ndarray, np.generic, Scalar, Length
     if not all(isinstance(each, numbers) for each in inputs):
         return NotImplemented
     if any(isinstance(each, np.ndarray) for each in inputs):
@@ -153,7 +159,7 @@ def _called(x: Any, ufunc: np.ufunc, method: str, inputs: Any, kwargs: Any, own:
         return getattr(ufunc, method)(*plain, **kwargs)
     if UFUNCS.get(ufunc) not in _ROUNDED or method != "__call__" or kwargs:
         raise TraceError(f"numpy.{ufunc.__name__} of a length is taken, which kernels do not have")
-    return own(ufunc, method, *(of(float(e) if isinstance(e, np.generic) else e) for e in inputs))
+    return own(ufunc, method, *(float(e) if isinstance(e, np.generic) else of(e) for e in inputs))
 
 
 def _set(word: str, op: str, whole: bool) -> None:
@@ -178,11 +184,13 @@ for _word, _op, _is_whole in (
 
 
 def _compared(word: str) -> None:
-    own = getattr(int, f"__{word}__")
+    own = getattr(operator, word)
 
     def compare(self: Length, other: Any) -> Any:
+        if not isinstance(other, int | float | np.integer | np.floating | Length):
+            return NotImplemented
         _note(self, sys._getframe(1))
-        return own(self, other)
+        return own(self.value, other.value if isinstance(other, Length) else other)
 
     setattr(Length, f"__{word}__", compare)
 

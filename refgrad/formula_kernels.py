@@ -17,6 +17,7 @@ from refgrad.arithmetic.graph import Graph, Node
 from refgrad.arithmetic.scalar_math import Expr, const
 from refgrad.axes import ELEMENT, ONE
 from refgrad.backends import numba_backend
+from refgrad.backends.outline import Outline
 from refgrad.derived import derived
 from refgrad.errors import ArgumentError, TraceError
 from refgrad.optimizers.transform import axes_named, below
@@ -269,6 +270,42 @@ def _length(one: Expr, two: Expr, frame: Frame, other: Frame) -> Expr:
     raise TraceError(
         "a number is made of the length of an axis by a function of Python's, as by math.cbrt, which kernels do not have"
     )
+
+
+def outline(rule: Any, kernel: FormulaKernel) -> Outline:
+    """What is said of a formula's arrays where its kernels are printed.
+
+    Args:
+        rule: the formula.
+        kernel: its kernel.
+    """
+    every = kernel.rows + kernel.columns
+    shapes, notes = {}, []
+    for array, text in rule.shapes.items():
+        own = [a for a in axes_named(text) if a != ONE]
+        lie = tuple(a for a in every if a in own or array in kernel.repeated)
+        shapes[array] = lie
+        said = f"{array}: {' '.join(lie) or 'one number'}" + (", whole numbers as floats" if below(text) else "")
+        missing = [a for a in lie if a not in own]
+        notes.append(said + (f", repeated along {' '.join(missing)}" if missing else ""))
+    results = {result: tuple(a for a in every if a in axes) for result, axes in kernel.results.values()}
+    notes += [f"{result}, which is given: {' '.join(axes) or 'one number'}" for result, axes in results.items()]
+    return Outline(
+        _identifier(type(rule).__name__),
+        str(rule),
+        tuple(a for a in every if not a.isdigit()),
+        kernel.rows,
+        kernel.columns,
+        shapes=shapes | results,
+        results=tuple(results),
+        places={f"places_of_{axis}": axis for axis in every if axis in kernel.counted},
+        notes=tuple(notes),
+    )
+
+
+def _identifier(text: str) -> str:
+    found = "".join(c if c.isalnum() and c.isascii() else "_" for c in text)
+    return found if found.isidentifier() else f"formula{found}"
 
 
 def run(rule: Any, arrays: Sequence[np.ndarray], backend: str = "auto", threads: int | None = None) -> Any:

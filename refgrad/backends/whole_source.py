@@ -28,9 +28,10 @@ _WORDS = """
 alignas alignof and asm auto bitand bitor bool break case catch char class const constexpr continue decltype default delete do
 double dynamic_cast else enum explicit export extern false float for friend goto if inline int long mutable namespace new noexcept
 not nullptr operator or private protected public register reinterpret_cast restrict return short signed sizeof static
-static_assert static_cast struct switch template this throw true try typedef typeid typename union unsigned using virtual void volatile wchar_t
+static_assert
+static_cast struct switch template this throw true try typedef typeid typename union unsigned using virtual void volatile wchar_t
 while xor
-malloc free memcpy fmod pow exp log sqrt tanh math np njit function rows row_length n at room float32 float64 int32 int64 uint8
+buffer malloc free memcpy fmod pow exp log sqrt tanh math np njit function rows row_length n at room float32 float64 int32 int64 uint8
 NAN INFINITY NULL main size_t int64_t
 """
 #: words that no array is called: C's and C++'s own, and those of drivers
@@ -145,7 +146,7 @@ class Names:
         self._taken = {word for step in found if isinstance(step, Call) for word in _words_of(step)} | RESERVED
         #: of each name of an axis, a number, or an array of a driver, the text's
         self.arrays: dict[str, str] = {}
-        own = ("rows", "row_length", "n")
+        own = ("rows", "row_length") if outline.rows == ("rows",) else ()
         for word in (*outline.lengths, *outline.numbers):
             self.arrays[word] = word if word in own else self._free(word)
         rooms = [step.name for step in found if isinstance(step, Room)]

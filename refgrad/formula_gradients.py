@@ -168,7 +168,7 @@ def result_axes(owner: Any) -> dict[str, str]:
                 if before != after:
                     names[result][i] = axis if (before, after) == (length, 2 * length) else ""
     for result, found in names.items():
-        if not all(found) or len({a for a in found if not a.isdigit()}) < len([a for a in found if not a.isdigit()]):
+        if not all(found):
             legal = "results whose axes are axes of the arrays, or of one length"
             raise NoGradient(f"{owner.__name__}'s {result} has an axis that none of its arrays has; legal: {legal}")
     return {result: " ".join(found) for result, found in names.items()}

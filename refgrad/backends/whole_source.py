@@ -31,7 +31,8 @@ not nullptr operator or private protected public register reinterpret_cast restr
 static_assert
 static_cast struct switch template this throw true try typedef typeid typename union unsigned using virtual void volatile wchar_t
 while xor
-buffer malloc free memcpy fmod pow exp log sqrt tanh math np njit function rows row_length n at room float32 float64 int32 int64 uint8
+buffer malloc free memcpy fmod pow exp log sqrt tanh math np njit
+function rows row_length n at room float32 float64 int32 int64 uint8
 NAN INFINITY NULL main size_t int64_t
 """
 #: words that no array is called: C's and C++'s own, and those of drivers

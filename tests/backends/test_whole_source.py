@@ -81,6 +81,7 @@ def awkward(size: Any, long: Any) -> Any:
 
 @needs_compiler
 @pytest.mark.slow
+@pytest.mark.sample(suite=4)
 @pytest.mark.parametrize("rule", [*printed(), awkward(), awkward().backward], ids=lambda rule: type(rule).__name__)
 def test_the_text_of_a_formula_in_c_gives_the_bits_of_the_body(rule: Formula, tmp_path: Path) -> None:
     formula_gives_the_bits(rule, "c", tmp_path)
@@ -124,7 +125,7 @@ RULES = [AdamW(weight_decay=0.1), CAME(), LAMB(), SGDP(), Lion(), Adafactor(), A
 
 
 @needs_compiler
-@pytest.mark.sample(quick=1)
+@pytest.mark.sample(quick=1, suite=3)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_the_text_of_a_rule_gives_the_bits_of_its_kernels(rule: Any, tmp_path: Path) -> None:
     plan: Plan = rule.plan((37, 61), 3)

@@ -76,6 +76,9 @@ class Length:
     def __index__(self) -> int:
         return self.value
 
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.array(self.value, dtype)  # numpy.arange asks what it would be
+
     def __hash__(self) -> int:
         return hash(self.value)
 

@@ -50,6 +50,8 @@ def test_whole_numbers_of_lengths_are_indices() -> None:
     assert np.arange(10)[n - 2 : n].tolist() == [3, 4]
     assert np.zeros((n, 2 * n)).shape == (5, 10)
     assert hash(n) == hash(5)
+    assert np.arange(n).dtype == np.arange(5).dtype
+    assert [*range(n)] == np.arange(n).tolist()
     assert (n * 1).expr == (n + 0).expr == (0 + n).expr == n.expr
 
 

@@ -44,7 +44,6 @@ REPLACEMENTS: Mapping[str, tuple[str, ...]] = {
     "percentile": ("the other end",),
     "argsort": ("reversed",),
     "argmax": ("argmin",),
-    "argmin": ("argmax",),
     "cholesky": ("transposed",),
 }
 #: how a number keeps another from being too small: by being added, or by being the least that it may be

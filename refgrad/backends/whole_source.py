@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -199,12 +200,38 @@ def gathered(calls: Sequence[Call], named: Names, language: str) -> list[str]:
 
 def _kernel(piece: str, call: Call, named: Names, language: str) -> str:
     """A kernel as the text has it: compiled by Numba, or with constant arrays."""
+    piece = _without_unused(piece)
     if language == "numba":
         return f"@function\n{piece}"
     first, _, rest = piece.partition("\n")
     for array in (named.arrays[a] for a in call.reads if a not in call.writes):
         first = re.sub(rf"(\w+) \*{array}\b", rf"const \1 *{array}", first)
     return f"{first}\n{rest}"
+
+
+_CONSTANTS = (
+    (re.compile(r"^( *\w+ )zero = (\S+), one = ([^;]+);$", re.MULTILINE), r"\1zero = \2;\n\1one = \3;"),
+    (re.compile(r"^( *)zero, one = (\S+), (\S+)$", re.MULTILINE), r"\1zero = \2\n\1one = \3"),
+)
+_VARIABLE = re.compile(r"^ +(?:\w+ )?(\w+) = [^=].*$")
+
+
+def _without_unused(piece: str) -> str:
+    """A kernel without variables that it does not use, which compilers would tell of."""
+    lines = _apart(piece).splitlines()
+    while True:
+        counts = Counter(_WORD.findall("\n".join(lines)))
+        kept = [line for line in lines if (found := _VARIABLE.match(line)) is None or counts[found[1]] > 1]
+        if len(kept) == len(lines):
+            return "\n".join(kept)
+        lines = kept
+
+
+def _apart(piece: str) -> str:
+    """A kernel whose two constants are each on a line of its own."""
+    for found, said in _CONSTANTS:
+        piece = found.sub(said, piece, count=1)
+    return piece
 
 
 def pieces(source: str) -> list[str]:

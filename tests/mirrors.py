@@ -167,7 +167,6 @@ TOPICS: tuple[Topic, ...] = (
         False,
     ),
     Topic("backends/test_dialect.py", KERNELS, ("backends.c_dialect",)),
-    Topic("backends/test_whole_source.py", KERNELS, ("backends.outline", "backends.cuda.shown")),
     Topic(
         "backends/test_whole_source.py",
         KERNELS,

@@ -26,7 +26,7 @@ from refgrad.tracing import Plan
 #: two sets of lengths, all of them different, of which one makes out which numbers are lengths
 _PRIMES = ((5, 7, 11, 13, 17, 19, 23, 29, 31), (37, 41, 43, 47, 53, 59, 61, 67, 71))
 #: functions of Python's that give a number which no longer knows of the length that it is made of, and what it is made of
-PYTHON_FUNCTIONS: Sequence[tuple[Callable[[float], float], Callable[[Expr], Expr]]] = (
+PYTHON_FUNCTIONS: Sequence[tuple[Callable[[Any], float], Callable[[Expr], Expr]]] = (
     (float, lambda n: n),
     (math.sqrt, lambda n: Expr("sqrt", (n,))),
     (math.log, lambda n: Expr("log", (n,))),

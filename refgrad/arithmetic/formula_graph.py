@@ -45,14 +45,14 @@ class Frame:
     """What the values of one run share.
 
     Args:
-        lengths: those of the axes, by name, all of them different.
+        lengths: those of the axes, by name, all of them different; in the frame each is a `Length`, if no number fixes it.
         rows: the axes that are rows of the kernel's matrix.
         columns: those that are its columns.
         builder: collects the graph's nodes.
         counted: the axes of which places are asked.
     """
 
-    lengths: dict[str, int]
+    lengths: dict[str, Any]
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     builder: Builder = field(default_factory=lambda: Builder(Scope(), 2))
@@ -71,9 +71,9 @@ class Frame:
 
     def products(self) -> list[Length]:
         """The lengths of axes, those of rows, of columns and of all together, and one and two less: degrees of freedom."""
-        found = [n for n in self.lengths.values() if isinstance(n, Length)]
-        found += [math.prod(self.lengths[a] for a in part) for part in (self.rows, self.columns, self.every) if part]
-        return [n - less for less in range(3) for n in found if isinstance(n, Length)]
+        every: list[Any] = [n for n in self.lengths.values() if isinstance(n, Length)]
+        every += [math.prod(self.lengths[a] for a in part) for part in (self.rows, self.columns, self.every) if part]
+        return [n - less for less in range(3) for n in every if isinstance(n, Length)]
 
     def axes(self, names: Sequence[str]) -> Axes:
         """The axes in the kernel of an array that has these."""

@@ -40,7 +40,7 @@ class Call(NamedTuple):
         scalars: its scalars.
         reads: the arrays that it reads.
         writes: those that it writes.
-        count: how many elements, blocks or columns it goes over.
+        over: how many elements or blocks it goes over; of CUDA, with how many blocks it is launched.
     """
 
     source: KernelSource
@@ -50,7 +50,7 @@ class Call(NamedTuple):
     scalars: tuple[Expr, ...]
     reads: tuple[str, ...]
     writes: tuple[str, ...]
-    count: str
+    over: str
 
 
 class Copy(NamedTuple):
@@ -179,9 +179,9 @@ def steps(program: Program, name: str) -> list[Step]:
     scalars = graph.scalars()
     if program.loop is not None:
         loop, writes = program.loop, tuple(map(variable, outputs(graph)))
-        pairs = tuple((variable(a), variable(a)) for a in loop.arrays)
+        every = tuple((variable(a), variable(a)) for a in loop.arrays)
         read = tuple(map(variable, graph.inputs()))
-        return [Call(loop, f"{name}_elements", ("n",), pairs, tuple(scalars), read, writes, "n")]
+        return [Call(loop, f"{name}_elements", ("n",), every, tuple(scalars), read, writes, "n")]
     arrays, found, most = Arrays(graph), list[Step](), 0
     for number, piece in enumerate(program.passes, 1):
         arrays.given(piece.sweep)

@@ -73,7 +73,8 @@ class Frame:
         """The lengths of axes, those of rows, of columns and of all together, and one and two less: degrees of freedom."""
         every: list[Any] = [n for n in self.lengths.values() if isinstance(n, Length)]
         every += [math.prod(self.lengths[a] for a in part) for part in (self.rows, self.columns, self.every) if part]
-        return [n - less for less in range(3) for n in every if isinstance(n, Length)]
+        of_axes: list[Any] = [n for n in every if isinstance(n, Length)]
+        return [n - less for less in range(3) for n in of_axes]
 
     def axes(self, names: Sequence[str]) -> Axes:
         """The axes in the kernel of an array that has these."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from refgrad.audits.found import Audit
     from refgrad.audits.recorder import record
     from refgrad.formula_functions import (
+        hadamard,
         logsumexp,
         one_hot,
         segment_sum,
@@ -68,6 +69,7 @@ __all__ = [
     "estimators",
     "formula",
     "gradients",
+    "hadamard",
     "identify",
     "logsumexp",
     "one_hot",
@@ -97,6 +99,7 @@ _LATER = {
     "formula": "refgrad.formulas",
     **dict.fromkeys(
         (
+            "hadamard",
             "logsumexp",
             "one_hot",
             "segment_sum",

@@ -15,6 +15,8 @@ from refgrad.arithmetic.subgradients import top_k as top_k
 from refgrad.errors import bad_argument
 from refgrad.legal import Flag, Whole
 
+#: the matrix of signs of a longer one would fill the memory
+LONGEST_TRANSFORM = 4096
 _CARRIED, _LABELS = Carried(Floats()), Carried(Labels(0, 2**62))
 
 
@@ -56,6 +58,55 @@ def logsumexp(x: Any, axis: int = -1, keepdims: bool = False) -> Any:
     largest = stop_gradient(np.max(x, axis=axis, keepdims=True))
     total = largest + np.log(np.sum(np.exp(x - largest), axis=axis, keepdims=True))
     return total if keepdims else np.squeeze(total, axis)
+
+
+@gated(x=_CARRIED, axis=AXIS)
+def hadamard(x: Any, axis: int = -1) -> Any:
+    """The Walsh-Hadamard transform along an axis: products with Sylvester's matrix of signs, in its natural order.
+
+    Entry (i, j) of the matrix is -1 to the number of bits that i and j both have. It is not scaled: twice in turn is the length
+    times ``x``, and ``hadamard(x) / sqrt(n)`` keeps lengths. A kernel may multiply by the matrix, or go by butterflies.
+
+    Args:
+        x: an array of any float dtype, or what stands for one in a formula.
+        axis: along which it is transformed; its length is a power of two, up to 4096. A formula declares that by a number, as in
+            ``x="batch 64"``.
+
+    Returns:
+        An array of the shape of ``x``.
+
+    Raises:
+        ArgumentError: the axis is not one of the array's, or its length is no power of two up to 4096.
+
+    >>> hadamard(np.array([1.0, 2.0, 3.0, 4.0])).tolist()
+    [10.0, -2.0, -4.0, 0.0]
+    """
+    _check_axis(x, axis)
+    n = int(x.shape[axis])
+    if n & (n - 1) or n > LONGEST_TRANSFORM:
+        raise bad_argument("x.shape", tuple(x.shape), f"a power of two up to {LONGEST_TRANSFORM} along axis {axis}")
+    rows = np.swapaxes(x, axis, -1)
+    found = _butterflies(rows) if isinstance(x, np.ndarray) else rows @ signs(n)
+    return np.swapaxes(found, axis, -1)
+
+
+def signs(n: int) -> np.ndarray:
+    """Sylvester's matrix of signs of a power of two."""
+    found = np.ones((1, 1))
+    while len(found) < n:
+        found = np.block([[found, found], [found, -found]])
+    return found
+
+
+def _butterflies(x: np.ndarray) -> np.ndarray:
+    """The transform of rows by sums and differences of halves."""
+    shape, apart = x.shape, 1
+    while apart < shape[-1]:
+        pairs = np.reshape(x, (*shape[:-1], -1, 2, apart))
+        low, high = pairs[..., 0, :], pairs[..., 1, :]
+        x = np.reshape(np.stack([low + high, low - high], axis=-2), shape)
+        apart *= 2
+    return x
 
 
 @gated(labels=_LABELS, count=Whole(0, 10_000_000))

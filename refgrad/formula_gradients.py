@@ -133,12 +133,36 @@ def gradient_lines(rule: Any) -> list[str]:
         rule: the gradient of a formula.
     """
     axes = [axis for axis in rule.lengths if not axis.isdigit()]
+    try:
+        return _lines(rule, axes, {})
+    except written.Unlike:
+        held = {axis: LOOPED for axis in axes if _loops(rule, axis)} or dict.fromkeys(axes, LOOPED)
+        told = ", ".join(f"{axis} = {length}" for axis, length in held.items())
+        return [f"# where {told}: what is computed is another for each length", *_lines(rule, axes, held)]
+
+
+#: how long an axis is over which a body loops, where its derivation is printed
+LOOPED = 3
+
+
+def _loops(rule: Any, axis: str) -> bool:
+    """True if what a gradient computes is another where one axis is longer."""
+    held = {other: length for other, length in rule.lengths.items() if other != axis}
+    try:
+        _lines(rule, [axis], held)
+    except written.Unlike:
+        return True
+    return False
+
+
+def _lines(rule: Any, axes: Sequence[str], held: Mapping[str, int]) -> list[str]:
+    """The assignments, by two runs in which axes have two lengths, but for those that are held at one."""
     runs = []
     for more in (0, 1):
-        lengths = {axis: length + more * (i + 1) for i, (axis, length) in enumerate(rule.lengths.items())}
+        lengths = {axis: length + more * (i + 1) for i, (axis, length) in enumerate(rule.lengths.items())} | dict(held)
         lengths = {axis: int(axis) if axis.isdigit() else length for axis, length in lengths.items()}
         arrays = rule.drawn(lengths, np.random.Generator(np.random.Philox(0)))
-        runs.append((arrays, {axis: lengths[axis] for axis in axes}))
+        runs.append((arrays, {axis: lengths[axis] for axis in axes if axis not in held}))
     with np.errstate(all="ignore"):
         return written.lines(rule.apply, runs)
 
@@ -168,7 +192,7 @@ def result_axes(owner: Any) -> dict[str, str]:
                 if before != after:
                     names[result][i] = axis if (before, after) == (length, 2 * length) else ""
     for result, found in names.items():
-        if not all(found) or len({a for a in found if not a.isdigit()}) < len([a for a in found if not a.isdigit()]):
+        if not all(found):
             legal = "results whose axes are axes of the arrays, or of one length"
             raise NoGradient(f"{owner.__name__}'s {result} has an axis that none of its arrays has; legal: {legal}")
     return {result: " ".join(found) for result, found in names.items()}

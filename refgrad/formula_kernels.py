@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +12,28 @@ import numpy as np
 from refgrad import backends
 from refgrad.arguments import BACKEND
 from refgrad.arithmetic.fixed_bits import as_fixed, unfixed
-from refgrad.arithmetic.formula_graph import Frame, InRows
+from refgrad.arithmetic.formula_graph import Frame, InRows, length_name
 from refgrad.arithmetic.graph import Graph, Node
-from refgrad.arithmetic.scalar_math import Expr, const, name
+from refgrad.arithmetic.scalar_math import Expr, const
 from refgrad.axes import ELEMENT, ONE
 from refgrad.backends import numba_backend
+from refgrad.backends.outline import Outline
 from refgrad.derived import derived
 from refgrad.errors import ArgumentError, TraceError
 from refgrad.optimizers.transform import axes_named, below
-from refgrad.tracing import Plan, free_names, free_values
+from refgrad.tracing import Plan
 
 #: two sets of lengths, all of them different, of which one makes out which numbers are lengths
 _PRIMES = ((5, 7, 11, 13, 17, 19, 23, 29, 31), (37, 41, 43, 47, 53, 59, 61, 67, 71))
-#: by how much a number that is a length may be less than it: the degrees of freedom of a variance
-LESS = (0.0, 1.0, 2.0)
+#: functions of Python's that give a number which no longer knows of the length that it is made of, and what it is made of
+PYTHON_FUNCTIONS: Sequence[tuple[Callable[[Any], float], Callable[[Expr], Expr]]] = (
+    (float, lambda n: n),
+    (math.sqrt, lambda n: Expr("sqrt", (n,))),
+    (math.log, lambda n: Expr("log", (n,))),
+    (lambda n: 1.0 / n, lambda n: Expr("div", (const(1.0), n))),
+    (lambda n: 1.0 / math.sqrt(n), lambda n: Expr("div", (const(1.0), Expr("sqrt", (n,))))),
+    (lambda n: 1.0 / math.log(n), lambda n: Expr("div", (const(1.0), Expr("log", (n,))))),
+)
 #: a body is run a few times, where a step of training is taken thousands of times: its arrays are worth a compiler if they have
 #: as many times more elements
 SELDOM = 4
@@ -89,6 +97,10 @@ class FormulaKernel:
             for array, text in rule.shapes.items()
             for a, n in zip(axes_named(text), given[array].shape, strict=True)
         }
+
+    def free(self, lengths: Mapping[str, int]) -> tuple[float, ...]:
+        """The values of the plan's free names: the lengths of axes, in their order."""
+        return tuple(float(lengths[a]) for a in self.rows + self.columns if not a.isdigit())
 
     def matrix(self, axes: Sequence[str], lengths: Mapping[str, int]) -> tuple[int, int]:
         """The shape of an array of some axes, of some lengths, as a matrix."""
@@ -195,9 +207,8 @@ def _with_rows(
     graph = _with_lengths(graph, frame, other)
     owner: Any = type(type(rule).__name__, (_Owner,), {})(widest)
     repeated = frozenset(array for array, axes in shapes.items() if frame.repeats(axes))
-    return FormulaKernel(
-        Plan(owner, graph, free_names(owner, 2)), rows, columns, frozenset(frame.counted), repeated, said, gives
-    )
+    free = tuple(length_name(a) for a in rows + columns if not a.isdigit())
+    return FormulaKernel(Plan(owner, graph, free), rows, columns, frozenset(frame.counted), repeated, said, gives)
 
 
 def _run(
@@ -213,6 +224,8 @@ def _run(
     frame = Frame({a: fixed.get(a) or next(free) for a in rows + columns}, rows, columns)
     with np.errstate(all="ignore"):
         found = rule.apply(*(frame.input(array, axes) for array, axes in shapes.items()))
+    if frame.builder.scope.guards:
+        raise TraceError("a branch depends on the length of an axis, which kernels do not have")
     if isinstance(found, Mapping):
         gives, several = "named", {str(n): x for n, x in found.items()}
     elif isinstance(found, tuple | list):
@@ -232,7 +245,7 @@ def _run(
 
 
 def _with_lengths(graph: Graph, frame: Frame, other: Frame) -> Graph:
-    """The graph in which numbers that are lengths are these: those that are others in the other run."""
+    """The graph in which numbers that functions of Python's made of a length are these; the other run says which these are."""
     beside = {node.index: node for node in other.builder.nodes}
     new: dict[int, Node] = {}
     for node in graph.nodes:
@@ -246,17 +259,53 @@ def _with_lengths(graph: Graph, frame: Frame, other: Frame) -> Graph:
 
 
 def _length(one: Expr, two: Expr, frame: Frame, other: Frame) -> Expr:
+    """The expression of a scalar, which two runs with different lengths have made."""
     if one == two:
         return one
-    values = (one.args[0], two.args[0]) if (one.op, two.op) == ("const", "const") else (math.nan, math.nan)
-    for text, axes in (("row_length", frame.columns), ("column_length", frame.rows), ("tensor_length", frame.every)):
-        lengths = [math.prod(each.lengths[a] for a in axes) for each in (frame, other)]
-        less = [length - value for length, value in zip(lengths, values, strict=True)]
-        if less[0] == less[1] and less[0] in LESS:
-            return Expr("sub", (name(text), const(less[0]))) if less[0] else name(text)
+    if (one.op, two.op) == ("const", "const"):
+        for length, beside in zip(frame.products(), other.products(), strict=True):
+            for function, expr in PYTHON_FUNCTIONS:
+                if (function(length), function(beside)) == (one.args[0], two.args[0]):
+                    return expr(length.expr)
     raise TraceError(
-        "a number is made of the length of an axis, other than a mean or a variance, which kernels do not have"
+        "a number is made of the length of an axis by a function of Python's, as by math.cbrt, which kernels do not have"
     )
+
+
+def outline(rule: Any, kernel: FormulaKernel) -> Outline:
+    """What is said of a formula's arrays where its kernels are printed.
+
+    Args:
+        rule: the formula.
+        kernel: its kernel.
+    """
+    every = kernel.rows + kernel.columns
+    shapes, notes = {}, []
+    for array, text in rule.shapes.items():
+        own = [a for a in axes_named(text) if a != ONE]
+        lie = tuple(a for a in every if a in own or array in kernel.repeated)
+        shapes[array] = lie
+        said = f"{array}: {' '.join(lie) or 'one number'}" + (", whole numbers as floats" if below(text) else "")
+        missing = [a for a in lie if a not in own]
+        notes.append(said + (f", repeated along {' '.join(missing)}" if missing else ""))
+    results = {result: tuple(a for a in every if a in axes) for result, axes in kernel.results.values()}
+    notes += [f"{result}, which is given: {' '.join(axes) or 'one number'}" for result, axes in results.items()]
+    return Outline(
+        _identifier(type(rule).__name__),
+        str(rule),
+        tuple(a for a in every if not a.isdigit()),
+        kernel.rows,
+        kernel.columns,
+        shapes=shapes | results,
+        results=tuple(results),
+        places={f"places_of_{axis}": axis for axis in every if axis in kernel.counted},
+        notes=tuple(notes),
+    )
+
+
+def _identifier(text: str) -> str:
+    found = "".join(c if c.isalnum() and c.isascii() else "_" for c in text)
+    return found if found.isidentifier() else f"formula{found}"
 
 
 def run(rule: Any, arrays: Sequence[np.ndarray], backend: str = "auto", threads: int | None = None) -> Any:
@@ -282,8 +331,9 @@ def run(rule: Any, arrays: Sequence[np.ndarray], backend: str = "auto", threads:
         held = kernel.arrays(rule, given, working)
         primary = held[kernel.plan.rule.primary]
         if primary.size and _counts(given, working):
-            numba_backend.run(kernel.plan, free_values(primary.shape, {}), held, threads)
-            return kernel.found(held, kernel.lengths(rule, given))
+            lengths = kernel.lengths(rule, given)
+            numba_backend.run(kernel.plan, kernel.free(lengths), held, threads)
+            return kernel.found(held, lengths)
     return unfixed(rule.apply(*(as_fixed(a, working) for a in arrays)))
 
 

@@ -167,6 +167,12 @@ TOPICS: tuple[Topic, ...] = (
         False,
     ),
     Topic("backends/test_dialect.py", KERNELS, ("backends.c_dialect",)),
+    Topic(
+        "backends/test_whole_source.py",
+        KERNELS,
+        ("backends.launches", "backends.driver_source", "backends.cuda.whole_source"),
+        False,
+    ),
     Topic("backends/test_dialect.py", KERNELS, ("backends.writer",), False),
     Topic("backends/test_selection.py", KERNELS, ("backends.group_source",)),
     Topic(

@@ -432,9 +432,12 @@ def test_show_latex_and_kernel(run: Run) -> None:
     source = run("show", "AdamW", "--source", "numba").output
     assert "def " in source
     compile(source, "kernel", "exec")
-    assert "void refgrad_kernel(int64_t n, float *p_" in run("show", "AdamW", "--source", "c").output
+    assert (
+        "void AdamW_elements(int64_t n, float *p, const float *g, float *m, float *v"
+        in run("show", "AdamW", "--source", "c").output
+    )
     narrow = run("show", "AdamW", "--source", "cuda", "--dtype", "bfloat16").output
-    assert "__global__ void refgrad_kernel(int64_t n, uint16_t *p_" in narrow
+    assert "__global__ void AdamW_elements(int64_t n, uint16_t *p, const uint16_t *g" in narrow
     assert "--arch is 'sm_90'; legal: none without --source cuda" in run("show", "AdamW", "--arch", "sm_90").output
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import scipy.linalg
 
 import refgrad
 from refgrad.errors import ArgumentError
@@ -178,6 +179,92 @@ def test_a_product_that_takes_in_rows_of_other_labels_is_a_form_of_their_sums() 
 
 
 def test_what_to_write_for_what_has_no_bound() -> None:
-    largest = refgrad.formula(x="batch feature")(lambda x: x * np.argmax(x, axis=-1, keepdims=True))
-    with pytest.raises(ArgumentError, match=r"numpy.argmax has no bound in refgrad; write refgrad.top_k\(x, 1\)"):
-        refgrad.verify(lambda x: x, largest(), **FEW)
+    of_all = refgrad.formula(x="batch feature")(lambda x: x * np.prod(x, axis=-1, keepdims=True))
+    with pytest.raises(ArgumentError, match=r"numpy.prod has no bound in refgrad; write numpy.exp of a sum"):
+        refgrad.verify(lambda x: x, of_all(), **FEW)
+
+
+@refgrad.formula(x="batch 16", wrt="x")
+def rotated(x: Any) -> Any:
+    return refgrad.hadamard(x) / 4.0
+
+
+SIGNS = np.float32(scipy.linalg.hadamard(16))
+
+
+def term_after_term(x: Any) -> Any:
+    found = np.zeros_like(x)
+    for k in range(16):
+        found = found + x[:, k : k + 1] * SIGNS[k]
+    return found * F(0.25)
+
+
+def in_the_order_of_sign_changes(x: Any) -> Any:
+    order = np.argsort([np.count_nonzero(np.diff(row)) for row in SIGNS])
+    return x @ SIGNS[:, order] * F(0.25)
+
+
+def test_a_transform_of_hadamards_is_right_by_butterflies_by_a_matrix_and_term_after_term() -> None:
+    for kernel in (lambda x: refgrad.hadamard(x) / F(4.0), lambda x: x @ SIGNS / F(4.0), term_after_term):
+        assert refgrad.verify(kernel, rotated(), **FEW).conforms
+    back = lambda x, grad_output: grad_output @ SIGNS * F(0.25)  # noqa: E731
+    assert refgrad.verify(back, rotated().backward, **FEW).conforms
+    assert refgrad.verify(in_the_order_of_sign_changes, rotated(), **FEW).outcome == "does not conform"
+    unscaled = refgrad.verify(lambda x: x @ SIGNS, rotated())
+    assert unscaled.explanation is not None
+    assert unscaled.explanation.name == "no divisor `4.0`"
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_hadamard_is_the_product_with_scipys_matrix(axis: int) -> None:
+    x = np.random.default_rng(0).standard_normal((8, 8, 3))[..., 0]
+    wanted = np.moveaxis(np.moveaxis(x, axis, -1) @ scipy.linalg.hadamard(8), -1, axis)
+    np.testing.assert_allclose(refgrad.hadamard(x, axis=axis), wanted, rtol=1e-13, atol=1e-14)
+    assert refgrad.hadamard(np.float32([[2.0]])).tolist() == [[2.0]]
+    for shape in ((3, 6), (1, 8192)):
+        with pytest.raises(ArgumentError, match="legal: a power of two up to 4096 along axis -1"):
+            refgrad.hadamard(np.ones(shape))
+
+
+@refgrad.formula(x="row column", wrt="x")
+def factor(x: Any, *, ridge: refgrad.Positive = 0.5) -> Any:
+    return np.linalg.cholesky(x @ x.T + ridge * np.eye(x.shape[0]))
+
+
+def lapack(x: Any, ridge: Any) -> Any:
+    return np.linalg.cholesky(x @ x.T + F(ridge) * np.eye(len(x), dtype=F))
+
+
+@pytest.mark.slow
+def test_a_factor_of_choleskys_and_its_gradient() -> None:
+    torch = pytest.importorskip("torch")
+
+    def backward(x: Any, grad_output: Any, ridge: Any) -> Any:
+        rows = torch.as_tensor(x).requires_grad_()
+        lower = torch.linalg.cholesky(rows @ rows.T + ridge * torch.eye(len(x)))
+        return torch.autograd.grad(lower, rows, torch.as_tensor(grad_output))[0].numpy()
+
+    assert refgrad.verify(lapack, factor(), **FEW).conforms
+    assert refgrad.verify(backward, factor().backward, **FEW).conforms
+    upper = refgrad.verify(lambda x, ridge: lapack(x, ridge).T, factor())
+    assert upper.explanation is not None
+    assert upper.explanation.name == "cholesky is transposed"
+    not_halved = lambda x, grad_output, ridge: 2 * backward(x, grad_output, ridge)  # noqa: E731
+    assert refgrad.verify(not_halved, factor().backward, **FEW).outcome == "does not conform"
+
+
+@refgrad.formula(x="batch class", weight="class", wrt="x")
+def at_largest(x: Any, weight: Any) -> Any:
+    return np.exp(refgrad.take(x, np.argmax(x * weight, axis=-1)))
+
+
+def picked(x: Any, weight: Any) -> Any:
+    return np.exp(x[np.arange(len(x)), np.argmax(x * weight, axis=-1)])
+
+
+def test_the_place_of_the_largest_number_is_an_index() -> None:
+    assert refgrad.verify(picked, at_largest(), **FEW).conforms
+    least = lambda x, weight: np.exp(x[np.arange(len(x)), np.argmin(x * weight, axis=-1)])  # noqa: E731
+    verdict = refgrad.verify(least, at_largest())
+    assert verdict.explanation is not None
+    assert verdict.explanation.name in ("mul has the other sign", "argmin for argmax in np.argmax(x * weight, axis=-1)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,6 @@ from refgrad.errors import ArgumentError
 from refgrad.examples import formulas as gallery
 from refgrad.formula_kernels import NoFormulaKernel, kernel_of, run
 from refgrad.formulas import Formula
-from refgrad.tracing import free_values
 from tests.backends.cuda.conftest import emulated  # noqa: F401  # a fixture
 from tests.backends.cuda.covered import Case, different
 from tests.backends.cuda.devices import Emulated
@@ -142,6 +142,10 @@ def held(rule: Formula, arrays: list[np.ndarray]) -> tuple[Any, dict[str, np.nda
     return kernel, kernel.arrays(rule, dict(zip(rule.shapes, arrays, strict=True)), working)
 
 
+def lengths_of(rule: Formula, arrays: list[np.ndarray], kernel: Any) -> dict[str, int]:
+    return kernel.lengths(rule, dict(zip(rule.shapes, arrays, strict=True)))
+
+
 @needs_compiler
 @pytest.mark.slow
 @pytest.mark.sample(suite=4)
@@ -153,11 +157,11 @@ def test_the_kernel_in_c_has_the_bits_of_the_body(
     for dtype, long, wild in CASES[1:3]:
         arrays = drawn(rule, dtype, long, wild)
         kernel, given = held(rule, arrays)
-        free = free_values(given[kernel.plan.rule.primary].shape, {})
+        free = kernel.free(lengths_of(rule, arrays, kernel))
         numba_backend.run(kernel.plan, free, given, 1, dialect=c_dialect.DIALECT)
         with np.errstate(all="ignore"):
             wanted = several(run(rule, arrays, "numpy"))
-        found = several(kernel.found(given, kernel.lengths(rule, dict(zip(rule.shapes, arrays, strict=True)))))
+        found = several(kernel.found(given, lengths_of(rule, arrays, kernel)))
         assert {name: different(found[name], wanted[name]) for name in wanted} == dict.fromkeys(wanted, 0)
 
 
@@ -168,7 +172,7 @@ def test_the_kernel_in_cuda_has_the_bits_of_the_body(emulated: Emulated) -> None
     for rule in at_depth(quick=[], suite=SOME, thorough=printed()):
         arrays = drawn(rule, np.float32, False, True)
         kernel, given = held(rule, arrays)
-        case = Case(kernel.plan, free_values(given[kernel.plan.rule.primary].shape, {}), given)
+        case = Case(kernel.plan, kernel.free(lengths_of(rule, arrays, kernel)), given)
         cases.append((rule, arrays, kernel, case))
     emulated.compile([source for *_, case in cases for source in case.sources()])
     for emulated.seed, (rule, arrays, kernel, case) in enumerate(cases, 1):
@@ -176,7 +180,7 @@ def test_the_kernel_in_cuda_has_the_bits_of_the_body(emulated: Emulated) -> None
         run_on_device(case.plan, case.free, there, emulated)
         with np.errstate(all="ignore"):
             wanted = several(run(rule, arrays, "numpy"))
-        lengths = kernel.lengths(rule, dict(zip(rule.shapes, arrays, strict=True)))
+        lengths = lengths_of(rule, arrays, kernel)
         found = several(kernel.found({name: np.asarray(a) for name, a in there.items()}, lengths))
         assert {name: different(found[name], wanted[name]) for name in wanted} == dict.fromkeys(wanted, 0), rule
 
@@ -210,13 +214,40 @@ NONE = {
     "flat": (lambda x: np.sum(x.reshape(-1)), "numbers are moved to other places"),
     "powers": (lambda x: x**0.3, "a power has an exponent that is no half"),
     "matrices": (lambda x: x @ x.T, "matrices are multiplied, by @"),
-    "lengths": (lambda x: x * x.shape[-1] ** -0.5, "a number is made of the length of an axis"),
+    "functions of lengths": (lambda x: x * math.cbrt(x.shape[-1]), "a number is made of the length of an axis"),
+    "logarithms of lengths": (lambda x: x * np.log(x.shape[-1]), "numpy.log of a length is taken"),
+    "whole numbers": (lambda x: x * int(x.shape[-1] ** 0.5), "int() of a number made of lengths"),
+    "branches on lengths": (lambda x: x if x.shape[-1] > 4 else -x, "a branch depends on the length of an axis"),
+    "lengths of one": (lambda x: x if x.shape[-1] == 1 else -x, "a branch depends on the length of an axis"),
+    "even lengths": (lambda x: x if x.shape[-1] % 2 else -x, "a branch depends on the length of an axis"),
+    "larger lengths": (lambda x: x * max(x.shape[-1] - 1, 1), "a branch depends on the length of an axis"),
     "constants": (lambda x: x * np.arange(x.shape[-1]), "an array is made in the body"),
     "counts": (lambda x: np.where((x > 0) + (x < 1), x, 0.0), "truth values are added"),
     "parts": (lambda x: np.concatenate([x, x]), "arrays are joined"),
     "places": (lambda x: x[np.argsort(x[:, 0])], "numbers are moved to other places"),
     "diagonal": (lambda x: x + x.T, "the axes row and column meet in one place"),
 }
+
+
+OF_LENGTHS = {
+    "power": lambda x: x * x.shape[-1] ** -0.5,
+    "root": lambda x: x / np.sqrt(x.shape[-1]),
+    "root of Python's": lambda x: x / math.sqrt(x.shape[-1]) + (1.0 / math.sqrt(x.size - 1)) * x,
+    "logarithm of Python's": lambda x: x * math.log(x.shape[0]) / float(len(x)),
+    "whole numbers": lambda x: x * (x.shape[1] // 2) + (x.shape[1] % 3 - x.size) * x,
+    "larger": lambda x: np.sum(x, axis=-1) / np.maximum(x.shape[1] - 1, 1),
+    "of both": lambda x: refgrad.softmax(x * ((x.shape[1] + 1) / (2 + x.shape[0])) ** 0.5),
+}
+
+
+@pytest.mark.parametrize("name", OF_LENGTHS)
+def test_numbers_that_are_made_of_lengths_are_handed_to_the_kernel(name: str) -> None:
+    rule = refgrad.formula(x="row column")(OF_LENGTHS[name])()
+    assert kernel_of(rule).plan.free == ("length_of_row", "length_of_column")
+    for dtype, shape in ((np.float32, (3, 8)), (np.float64, (2, 2)), (np.float32, (5, 1500))):
+        x = np.random.default_rng(1).standard_normal(shape).astype(dtype)
+        wanted, found = (np.asarray(run(rule, [x], backend)) for backend in ("numpy", "numba"))
+        assert (found.tobytes(), found.dtype) == (wanted.tobytes(), dtype)
 
 
 @pytest.mark.parametrize("name", NONE)
@@ -238,7 +269,7 @@ def test_an_outer_product_and_an_opaque_function_have_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "text"), [("numba", "def kernel("), ("c", "void refgrad_kernel("), ("cuda", "__global__")]
+    ("source", "text"), [("numba", "def bent("), ("c", "int bent("), ("cuda", "__global__ void bent_")]
 )
 def test_the_command_prints_a_formula_of_ones_own(source: str, text: str, tmp_path: Path) -> None:
     mine = tmp_path / f"printed_in_{source}.py"
@@ -249,7 +280,7 @@ def test_the_command_prints_a_formula_of_ones_own(source: str, text: str, tmp_pa
     for rule in ("bent", "bent.backward"):
         done = CliRunner().invoke(main, ["show", f"{mine}:{rule}", "at=0.25", "--source", source, "--dtype", "float32"])
         assert done.exit_code == 0, done.output
-        assert text in done.output
+        assert text.replace("bent", rule.replace(".", "_")) in done.output
     done = CliRunner().invoke(main, ["show", "refgrad.examples.formulas:attention", "--source", source])
     assert done.exit_code == 64
     assert "attention has no kernel: numpy.einsum is called, which kernels do not have" in done.output

@@ -216,3 +216,15 @@ def of_solve(upstream: Any, a: Any, solution: Any, which: int) -> Any:
     """What the matrix of a system, or its right side, receives."""
     back = np.linalg.solve(np.swapaxes(a, -1, -2), upstream)
     return back if which else -np.reshape(back, (*shape_of(back), 1)) * np.reshape(solution, (1, *shape_of(solution)))
+
+
+def of_cholesky(upstream: Any, a: Any, lower: Any) -> Any:
+    """What a symmetric matrix receives of its lower triangle L: L^-T S L^-1, with S of L^T and what L receives.
+
+    S is symmetric: its lower triangle is that of the product, with half of the diagonal, and half of all that. L^-T is A^-1 L,
+    the solution of a positive definite system.
+    """
+    product = np.swapaxes(lower, -1, -2) @ upstream
+    below = np.tril(product) - 0.5 * np.eye(shape_of(a)[-1]) * product
+    inverse = np.linalg.solve(a, lower)
+    return inverse @ (0.5 * (below + np.swapaxes(below, -1, -2))) @ np.swapaxes(inverse, -1, -2)

@@ -43,11 +43,15 @@ REPLACEMENTS: Mapping[str, tuple[str, ...]] = {
     "var": ("another divisor",),
     "percentile": ("the other end",),
     "argsort": ("reversed",),
+    "argmax": ("argmin",),
+    "cholesky": ("transposed",),
 }
 #: how a number keeps another from being too small: by being added, or by being the least that it may be
 BOUNDED_BELOW: Mapping[str, str] = {"add": "maximum", "maximum": "add"}
 #: operations of which twice the result is tried, and the result with the other sign
-SCALED = frozenset({"add", "sub", "mul", "div", "sqrt", "exp", "log", "log1p", "sum", "mean", "var", "matmul", "solve"})
+SCALED = frozenset(
+    {"add", "sub", "mul", "div", "sqrt", "exp", "log", "log1p", "sum", "mean", "var", "matmul", "solve", "cholesky"}
+)
 SCALED |= {"max", "min"}
 
 
@@ -77,6 +81,7 @@ SAID: Mapping[str, str] = {
     "another divisor": "the divisor is the other one",
     "the other end": "the other end is taken",
     "reversed": "the order is reversed",
+    "transposed": "{op} is transposed",
     "outside the root": "the number is added beside the root",
     "under the root": "the number is added under the root",
 }
@@ -290,11 +295,13 @@ def replaced(run: Run, by: str, op: str, args: Sequence[Any], how: Mapping[str, 
         return run.unchanged(op, *args, **{**how, "ddof": 1 - how.get("ddof", 0)})
     if by == "the other end":
         return run.unchanged(op, args[0], 100 - args[1], **how)
-    if by not in ("first", "second", "double", "minus", "reversed"):
+    if by not in ("first", "second", "double", "minus", "reversed", "transposed"):
         return run.unchanged(by, *args, **how)
     found = run.unchanged(op, *args, **how)
     if by in ("first", "second"):
         return run.array(np.broadcast_to(run.operand(args[by == "second"]), found.shape))
     if by == "reversed":
         return run.array(run.operand(found)[::-1])
+    if by == "transposed":
+        return run.array(np.swapaxes(run.operand(found), -1, -2))
     return run.array(2 * run.operand(found) if by == "double" else -run.operand(found))

@@ -110,7 +110,10 @@ class FixedBits(Working):
         """Operands, of which whole numbers and truth values that meet floats are floats of the working dtype."""
         if not any(isinstance(x, float) or _dtype(x).kind == "f" for x in given):
             return given
-        return [x.astype(self.working) if isinstance(x, np.ndarray) and x.dtype.kind in "iub" else x for x in given]
+        return [
+            x.astype(self.working) if isinstance(x, np.ndarray | np.generic) and x.dtype.kind in "iub" else x
+            for x in given
+        ]
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if not all(issubclass(t, np.ndarray) for t in types):

@@ -18,8 +18,9 @@ import numpy as np
 from refgrad.arithmetic import left_out, picking, subgradients
 from refgrad.arithmetic.fixed_bits import expit, known, power
 from refgrad.arithmetic.graph import Builder, Node
+from refgrad.arithmetic.length_numbers import Length, of
 from refgrad.arithmetic.operations import ELEMENTWISE
-from refgrad.arithmetic.scalar_math import Scope
+from refgrad.arithmetic.scalar_math import Scope, name
 from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, axes_of, mean, variance
 from refgrad.arithmetic.stored_places import stored
 from refgrad.axes import COLUMN, ELEMENT, ONE, ROW, TENSOR, Axes
@@ -34,28 +35,46 @@ def refused(what: str) -> TraceError:
     return TraceError(f"{what}, which kernels do not have")
 
 
+def length_name(axis: str) -> str:
+    """What expressions of scalars call the length of an axis."""
+    return f"length_of_{axis}"
+
+
 @dataclass
 class Frame:
     """What the values of one run share.
 
     Args:
-        lengths: those of the axes, by name, all of them different.
+        lengths: those of the axes, by name, all of them different; in the frame each is a `Length`, if no number fixes it.
         rows: the axes that are rows of the kernel's matrix.
         columns: those that are its columns.
         builder: collects the graph's nodes.
         counted: the axes of which places are asked.
     """
 
-    lengths: Mapping[str, int]
+    lengths: dict[str, Any]
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     builder: Builder = field(default_factory=lambda: Builder(Scope(), 2))
     counted: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        scope = self.builder.scope
+        self.lengths = {
+            a: n if a.isdigit() else Length(n, name(length_name(a)), scope) for a, n in self.lengths.items()
+        }
+
     @property
     def every(self) -> tuple[str, ...]:
         """All axes, in the order of the widest array."""
         return self.rows + self.columns
+
+    def products(self) -> list[Length]:
+        """The lengths of axes, those of rows, of columns and of all together, and one and two less: degrees of freedom."""
+        every: list[Any] = [n for n in self.lengths.values() if isinstance(n, Length)]
+        every += [math.prod(self.lengths[a] for a in part) for part in (self.rows, self.columns, self.every) if part]
+        of_axes: list[Any] = [n for n in every if isinstance(n, Length)]
+        return [n - less for less in range(3) for n in of_axes]
 
     def axes(self, names: Sequence[str]) -> Axes:
         """The axes in the kernel of an array that has these."""
@@ -106,11 +125,11 @@ class InRows(Shaped):
 
     def filled(self, value: float) -> Any:
         """An array of this shape with one number everywhere."""
-        return InRows(self.frame.builder.lift(value), self.axes, self.frame)
+        return InRows(self.frame.builder.lift(of(value)), self.axes, self.frame)
 
     def rearranged(self, function: Callable[[np.ndarray], np.ndarray]) -> Any:
         """The same numbers with their axes in another order, or with axes of length one, or repeated along an axis."""
-        numbers = np.arange(self.size).reshape(self.shape)
+        numbers = np.arange(int(self.size)).reshape(self.shape)
         moved = np.asarray(function(numbers))
         names = {length: name for name, length in self.frame.lengths.items()}
         if all(length == 1 or length in names for length in moved.shape):
@@ -193,7 +212,7 @@ class InRows(Shaped):
             x = x.item()
         if isinstance(x, np.ndarray):
             raise refused("an array is made in the body")
-        value = x if isinstance(x, InRows) else InRows(self.frame.builder.lift(x), (), self.frame)
+        value = x if isinstance(x, InRows) else InRows(self.frame.builder.lift(of(x)), (), self.frame)
         if op in LOGICAL or (op == "where" and place == 0):
             return value if value.node.is_boolean else value._apply("ne", value, 0.0)
         if value.node.is_boolean and op == "add":

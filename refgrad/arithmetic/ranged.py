@@ -197,7 +197,6 @@ INSTEAD: Mapping[str, str] = {
     "floor_divide": "a number of the text, or x.shape",
     "remainder": "a number of the text, or x.shape",
     "median": "numpy.sort",
-    "argmax": "refgrad.top_k(x, 1), which is true where the largest stands",
     "take_along_axis": "refgrad.take(x, labels)",
     "bincount": "refgrad.segment_sum(x, labels, count)",
     "inv": "numpy.linalg.solve",
@@ -387,10 +386,22 @@ def _argsort(x: Any, kind: Any) -> np.ndarray:
     return np.argsort(keys, kind=kind)
 
 
-def _argmin(x: Any) -> int:
-    """The place of the least number; where bounds overlap, each that may be the least is chosen in one way, and no way twice."""
+def _argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The place of the least number of all, or of each row along an axis; of equal ones it is the first, as NumPy's."""
     x.explorer.look(x.known)
     value, reach = x.known.value, np.where(np.isfinite(x.known.value), x.known.bound(), 0.0)
+    if axis is None:
+        place = _least(value.ravel(), reach.ravel(), x.explorer)
+        return np.full((1,) * value.ndim, place) if keepdims else place
+    value, reach = (np.moveaxis(part, axis, -1) for part in (value, reach))
+    rows = (part.reshape(-1, value.shape[-1]) for part in (value, reach))
+    places = [_least(row, room, x.explorer) for row, room in zip(*rows, strict=True)]
+    found = np.array(places, np.int64).reshape(value.shape[:-1])
+    return np.expand_dims(found, axis) if keepdims else found
+
+
+def _least(value: np.ndarray, reach: np.ndarray, explorer: Any) -> int:
+    """The place of the least number; where bounds overlap, each that may be the least is chosen in one way, and no way twice."""
     first, exact = int(np.argmin(value)), reach == 0.0
     may = value - reach <= np.min(value + reach)
     # of numbers that are known exactly the first alone: the others are no less
@@ -398,7 +409,7 @@ def _argmin(x: Any) -> int:
     may[known[value[known] > value[known].min(initial=np.inf)]] = False
     may[np.flatnonzero(may & exact)[1:]] = False
     *others, last = np.flatnonzero(may).tolist() or [first]
-    return next((place for place in others if x.explorer.choose()), last)
+    return next((place for place in others if explorer.choose()), last)
 
 
 def _sorted(x: Any, axis: int = -1) -> Ranged:
@@ -506,12 +517,14 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.percentile: _percentile,
     np.argsort: _argsort,
     np.argmin: _argmin,
+    np.argmax: lambda x, axis=None, keepdims=False: _argmin(-x, axis, keepdims),
     np.sort: _sorted,
     np.cumsum: _cumulated,
     np.einsum: _einsum,
     np.linalg.solve: lambda a, b: _like(a, b).of(
         array_error.solution(_like(a, b).lift(a), _like(a, b).lift(b), _like(a, b).model)
     ),
+    np.linalg.cholesky: lambda a: a.of(array_error.cholesky(_whole(a), a.model)),
     np.any: lambda x: bool(np.any((x != 0.0).settled())),
     stored_places.stored: _stored,
     subgradients.between: _between,

@@ -39,6 +39,7 @@ _DO: Mapping[str, Callable[..., Any]] = {
     **BY_ELEMENT,
     "matmul": operator.matmul,
     "solve": np.linalg.solve,
+    "cholesky": np.linalg.cholesky,
     "top_k": top_k,
 }
 

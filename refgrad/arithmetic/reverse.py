@@ -233,7 +233,7 @@ class Recorded(Shaped):
         inner = function(self.inner, *args, **how)
         if self.entry is None:
             return Recorded(inner, record, None)
-        numbers = np.arange(1, self.size + 1).reshape(shape)  # zero is a number that was not there, as of a pad
+        numbers = np.arange(1, int(self.size) + 1).reshape(shape)  # zero is a number that was not there, as of a pad
         sources = np.asarray(function(numbers, *args, **how)) - 1
         key = args[0] if function is operator.getitem else None
         receives = Receives.moved(lambda upstream: adjoints.gathered(upstream, sources, shape, key))
@@ -333,6 +333,13 @@ def _solve(a: Any, b: Any) -> Any:
         return Receives(lambda upstream, given: adjoints.of_solve(upstream, left, value, which), lambda given: NONE)
 
     return record.noted(value, [(a, received(0)), (b, received(1))])
+
+
+def _cholesky(a: Any) -> Any:
+    inner = a.inner
+    value = np.linalg.cholesky(inner)
+    receives = Receives(lambda upstream, given: adjoints.of_cholesky(upstream, inner, value), lambda given: NONE)
+    return a.record.noted(value, [(a, receives)])
 
 
 def _einsum(spec: str, *operands: Any, optimize: Any = None) -> Any:
@@ -480,6 +487,11 @@ def _order(x: Recorded, **how: Any) -> Any:
     return np.argsort(x.inner, **how)
 
 
+def _place(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The place of the largest or least number, which moves by steps: no gradient goes through it."""
+    return lambda x, axis=None, keepdims=False: function(x.inner, axis=axis, keepdims=keepdims)
+
+
 def _dropped(x: Any, places: np.ndarray) -> Any:
     receives = Receives.moved(lambda upstream: np.where(places, 0.0, upstream), lambda: places)
     return x.record.noted(left_out.dropped(x.inner, places), [(x, receives)])
@@ -504,6 +516,9 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.einsum: _einsum,
     np.where: _where,
     np.linalg.solve: _solve,
+    np.linalg.cholesky: _cholesky,
+    np.argmax: _place(np.argmax),
+    np.argmin: _place(np.argmin),
     np.split: MOVES[np.split],
     np.any: lambda x: np.any(x.inner),
     np.ndim: lambda x: x.ndim,

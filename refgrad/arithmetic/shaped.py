@@ -157,13 +157,13 @@ def counted(x: Any, axis: Any) -> int:
 
 def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """As `numpy.mean`, of whatever stands for an array: the sum over the count."""
-    return np.sum(x, axis=axis, keepdims=keepdims) / float(counted(x, axis))
+    return np.sum(x, axis=axis, keepdims=keepdims) / (counted(x, axis) * 1.0)
 
 
 def variance(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
     """As `numpy.var`, in two passes."""
     centred = x - mean(x, axis, True)
-    return np.sum(centred * centred, axis=axis, keepdims=keepdims) / float(counted(x, axis) - ddof)
+    return np.sum(centred * centred, axis=axis, keepdims=keepdims) / ((counted(x, axis) - ddof) * 1.0)
 
 
 def _moved(function: Callable[..., np.ndarray]) -> Callable[..., Any]:

@@ -23,7 +23,7 @@ from refgrad.arithmetic.left_out import dropped, surely, surely_less, surely_zer
 from refgrad.arithmetic.operations import UFUNCS
 from refgrad.arithmetic.replacing import BY_ELEMENT
 from refgrad.arithmetic.shaped import Shaped
-from refgrad.errors import RefgradError
+from refgrad.errors import RefgradError, TraceError
 
 #: how tightly operations bind that are written between their operands
 SUM, PRODUCT, PREFIX, POWER, ATOM = range(5)
@@ -236,6 +236,9 @@ def lines(
     Returns:
         A line for each result, and one before them for each operand that is used again.
 
+    Raises:
+        Unlike: the operations of the two runs differ.
+
     >>> arrays = {"x": np.ones(3), "y": np.ones(3)}
     >>> def body(x, y):
     ...     total = x + y
@@ -249,10 +252,36 @@ def lines(
     except (RefgradError, AttributeError, TypeError, ValueError):
         handed = [[a if whole_numbers(a) else Written(a, name) for name, a in arrays.items()] for arrays, _ in runs]
         found = [body(*arrays) for arrays in handed]
+    if not all(_alike(found[0][name], found[1][name]) for name in found[0]):
+        raise Unlike("the body does another thing for other lengths, as in a loop over an axis")
     whole = {name: (a, runs[1][0][name]) for name, a in runs[0][0].items() if whole_numbers(a)}
     lengths = list(zip(*(lengths.items() for _, lengths in runs), strict=True))
     writer = _Writer(lengths, set(runs[0][0]) | set(found[0]), whole)
     return writer.lines({name: tuple(_nodes(each[name]) for each in found) for name in found[0]})
+
+
+class Unlike(TraceError):
+    """Two runs of a body have other operations."""
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """True if two values came by the same operations."""
+    stack, seen = [(_nodes(one), _nodes(other))], set[int]()
+    while stack:
+        first, second = stack.pop()
+        if isinstance(first, list | tuple) and isinstance(second, list | tuple):
+            if any(isinstance(x, Node) for x in (*first, *second)):
+                if len(first) != len(second):
+                    return False
+                stack += zip(first, second, strict=True)
+        elif isinstance(first, Node) and isinstance(second, Node) and id(first) not in seen:
+            seen.add(id(first))
+            if (first.op, len(first.args)) != (second.op, len(second.args)):
+                return False
+            stack += zip(first.args, second.args, strict=True)
+        elif isinstance(first, Node) != isinstance(second, Node):
+            return False
+    return True
 
 
 class _Writer:

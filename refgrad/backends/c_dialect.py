@@ -17,7 +17,7 @@ TYPES = {
 SYMBOL, ENTRY = "refgrad_kernel", "refgrad_entry"
 
 #: what every file begins with; the bits of one type as another are copied, which compilers know to be a move
-_HEAD = """#include <math.h>
+HEAD = """#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -30,7 +30,7 @@ static inline float bits_int32_float32(int32_t x) { float y; memcpy(&y, &x, size
 static inline int64_t bits_float64_int64(double x) { int64_t y; memcpy(&y, &x, sizeof y); return y; }
 static inline double bits_int64_float64(int64_t x) { double y; memcpy(&y, &x, sizeof y); return y; }
 """
-_TAIL = """
+TAIL = """
 #ifdef __cplusplus
 }
 #endif
@@ -162,7 +162,7 @@ class C:
         """A whole file: the kernel, and an entry that reads its arguments, eight bytes each, from one address."""
         read = ", ".join(self._read(kind, index) for index, kind in enumerate(kinds))
         entry = f"void {ENTRY}(const char *at) {{ {SYMBOL}({read}); }}"
-        return "\n".join([_HEAD, *lines, "", entry, _TAIL])
+        return "\n".join([HEAD, *lines, "", entry, TAIL])
 
     @staticmethod
     def _read(kind: str, index: int) -> str:

@@ -79,7 +79,10 @@ def show(
         click.echo(json.dumps(catalogue.record(known), indent=2, ensure_ascii=False))
         return
     if isinstance(known, Formula) and source is not None:
-        click.echo(_kernel(kernel_of(known).plan, source, dtype, arch))
+        from refgrad.formula_kernels import outline
+
+        kernel = kernel_of(known)
+        click.echo(_kernel(kernel.plan, source, dtype, arch, outline(known, kernel)))
         return
     if not isinstance(known, Optimizer | Estimator):
         if source or latex:
@@ -88,7 +91,10 @@ def show(
         click.echo(catalogue.page(known, step, terminal_width()))
         return
     if source is not None:
-        click.echo(_kernel(known.plan(catalogue.SHAPE, step), source, dtype, arch))
+        from refgrad.backends.outline import outline_of
+
+        plan = known.plan(catalogue.SHAPE, step)
+        click.echo(_kernel(plan, source, dtype, arch, outline_of(plan, f"{known}, as at step {step}")))
     elif latex:
         from refgrad.arithmetic import formula
 
@@ -97,18 +103,21 @@ def show(
         click.echo(catalogue.page(known, step, terminal_width()))
 
 
-def _kernel(plan: Any, language: str, dtype: str, arch: str | None) -> str:
-    """The text of a plan's kernel: Numba's Python, C, or CUDA C++ and what NVRTC makes of it for an architecture."""
+def _kernel(plan: Any, language: str, dtype: str, arch: str | None, outline: Any) -> str:
+    """The text of a plan's kernels: Numba's Python, C, or CUDA C++ and what NVRTC makes of it for an architecture."""
+    from dataclasses import replace
+
     from refgrad.arithmetic.dtypes import as_dtype, working
 
     stored = as_dtype(dtype, "--dtype")
+    told = replace(outline, title=f"{outline.title}, in {stored.name if language == 'cuda' else working(stored).name}")
     if language == "cuda":
         from refgrad.backends.cuda import shown
 
-        return shown.text(plan, stored, arch)
-    from refgrad.backends import c_dialect, dialect, numba_backend
+        return shown.text(plan, stored, told, arch)
+    from refgrad.backends import whole_source
 
-    return numba_backend.kernel_source(plan, working(stored), c_dialect.DIALECT if language == "c" else dialect.NUMBA)
+    return whole_source.text(plan, working(stored), told, language)
 
 
 @click.command()

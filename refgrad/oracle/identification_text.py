@@ -115,7 +115,10 @@ def _nearest(found: Any) -> Iterator[Section]:
 def _tried(found: Any) -> Iterator[Section]:
     run = f"{found.steps} {turn(found.mode)}s, {found.dtype}, seed {found.seed}, {found.mode}"
     rules = found.claim or f"{len(found.rules)} rules"
-    pairs = [("tried", f"{found.hypotheses} hypotheses of {rules}"), ("run", run)]
+    pairs = [
+        ("tried", f"{found.hypotheses} {'hypothesis' if found.hypotheses == 1 else 'hypotheses'} of {rules}"),
+        ("run", run),
+    ]
     yield Section("How it was found", pairs=tuple(pairs))
     if found.notes:
         yield Section("Notes", found.notes, tone=UNSURE)

@@ -126,7 +126,8 @@ def _was_found(error: CandidateError) -> bool:
 def _other_kinds(kind: Kind) -> str:
     """What to do about a candidate of another kind than was tried."""
     others = ", ".join(name for name in MODULES if name != kind.name)
-    return f"it was tried as an {kind.name}, because nothing says of what kind it is; --kind says so: {others}"
+    said = f"it was tried as an {kind.name}, because nothing says of what kind it is; --kind says so: {others}"
+    return f"{said}; of a kernel of your own formula --as names that"
 
 
 def _claim(candidate: Any, rule: Any) -> tuple[Kind, Rule | None]:

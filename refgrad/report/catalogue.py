@@ -59,7 +59,6 @@ def _parts(rule: Rule, step: int, width: int) -> list[tuple[str, list[str]]]:
     parts = [(str(rule), [*source, "", *_prose(inspect.cleandoc(type(rule).__doc__ or ""), width)])]
     if isinstance(rule, Formula):
         parts.append(("Formula", rule.formula_lines()))
-        parts.append(("Takes", listed([(name, text or "one number") for name, text in rule.shapes.items()])))
     if theirs := [*elsewhere_with_difference(rule), *itself_elsewhere(type(rule))]:
         parts.append(("Elsewhere", said(theirs)))
     parts += _computed(rule, step, width)
@@ -222,7 +221,9 @@ def parameters(rule: Estimator) -> list[tuple[str, ...]]:
 
 def arrays(rule: Rule) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
     """What a mask, a quantizer or a transform takes and gives, under titles: names, each with its axes."""
-    if isinstance(rule, Transform):
+    if isinstance(rule, Formula):
+        yield "Takes", [(n, f"an array of axes {axes}" if axes else "one number") for n, axes in rule.shapes.items()]
+    elif isinstance(rule, Transform):
         yield "Takes", [(n, f"an array of axes {axes}" if axes else "a number") for n, axes in rule.shapes.items()]
     elif isinstance(rule, Mask):
         yield "Takes", [(n, described(axes)) for n, axes in rule.takes().items()]

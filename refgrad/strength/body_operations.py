@@ -75,6 +75,22 @@ def _solve(run: Run, a: Array, b: Array) -> Array:
     return np.linalg.solve(lower.T, np.linalg.solve(lower, b)).astype(np.float64)
 
 
+def _cholesky(run: Run, a: Array) -> Array:
+    """The lower triangle of a positive definite matrix: by LAPACK in float32, or a column after the other."""
+    if run.rounding is None:
+        return np.linalg.cholesky(a.astype(np.float64)).astype(REAL)
+    if a.ndim > 2 or run.random.integers(2):
+        return np.linalg.cholesky(a.astype(np.float32)).astype(np.float64)
+    lower = np.zeros_like(a)
+    for j in range(len(a)):
+        left = a[j:, j]
+        for k in range(j):
+            left = run.round(left - run.round(lower[j:, k] * lower[j, k]))
+        lower[j, j] = run.round(np.sqrt(left[0]))
+        lower[j + 1 :, j] = run.round(left[1:] / lower[j, j])
+    return lower
+
+
 def special(name: str) -> Callable[..., Any]:
     """A function of SciPy's, which is loaded when it is first called; it knows float64 alone."""
 
@@ -102,12 +118,15 @@ OPERATIONS: Mapping[str, Callable[..., Array]] = {
     **{name: _exact(getattr(np, name)) for name in ("maximum", "minimum", "fmin", "sign", "where", "percentile")},
     **{name: _exact(getattr(np, name)) for name in ("argsort", "clip", "max", "min", "abs", "rint", "floor", "ceil")},
     "neg": _exact(np.negative),
+    "argmax": _exact(np.argmax),
+    "argmin": _exact(np.argmin),
     **{f.__name__: _exact(f) for f in (subgradients.between, subgradients.largest_shares, subgradients.unsorted)},
     "sum": _sum,
     "mean": _mean,
     "var": _variance,
     "matmul": lambda run, a, b: run.product(a, b),
     "solve": _solve,
+    "cholesky": _cholesky,
     "einsum": _einsum,
     "cumsum": _cumulated,
     "sort": _exact(np.sort),

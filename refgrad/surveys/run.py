@@ -51,6 +51,10 @@ class Surveyed:
     citation: str
 
 
+#: what stands in place of the source of a formula of one's own that has none
+UNCITED = "a formula without a citation"
+
+
 @dataclass(frozen=True)
 class Survey(AsJson):
     """Every rule against every implementation that was installed."""
@@ -227,7 +231,7 @@ def survey(
         environment=_environment(),
         packages={p: v for p, v in versions.items() if v is not None},
         missing=tuple(dict.fromkeys(name for names in missing.values() for name in names)),
-        rules=tuple(Surveyed(n, r.kind, str(r.citation)) for n, r in known.items()),
+        rules=tuple(Surveyed(n, r.kind, str(getattr(r, "citation", UNCITED))) for n, r in known.items()),
         cells=tuple(done[key] for key in keys),
     )
 

@@ -75,3 +75,45 @@ def test_a_system_of_three_diagonals_is_known_better_than_one_whose_zeros_are_no
     known = array_error.solution(Bounded(a), Bounded(np.ones(33)), MODEL)
     unknown = array_error.solution(Bounded(a, np.full((33, 33), 1e-30)), Bounded(np.ones(33)), MODEL)
     assert np.max(known.bound()) < np.max(unknown.bound()) / 20
+
+
+def a_column_after_the_other(a: np.ndarray) -> np.ndarray:
+    """Cholesky's factor with sums in turn, in the dtype of the matrix."""
+    lower = np.zeros_like(a)
+    for j in range(len(a)):
+        column = a[j:, j].copy()
+        for k in range(j):
+            column -= lower[j:, k] * lower[j, k]
+        lower[j:, j] = column / np.sqrt(column[0])
+    return lower
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 33])
+def test_cholesky_factors_lie_within_the_bound(n: int) -> None:
+    """By LAPACK and by columns, of matrices that are off too, against mpmath; what cannot be told is open."""
+    random = np.random.default_rng(n)
+    for ridge in (0.01, 1.0, 100.0):
+        x = random.standard_normal((n, n))
+        a = np.float32(x @ x.T + ridge * n * np.eye(n))
+        error = np.abs(np.float64(a)) * 2.0**-24
+        found = array_error.cholesky(Bounded(np.float64(a), error), MODEL)
+        assert np.isfinite(found.bound()).all()
+        assert (found.bound()[np.triu_indices(n, 1)] == 0.0).all()
+        moved = np.sign(random.standard_normal((n, n)))
+        other = np.float64(a) + error * (np.tril(moved) + np.tril(moved, -1).T)
+        for factor in (np.linalg.cholesky(a), a_column_after_the_other(a), np.linalg.cholesky(other)):
+            assert (np.abs(np.float64(factor) - found.value) <= found.bound()).all()
+    singular = array_error.cholesky(Bounded(np.array([[1.0, 1.0], [1.0, 1.0 + 1e-7]])), MODEL)
+    assert np.isinf(singular.bound()[1, 1])
+    stacked = array_error.cholesky(Bounded(np.stack([np.eye(2), np.full((2, 2), np.nan)])), MODEL)
+    assert np.isfinite(stacked.bound()[0]).all()
+    assert np.isinf(stacked.bound()[1]).all()
+
+
+def test_a_bound_of_cholesky_factors_is_not_slack() -> None:
+    """Of a matrix that is off as far as its bound says, the factor is off by a third of its bound somewhere."""
+    a, off = np.array([[4.0, 1.0], [1.0, 3.0]]), 1e-3
+    found = array_error.cholesky(Bounded(a, np.full((2, 2), off)), MODEL)
+    ends = [np.linalg.cholesky(a + off * np.array([[s, t], [t, u]])) for s in (-1, 1) for t in (-1, 1) for u in (-1, 1)]
+    reached = np.max([np.abs(end - found.value) for end in ends], axis=0)
+    assert (reached[np.tril_indices(2)] > found.bound()[np.tril_indices(2)] / 3).all()

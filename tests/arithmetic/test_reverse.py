@@ -124,6 +124,38 @@ def test_gradients_are_those_of_complex_steps(name: str) -> None:
         np.testing.assert_allclose(got, true, rtol=1e-13, atol=1e-13)
 
 
+def factor(x: Any) -> Any:
+    return np.linalg.cholesky(x @ x.T + 2.0 * np.eye(3))
+
+
+def test_cholesky_factors_have_the_gradient_of_mpmath_and_torch() -> None:
+    """Complex steps are none: NumPy's factor of a complex matrix is another function."""
+    random = np.random.default_rng(5)
+    x, upstream = random.standard_normal((3, 3)), random.standard_normal((3, 3))
+    (found,) = gradients(factor, [x], upstream)
+
+    def total(at: tuple[int, int], move: Any) -> Any:
+        own = mpmath.matrix(x.tolist())
+        own[at] += move
+        lower = mpmath.cholesky(own * own.T + 2 * mpmath.eye(3))
+        return mpmath.fsum(upstream[i, j] * lower[i, j] for i in range(3) for j in range(i + 1))
+
+    with mpmath.workdps(40):
+        true = [[float(mpmath.diff(lambda move, at=(i, j): total(at, move), 0)) for j in range(3)] for i in range(3)]
+    np.testing.assert_allclose(found, true, rtol=1e-14, atol=1e-14)
+    torch = pytest.importorskip("torch")
+    tensor = torch.tensor(x, requires_grad=True)
+    lower = torch.linalg.cholesky(tensor @ tensor.T + 2.0 * torch.eye(3, dtype=torch.float64))
+    (theirs,) = torch.autograd.grad(lower, tensor, torch.tensor(upstream))
+    np.testing.assert_allclose(found, theirs.numpy(), rtol=1e-14, atol=1e-14)
+
+
+def test_no_gradient_goes_through_places() -> None:
+    x = np.array([[1.0, 3.0, 2.0], [4.0, 0.0, -1.0]])
+    (found,) = gradients(lambda x: x * (np.argmax(x, axis=1, keepdims=True) + np.argmin(x)), [x], np.ones((2, 3)))
+    assert found.tolist() == [[6.0] * 3, [5.0] * 3]
+
+
 def test_the_variance_has_the_gradient_of_its_definition() -> None:
     def written(x: Any, y: Any) -> Any:  # numpy.var of complex numbers is another function
         first, second = x - np.mean(x, axis=0), y - np.mean(y, axis=0)

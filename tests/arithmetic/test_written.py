@@ -134,3 +134,23 @@ def test_what_is_written_to_and_used_again_has_its_own_line() -> None:
         return {"y": squared * squared}
 
     assert _both(body, x=("n",)) == ["a = np.exp(with_item(x, 0, 2 * x[1]))", "y = a * a"]
+
+
+@refgrad.formula(u="time channel", keep="channel", wrt="u keep")
+def scanned(u: Any, keep: Any) -> Any:
+    held = u[0]
+    for t in range(1, u.shape[0]):
+        held = keep * held + u[t]
+    return held
+
+
+def test_the_derivation_of_a_loop_over_an_axis_is_told_at_one_length_of_it() -> None:
+    told = scanned().backward.formula_lines()
+    assert told[0] == "# where time = 3: what is computed is another for each length"
+    u, keep, grad_output = np.float64([[1, 2], [3, 4], [5, 6]]), np.float64([0.5, 0.25]), np.float64([1.0, -1.0])
+    names = {"np": np, "u": u, "keep": keep, "grad_output": grad_output, "channel": 2}
+    exec("\n".join(told), names)
+    wanted = scanned().backward(u, keep, grad_output)
+    assert list(wanted) == ["grad_u", "grad_keep"]
+    for name, value in wanted.items():
+        np.testing.assert_allclose(names[name], value, rtol=1e-14)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,6 +84,25 @@ def test_a_cell_of_another_version_of_its_package_is_judged_again(
 
 
 ROWS = [ROW]
+
+
+@refgrad.formula(x="n")
+def doubled(x: Any) -> Any:
+    return 2.0 * x
+
+
+def twice(x: Any) -> Any:
+    return x + x
+
+
+OF_A_FORMULA = [Implementation(package="tests", target="tests.surveys.test_log:twice", claim=doubled())]
+
+
+def test_a_survey_of_a_formula_without_a_citation_says_so(tmp_path: Path) -> None:
+    table = "tests.surveys.test_log:OF_A_FORMULA"
+    found = refgrad.survey(table=table, jobs=1, explain=0, log=tmp_path / "log.jsonl")
+    assert [cell.outcome for cell in found.cells] == [CONFORMS]
+    assert {rule.name: rule.citation for rule in found.rules}["doubled"] == "a formula without a citation"
 
 
 CELLS = [

@@ -13,7 +13,7 @@ from refgrad.backends.c_dialect import SYMBOL, TYPES, C
 from refgrad.backends.dialect import Array
 
 #: what every file begins with; NVRTC has no headers, so that types of a width are named here
-_HEAD = """#ifdef __CUDACC_RTC__
+HEAD = """#ifdef __CUDACC_RTC__
 typedef signed char int8_t;
 typedef unsigned char uint8_t;
 typedef short int16_t;
@@ -100,7 +100,7 @@ class Cuda(C):
 
     def file(self, lines: Sequence[str], kinds: Sequence[str]) -> str:
         """A whole file: arguments are passed one by one, so that it needs no entry."""
-        return "\n".join([_HEAD, *lines, ""])
+        return "\n".join([HEAD, *lines, ""])
 
     def _literal(self, value: float) -> str:
         """A number in a table, whose elements are made before anything runs."""
@@ -111,4 +111,4 @@ class Cuda(C):
 
 DIALECT = Cuda()
 
-__all__ = ["DIALECT", "SYMBOL", "Cuda"]
+__all__ = ["DIALECT", "HEAD", "SYMBOL", "Cuda"]

@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from refgrad.arguments import by_name
 from refgrad.errors import ArgumentError, RefgradError, bad_argument
@@ -25,6 +26,7 @@ from refgrad.surveys import cell as c
 from refgrad.surveys.attempts import Judge, judge
 from refgrad.surveys.cell import Cell
 from refgrad.surveys.implementations import known
+from refgrad.surveys.implementations.findings import FINDINGS
 from refgrad.surveys.implementations.record import Implementation
 from refgrad.surveys.run import Survey
 
@@ -33,6 +35,8 @@ SCHEMA = "refgrad-release-1"
 FOLDER, KEPT = "releases", "survey.json"
 #: what an implementation is in a release that does not have it, or not with its options
 ABSENT = "absent"
+#: what is granted to an implementation that writes into the gradient
+COPIED = "gradient=copied"
 #: packages that others run on, which are told with a release
 BENEATH = ("numpy", "torch", "jax")
 #: seconds that one step of an implementation may take
@@ -59,20 +63,23 @@ class Found:
         """
         return cls(cell.outcome, cell.variant, cell.conditions)
 
+    @property
+    def is_finding(self) -> bool:
+        """True of a named variant, of what differs, and of what writes into the gradient."""
+        return self.outcome in (c.VARIANT, c.DIFFERS) or (self.outcome == c.CONFORMS and COPIED in self.conditions)
+
     def same(self, other: Found) -> bool:
         """True if both say the same of an implementation, whatever had to be granted besides.
 
         Args:
             other: of another release.
         """
-        copied = "gradient=copied"
-        return (self.outcome, self.variant) == (other.outcome, other.variant) and (
-            (copied in self.conditions) == (copied in other.conditions) or self.outcome == ABSENT
-        )
+        return str(self) == str(other)
 
     def __str__(self) -> str:
         told = f"{self.outcome}: {self.variant}" if self.variant else self.outcome
-        return f"{told}, gradient=copied" if "gradient=copied" in self.conditions and not self.variant else told
+        writes = COPIED in self.conditions and self.outcome == c.CONFORMS
+        return f"{told}, but it writes into the gradient" if writes else told
 
 
 @dataclass(frozen=True)
@@ -186,33 +193,36 @@ def again(row: Implementation, newest: Cell) -> Found:
         newest: what the survey found.
     """
     try:
-        if _still(row, newest):
+        if newest.outcome == c.DIFFERS:
+            return Found(c.CONFORMS if _is(row, {}, newest.conditions) else c.DIFFERS, conditions=newest.conditions)
+        named = ", ".join(f"{n}={value}" for n, value in row.variant.items())
+        if newest.variant in ("", named) and _is(row, row.variant if newest.variant else {}, newest.conditions):
             return Found.of(newest)
-    except RefgradError:
-        pass
+    except RefgradError as error:
+        if _absent(str(error)):
+            return Found(ABSENT, message=_first_line(str(error)))
     found = judge(row, 0.0, TIME_LIMIT)
     if found.outcome in (c.UNJUDGED, c.CRASHED) and _absent(found.message):
         return Found(ABSENT, message=_first_line(found.message))
     return dataclasses.replace(Found.of(found), message=_first_line(found.message))
 
 
-def _still(row: Implementation, newest: Cell) -> bool:
-    """True if it conforms to what the newest release is."""
-    if newest.outcome not in (c.CONFORMS, c.VARIANT):
-        return False
-    named = ", ".join(f"{n}={value}" for n, value in row.variant.items())
-    if newest.variant not in ("", named):
-        return False
-    asked, granted = Judge(row, 0.0, TIME_LIMIT), list(newest.conditions)
-    if "gradient=copied" in granted and not row.through:
+def _is(row: Implementation, variant: Mapping[str, Any], granted: Sequence[str]) -> bool:
+    """True if it conforms to the claim with named behaviours changed, under what is granted."""
+    asked = Judge(row, 0.0, TIME_LIMIT)
+    if COPIED in granted and not row.through:
         asked.row = dataclasses.replace(row, through="drivers.on_copies")
-    return asked.verdict("as the newest", row.variant if newest.variant else {}, granted).conforms
+    verdict = asked.verdict("as the newest", variant, list(granted))
+    raised = next((fault for fault in verdict.faults if fault.kind == "raised"), None)
+    if raised is not None and _absent(raised.message):
+        raise ArgumentError(raised.message)
+    return verdict.conforms
 
 
 def _absent(message: str) -> bool:
     """True if an error says that there is no such name, or no such option."""
     return bool(
-        re.search(r"has no attribute|No module named|unexpected keyword|cannot import|is called|no .* named", message)
+        re.search(r"has no (attribute )?'|No module named|takes no option|unexpected keyword|cannot import", message)
     )
 
 
@@ -262,13 +272,28 @@ def main(arguments: Sequence[str]) -> int | str:
     rows = [row for row in known() if row.package == release.package and row.key in newest and not row.missing()]
     rows = [row for row in rows if row.environment.items() <= os.environ.items()]
     warnings.simplefilter("ignore")
-    for row in sorted(rows, key=lambda each: newest[each.key].outcome == c.CONFORMS):
+    for row in _ordered(rows, newest):
         if row.key not in release.found:
             found = again(row, newest[row.key])
             release = dataclasses.replace(release, found={**release.found, row.key: found})
             release.write(docs / FOLDER)
             print(f"{row.called} as {row.claim}: {found}", flush=True)
     return 0
+
+
+def _ordered(rows: Sequence[Implementation], newest: Mapping[str, Cell]) -> list[Implementation]:
+    """Findings of weight first, then the first of each rule's that are no rule as claimed, then all others."""
+    weighty = {f.called for f in FINDINGS}
+    seen: set[tuple[str, str]] = set()
+    places: dict[str, int] = {}
+    for row in rows:
+        cell = newest[row.key]
+        same = (cell.rule, cell.variant)
+        first = cell.outcome != c.CONFORMS and same not in seen
+        seen.add(same)
+        places[row.key] = 0 if any(cell.called.startswith(name) for name in weighty) else 1 if first else 2
+        places[row.key] += 2 * (places[row.key] == 2 and cell.outcome == c.CONFORMS)
+    return sorted(rows, key=lambda row: places[row.key])
 
 
 if __name__ == "__main__":

@@ -24,21 +24,10 @@ STEP = 10
 #: characters of a line of mathematics, and lines, beyond which the formula is shown as text
 WIDEST, LONGEST = 900, 40
 #: methods that say how arrays are kept and checked, and nothing of what is computed
-HOUSEKEEPING = frozenset(
-    (
-        "admitted",
-        "at_device",
-        "besides",
-        "check",
-        "check_start",
-        "checked_method",
-        "door",
-        "kept_parts",
-        "legal",
-        "part_axes",
-    )
-    + ("quantize", "seen", "steps", "takes")
-)
+HOUSEKEEPING = {
+    *("admitted", "at_device", "besides", "check", "check_start", "checked_method", "door", "kept_parts", "legal"),
+    *("part_axes", "quantize", "seen", "steps", "takes"),
+}
 PRIMED = "A prime marks the value after the step, a hat what is corrected for its start.\n"
 SCORED = (
     "Kept are the entries, or groups of entries, of the largest scores; how many, and which of equal ones, the hyperparameters "

@@ -86,7 +86,7 @@ def method_lines(rule: Rule, method: Callable[..., Any]) -> list[str]:
     Returns:
         LaTeX, for an ``aligned`` block; none of a method whose text is not there or has something that is not written so.
 
-    >>> from refgrad.optimizers import ClassifierFreeGuidance
+    >>> from refgrad.gradients import ClassifierFreeGuidance
     >>> method_lines(ClassifierFreeGuidance(), ClassifierFreeGuidance.apply)[0]
     '& \\\\mathrm{difference} = \\\\mathrm{conditional} - \\\\mathrm{unconditional}'
     """

@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import os
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -127,6 +128,10 @@ class Release:
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.to_dict(), indent=0, ensure_ascii=False) + "\n"
         (folder / f"{self.package}-{self.version}.json").write_text(text, encoding="utf-8")
+
+
+#: what a row is that ended the process in which it was judged
+ENDED = Found(c.CRASHED, message="its process ended")
 
 
 def ordinal(version: str) -> tuple[int, ...]:
@@ -272,13 +277,24 @@ def main(arguments: Sequence[str]) -> int | str:
     rows = [row for row in known() if row.package == release.package and row.key in newest and not row.missing()]
     rows = [row for row in rows if row.environment.items() <= os.environ.items()]
     warnings.simplefilter("ignore")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{release.package} {release.version} is not done"))
     for row in _ordered(rows, newest):
         if row.key not in release.found:
-            found = again(row, newest[row.key])
-            release = dataclasses.replace(release, found={**release.found, row.key: found})
+            # what ends this process is told by what stands in the file before
+            _with(release, row.key, ENDED).write(docs / FOLDER)
+            try:
+                found = again(row, newest[row.key])
+            except BaseException:
+                release.write(docs / FOLDER)
+                raise
+            release = _with(release, row.key, found)
             release.write(docs / FOLDER)
             print(f"{row.called} as {row.claim}: {found}", flush=True)
     return 0
+
+
+def _with(release: Release, key: str, found: Found) -> Release:
+    return dataclasses.replace(release, found={**release.found, key: found})
 
 
 def _ordered(rows: Sequence[Implementation], newest: Mapping[str, Cell]) -> list[Implementation]:

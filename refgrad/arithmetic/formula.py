@@ -319,8 +319,10 @@ def latex_name(name: str) -> str:
 
 
 def _latex_call(name: str, args: list[str], symbol: Symbol) -> str:
-    shape = symbol.latex or rf"\operatorname{{{name}}}\left(%s\right)"
-    return shape % ", ".join(args)
+    if symbol.latex:
+        return symbol.latex % ", ".join(args)
+    word = name.replace("_", r"\_")
+    return rf"\operatorname{{{word}}}\left({', '.join(args)}\right)"
 
 
 LATEX = Notation(

@@ -24,8 +24,12 @@ HEAD = f"""# Over releases
 
 In which release did a finding of [the survey](survey.md) come, and in which did it go? Rows of packages in earlier releases, each
 in an environment of its own, judged on the same cases. A row is first judged as what it is in the newest release; where it is not
-that, as the survey judges it, but for the search for a name. Written by `{COMMAND}` from [the survey](survey.json) and
-`docs/releases/`, a file a release, which `python -m refgrad.surveys.releases docs PACKAGE` makes of what is installed.
+that, as the survey judges it, but for the search for a name. Rows that need what an earlier release does not have are *absent*;
+where rows are fewer than the survey's, findings of weight and one row a departure were judged first.
+
+Written by `{COMMAND}` from [the survey](survey.json) and `docs/releases/`, a file a release, which
+`python -m refgrad.surveys.releases docs PACKAGE` makes of what is installed. Of releases of the same package what is granted besides
+(`scalars=float32`, `subnormals=either`) is that of the newest one.
 """
 
 
@@ -94,7 +98,8 @@ def text(told: Sequence[tuple[str, Found]]) -> str:
     """
     parts = []
     for found, first, last in r.changes(told):
-        parts.append(f"{first}{f' to {last}' if last != first else ''}: {found}")
+        why = f" ({found.message})" if found.message and found.outcome in (CRASHED, HUNG, UNJUDGED) else ""
+        parts.append(f"{first}{f' to {last}' if last != first else ''}: {found}{why}")
     return "; ".join(parts)
 
 

@@ -23,6 +23,8 @@ from typing import Any
 
 from refgrad.arguments import by_name
 from refgrad.errors import ArgumentError, RefgradError, bad_argument
+from refgrad.oracle.engine.outcomes import UNJUDGED
+from refgrad.oracle.engine.verdict import Verdict
 from refgrad.surveys import cell as c
 from refgrad.surveys.attempts import Judge, judge
 from refgrad.surveys.cell import Cell
@@ -199,35 +201,46 @@ def again(row: Implementation, newest: Cell) -> Found:
     """
     try:
         if newest.outcome == c.DIFFERS:
-            return Found(c.CONFORMS if _is(row, {}, newest.conditions) else c.DIFFERS, conditions=newest.conditions)
+            return _plainly(_verdict(row, {}, newest.conditions), newest)
         named = ", ".join(f"{n}={value}" for n, value in row.variant.items())
-        if newest.variant in ("", named) and _is(row, row.variant if newest.variant else {}, newest.conditions):
+        changed = row.variant if newest.variant else {}
+        if newest.variant in ("", named) and _verdict(row, changed, newest.conditions).conforms:
             return Found.of(newest)
+        found = judge(row, 0.0, TIME_LIMIT)
     except RefgradError as error:
-        if _absent(str(error)):
-            return Found(ABSENT, message=_first_line(str(error)))
-    found = judge(row, 0.0, TIME_LIMIT)
-    if found.outcome in (c.UNJUDGED, c.CRASHED) and _absent(found.message):
-        return Found(ABSENT, message=_first_line(found.message))
+        return _unseen(c.UNJUDGED, str(error))
+    if found.outcome in (c.UNJUDGED, c.CRASHED):
+        return _unseen(found.outcome, found.message)
     return dataclasses.replace(Found.of(found), message=_first_line(found.message))
 
 
-def _is(row: Implementation, variant: Mapping[str, Any], granted: Sequence[str]) -> bool:
-    """True if it conforms to the claim with named behaviours changed, under what is granted."""
+def _verdict(row: Implementation, variant: Mapping[str, Any], granted: Sequence[str]) -> Verdict:
+    """The verdict on the claim with named behaviours changed, under what is granted."""
     asked = Judge(row, 0.0, TIME_LIMIT)
     if COPIED in granted and not row.through:
         asked.row = dataclasses.replace(row, through="drivers.on_copies")
-    verdict = asked.verdict("as the newest", variant, list(granted))
-    raised = next((fault for fault in verdict.faults if fault.kind == "raised"), None)
-    if raised is not None and _absent(raised.message):
-        raise ArgumentError(raised.message)
-    return verdict.conforms
+    return asked.verdict("as the newest", variant, list(granted))
+
+
+def _plainly(verdict: Verdict, newest: Cell) -> Found:
+    """What a verdict says, without a search for a name."""
+    raised = next((fault.message for fault in verdict.faults if fault.kind in ("raised", "hung")), None)
+    if raised is not None:
+        return _unseen(c.CRASHED, raised)
+    if verdict.outcome == UNJUDGED:
+        return _unseen(c.UNJUDGED, "; ".join(verdict.notes))
+    return Found(c.CONFORMS if verdict.conforms else c.DIFFERS, conditions=newest.conditions)
+
+
+def _unseen(outcome: str, message: str) -> Found:
+    """What could not be seen: because it is not there, or for another reason."""
+    return Found(ABSENT if _absent(message) else outcome, message=_first_line(message))
 
 
 def _absent(message: str) -> bool:
     """True if an error says that there is no such name, or no such option."""
     return bool(
-        re.search(r"has no (attribute )?'|No module named|takes no option|unexpected keyword|cannot import", message)
+        re.search(r"has no (attribute )?'|[Nn]o module|takes no option|unexpected keyword|cannot import", message)
     )
 
 

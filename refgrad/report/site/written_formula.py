@@ -209,7 +209,7 @@ class _Writer:
         """An expression, and how tightly it binds."""
         match node:
             case ast.Name(id=name):
-                return latex_name(name.strip("_") or name), ATOM
+                return latex_name(name.strip("_")) if name.strip("_") else r"\_", ATOM
             case ast.Constant(value=value):
                 return self.constant(value)
             case ast.Attribute():
@@ -365,7 +365,7 @@ class _Writer:
         told = [self.part(each) for each in parts]
         if all(each in (":", "") for each in told):
             return of
-        return f"{self.wrapped(of, ATOM)}_{{{', '.join(filter(None, told))}}}", ATOM
+        return f"{{{self.wrapped(of, ATOM)}}}_{{{', '.join(filter(None, told))}}}", ATOM
 
     def part(self, index: ast.expr) -> str:
         """An index; empty where it adds an axis."""

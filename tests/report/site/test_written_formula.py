@@ -64,7 +64,7 @@ class Bodies(Transform):
             "loop",
             [
                 r"& \text{for }i \in \operatorname{range}\left(3\right)\text{:}",
-                r"& \quad x_{i} \leftarrow x_{i} + 1",
+                r"& \quad {x}_{i} \leftarrow {x}_{i} + 1",
                 r"& \text{result} = x",
             ],
         ),

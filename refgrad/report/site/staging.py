@@ -106,7 +106,8 @@ def with_contents(text: str, generated: Mapping[str, Sequence[str]], told: Mappi
     parts = [head]
     for title, section in zip(titles, sections, strict=True):
         own = list(generated.get(title, ()))
-        pages = [link for link, _ in LINK.findall(section) if link.endswith(".md")]
+        # a link to a section leads to a page that is listed elsewhere
+        pages = [link for link, fragment in LINK.findall(section) if link.endswith(".md") and not fragment]
         lines = "".join(f"- [](/{page}.md)\n" for page in own) + section.partition("\n")[2].lstrip()
         more = f"\n{told[title]}" if told.get(title) else ""
         parts.append(f"## {title}\n\n{lines.rstrip()}\n{more}{toctree([*own, *pages], title)}\n")

@@ -224,8 +224,8 @@ class _Writer:
                 return self.piece(operand)
             case ast.Compare(left=left, ops=ops, comparators=others):
                 parts = [self.wrapped(self.piece(left), SUM)]
-                for op, other in zip(ops, others, strict=True):
-                    parts += [COMPARED[type(op)], self.wrapped(self.piece(other), SUM)]
+                for sign, other in zip(ops, others, strict=True):
+                    parts += [COMPARED[type(sign)], self.wrapped(self.piece(other), SUM)]
                 return " ".join(parts), LOOSE
             case ast.BoolOp(op=op, values=values):
                 word = r"\text{ and }" if isinstance(op, ast.And) else r"\text{ or }"

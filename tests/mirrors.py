@@ -323,7 +323,6 @@ TOPICS: tuple[Topic, ...] = (
     Topic("quantizers/test_weights.py", FAMILY, ("quantizers.half_quadratic",)),
     Topic("quantizers/test_training.py", FAMILY, ("quantizers.natural",)),
     Topic("surveys/test_page.py", "the page, in a browser", ("report.survey_html",)),
-    Topic("surveys/test_releases.py", "releases, as people see them", ("report.releases_page",)),
     Topic("surveys/test_reports.py", "a survey, as people see it", ("report.survey_page", "surveys.survey_text")),
     Topic("sparsity/test_paper.py", FAMILY, ("sparsity.activations", "sparsity.base", "sparsity.magnitude")),
     Topic("sparsity/test_paper.py", FAMILY, ("sparsity.progressive", "sparsity.sensitivity")),

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from refgrad.report.rules_page import cell as cell_text
+from refgrad.report.site.prose import escaped
 from refgrad.report.survey_page import KEPT
 from refgrad.surveys import releases as r
 from refgrad.surveys.cell import CRASHED, HUNG, UNJUDGED, Cell
@@ -28,8 +28,8 @@ that, as the survey judges it, but for the search for a name. Rows that need wha
 where rows are fewer than the survey's, findings of weight and one row a departure were judged first.
 
 Written by `{COMMAND}` from [the survey](survey.json) and `docs/releases/`, a file a release, which
-`python -m refgrad.surveys.releases docs PACKAGE` makes of what is installed. Of releases of the same package what is granted besides
-(`scalars=float32`, `subnormals=either`) is that of the newest one.
+`python -m refgrad.surveys.releases docs PACKAGE` makes of what is installed. What is granted besides (`scalars=float32`,
+`subnormals=either`) is what the newest release is granted.
 """
 
 
@@ -53,7 +53,7 @@ def sections(
         releases: the earlier ones.
         name: what an implementation is called in Markdown, such as a link.
     """
-    name = name or (lambda cell: f"`{cell_text(cell.called)}`")
+    name = name or (lambda cell: f"`{cell.called}`")
     packages = list(dict.fromkeys(release.package for release in releases))
     yield "## Releases that were judged\n"
     yield "| package | release | on | rows | findings | not there, or not judged |\n|---|---|---|---|---|---|"
@@ -61,12 +61,11 @@ def sections(
         yield from _counted(package, [c for c in cells if c.package == package], releases)
     yield "\n## What came and what went\n"
     yield "Findings that are the same in all releases that were judged are not listed here.\n"
-    yield "| implementation | judged as | release by release |\n|---|---|---|"
     for package in packages:
         for cell in cells:
             told = r.history(cell, releases) if cell.package == package else []
             if len(_runs(told)) > 1:
-                yield f"| {name(cell)} ({cell.package}) | `{cell_text(cell.claim)}` | {cell_text(text(told))} |"
+                yield f"- {name(cell)} ({cell.package}), judged as `{cell.claim}`: {escaped(text(told))}"
 
 
 def _counted(package: str, cells: Sequence[Cell], releases: Sequence[Release]) -> Iterator[str]:

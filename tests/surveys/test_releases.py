@@ -64,7 +64,7 @@ def test_what_came_and_what_went_is_told_by_version() -> None:
 def test_a_page_lists_changes_and_not_what_was_not_there() -> None:
     gone = "\n".join(releases_page.sections([cell("2.0")], [release("1.0", Found("differs"))]))
     assert "| pack | 1.0 | torch 2 | 1 | 1 | 0 |" in gone
-    assert "| `pack.SGD` (pack) | `SGD()` | 1.0: differs; 2.0: conforms |" in gone
+    assert "- `pack.SGD` (pack), judged as `SGD()`: 1.0: differs; 2.0: conforms" in gone
     assert "SGD()" not in "\n".join(releases_page.sections([cell("2.0")], [release("1.0", Found(ABSENT))]))
 
 

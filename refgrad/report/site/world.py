@@ -52,13 +52,13 @@ def page(cells: Sequence[Cell], day: str, releases: Sequence[Release] = ()) -> s
     )
     items = "\n".join(_item(c, releases_page.since(c, releases)) for c in sorted(cells, key=_order))
     every = f"## Every implementation\n\n{bar}\n<ul class='world' data-group>\n{items}\n</ul>\n"
-    over = "\n".join(releases_page.sections(cells, releases, linked)) + "\n" if releases else ""
-    return "".join([head, *_findings(cells), every, over])
+    over = "\n".join(releases_page.sections(cells, releases, linked)) + "\n\n" if releases else ""
+    return "".join([head, *_findings(cells), over, every])
 
 
 def linked(cell: Cell) -> str:
     """An implementation's name as a link to its entry, for Markdown of the same page."""
-    return f"<a href='#{identity(cell)}'><code>{escape(cell.called)}</code></a>".replace("|", "&#124;")
+    return f"<a href='#{identity(cell)}'><code>{escape(cell.called)}</code></a>"
 
 
 def _order(cell: Cell) -> tuple[str, str, str]:

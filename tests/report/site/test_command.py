@@ -63,7 +63,7 @@ def test_the_state_of_the_world_says_what_entries_are_in_other_releases(sources:
     text = (sources / "world.md").read_text(encoding="utf-8")
     assert "## Releases that were judged\n" in text
     assert "<small>Releases: " in text
-    links = re.findall(r"^\| <a href='#(\w+)'", text, re.MULTILINE)
+    links = re.findall(r"^- <a href='#(\w+)'", text, re.MULTILINE)
     assert [link for link in links if f'<li id="{link}"' not in text] == []
 
 

@@ -25,7 +25,8 @@ HEAD = f"""# Over releases
 In which release did a finding of [the survey](survey.md) come, and in which did it go? Rows of packages in earlier releases, each
 in an environment of its own, judged on the same cases. A row is first judged as what it is in the newest release; where it is not
 that, as the survey judges it, but for the search for a name. Rows that need what an earlier release does not have are *absent*;
-where rows are fewer than the survey's, findings of weight and one row a departure were judged first.
+where rows are fewer than the survey's, findings of weight and one row a departure were judged first. What changed was judged in
+the newest release again, beside the others.
 
 Written by `{COMMAND}` from [the survey](survey.json) and `docs/releases/`, a file a release, which
 `python -m refgrad.surveys.releases docs PACKAGE` makes of what is installed. What is granted besides (`scalars=float32`,
@@ -70,7 +71,9 @@ def sections(
 
 def _counted(package: str, cells: Sequence[Cell], releases: Sequence[Release]) -> Iterator[str]:
     """A line a release of a package, oldest first."""
-    for release in (each for each in releases if each.package == package):
+    for release in releases:
+        if release.package != package or release.version in {cell.version for cell in cells}:
+            continue
         found = list(release.found.values())
         beneath = ", ".join(f"{n} {v}" for n, v in release.beneath.items())
         yield _line(package, release.version, beneath, found, len(cells))

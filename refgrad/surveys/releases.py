@@ -16,11 +16,12 @@ import re
 import signal
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from refgrad import whole_file
 from refgrad.arguments import by_name
 from refgrad.errors import ArgumentError, RefgradError, bad_argument
 from refgrad.oracle.engine.outcomes import UNJUDGED
@@ -129,7 +130,9 @@ class Release:
         """
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.to_dict(), indent=0, ensure_ascii=False) + "\n"
-        (folder / f"{self.package}-{self.version}.json").write_text(text, encoding="utf-8")
+        # another process may be reading
+        with whole_file.written(folder / f"{self.package}-{self.version}.json", synced=False) as file:
+            file.write(text.encode())
 
 
 #: what a row is that ended the process in which it was judged
@@ -166,10 +169,11 @@ def history(cell: Cell, releases: Iterable[Release]) -> list[tuple[str, Found]]:
         releases: of any packages.
 
     Returns:
-        Versions, oldest first, with what it is in each; releases of which its row was not judged are left out.
+        Versions, oldest first, with what it is in each; releases of which its row was not judged are left out. What was judged
+        of the survey's own release beside the others stands in place of what the survey says.
     """
-    told = [(r.version, r.found[cell.key]) for r in releases if r.package == cell.package and cell.key in r.found]
-    return sorted([*told, (cell.version, Found.of(cell))], key=lambda pair: ordinal(pair[0]))
+    told = {r.version: r.found[cell.key] for r in releases if r.package == cell.package and cell.key in r.found}
+    return sorted({cell.version: Found.of(cell), **told}.items(), key=lambda pair: ordinal(pair[0]))
 
 
 def changes(told: Sequence[tuple[str, Found]]) -> list[tuple[Found, str, str]]:
@@ -291,7 +295,9 @@ def main(arguments: Sequence[str]) -> int | str:
     rows = [row for row in rows if row.environment.items() <= os.environ.items()]
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{release.package} {release.version} is not done"))
-    for row in _ordered(rows, newest):
+    others = [each for each in read(docs) if each.package == release.package]
+    changed = {key for key, cell in newest.items() if len(changes(history(cell, others))) > 1}
+    for row in _ordered(rows, newest, changed):
         if row.key not in release.found:
             # what ends this process is told by what stands in the file before
             _with(release, row.key, ENDED).write(docs / FOLDER)
@@ -310,8 +316,10 @@ def _with(release: Release, key: str, found: Found) -> Release:
     return dataclasses.replace(release, found={**release.found, key: found})
 
 
-def _ordered(rows: Sequence[Implementation], newest: Mapping[str, Cell]) -> list[Implementation]:
-    """Findings of weight first, then the first of each rule's that are no rule as claimed, then all others."""
+def _ordered(
+    rows: Sequence[Implementation], newest: Mapping[str, Cell], changed: Container[str] = ()
+) -> list[Implementation]:
+    """What changed between releases first, then findings of weight, the first of each departure of a rule, and all others."""
     weighty = {f.called for f in FINDINGS}
     seen: set[tuple[str, str]] = set()
     places: dict[str, int] = {}
@@ -322,7 +330,7 @@ def _ordered(rows: Sequence[Implementation], newest: Mapping[str, Cell]) -> list
         seen.add(same)
         places[row.key] = 0 if any(cell.called.startswith(name) for name in weighty) else 1 if first else 2
         places[row.key] += 2 * (places[row.key] == 2 and cell.outcome == c.CONFORMS)
-    return sorted(rows, key=lambda row: places[row.key])
+    return sorted(rows, key=lambda row: -1 if row.key in changed else places[row.key])
 
 
 if __name__ == "__main__":

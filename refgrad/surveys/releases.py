@@ -241,11 +241,16 @@ def _unseen(outcome: str, message: str) -> Found:
     return Found(ABSENT if _absent(message) else outcome, message=_first_line(message))
 
 
+#: what errors say where there is no such name, or no such option
+_NOT_THERE = re.compile(
+    r"(module|type object) '.*' has no attribute|has no '|[Nn]o module|takes no option|__init__\(\) got an unexpected keyword"
+    r"|cannot import"
+)
+
+
 def _absent(message: str) -> bool:
     """True if an error says that there is no such name, or no such option."""
-    return bool(
-        re.search(r"has no (attribute )?'|[Nn]o module|takes no option|unexpected keyword|cannot import", message)
-    )
+    return bool(_NOT_THERE.search(message))
 
 
 def _first_line(message: str) -> str:

@@ -54,7 +54,8 @@ def write(root: Path, folder: Path, classes: Iterable[type[Rule]]) -> None:
     survey = Survey.read(root / "docs" / KEPT)
     names = {cls.__name__ for cls in classes}
     cells = [c for c in survey.cells if c.rule in names]
-    front = {"The state of the world": world.findings(cells, "world.html")}
+    found = world.findings(cells, "world.html")
+    front = {"The state of the world": f"The most important findings:\n\n{found}" if found else ""}
     staging.stage(root / "docs", folder, GENERATED, front)
     more = rule_page.besides(root, {cell.key: cell for cell in survey.cells})
     pages = {f"{gallery.FOLDER}/{cls.__name__}": rule_page.page(cls, more) for cls in classes}

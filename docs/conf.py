@@ -22,6 +22,8 @@ myst_all_links_external = False
 suppress_warnings = ["myst.header"]  # pages of worked examples have several titles of the first level
 exclude_patterns: list[str] = []
 keep_warnings = True
+# a quotation mark of a program stays what it is
+smartquotes = False
 
 highlight_language = "text"
 

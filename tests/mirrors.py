@@ -412,6 +412,7 @@ TOPICS: tuple[Topic, ...] = (
         DATA,
         ("surveys.implementations.drivers",),
     ),
+    Topic("surveys/test_releases.py", "releases, as people see them", ("report.releases_page",)),
     Topic("surveys/test_reports.py", DATA, ("surveys.implementations.findings",)),
 )
 

@@ -41,6 +41,7 @@ class Notation:
     power: Callable[[str, str], str]
     cases: Callable[[str, str, str], str]
     sign: Callable[[Symbol], str]
+    words: Callable[[str], str]
     brackets: tuple[str, str]
 
     def wrapped(self, piece: Piece, least: int) -> str:
@@ -199,9 +200,10 @@ class _Formula:
             return self._product(node)
         op = OPERATIONS[node.op]
         if op.kind == "reduction":
-            over = "" if node.attribute == ELEMENT else f" over each {left_by(node.attribute)}"
             text = n.call(node.op, [self.render(node.args[0]).text], op.symbol)
-            return Piece(text + over, ATOM if not over else PREFIX)
+            if node.attribute == ELEMENT:
+                return Piece(text, ATOM)
+            return Piece(f"{text}{n.words(f' over each {left_by(node.attribute)}')}", PREFIX)
         args = [self.render(a) for a in node.args]
         name = node.attribute.format if node.op == "round" else node.op
         if op.kind == "matrix":
@@ -289,6 +291,7 @@ TEXT = Notation(
     power=_text_power,
     cases=lambda test, yes, no: f"{yes} if {test} else {no}",
     sign=lambda symbol: symbol.text,
+    words=str,
     brackets=("(", ")"),
 )
 
@@ -296,7 +299,12 @@ GREEK = ("alpha", "beta", "gamma", "delta", "epsilon", "eta", "lambda", "mu", "n
 SYMBOLS = {"lr": r"\eta", "eps": r"\epsilon", "weight_decay": r"\lambda", "momentum": r"\mu", "p": r"\theta"}
 
 
-def _latex_name(name: str) -> str:
+def latex_name(name: str) -> str:
+    """A name of a rule's, as mathematics: a Greek letter, a letter with an index, or a word.
+
+    >>> latex_name("beta1"), latex_name("row_max")
+    ('\\\\beta_{1}', '\\\\mathrm{row\\\\_max}')
+    """
     if name in SYMBOLS:
         return SYMBOLS[name]
     stem = name.rstrip("0123456789")
@@ -311,17 +319,20 @@ def _latex_name(name: str) -> str:
 
 
 def _latex_call(name: str, args: list[str], symbol: Symbol) -> str:
-    shape = symbol.latex or rf"\operatorname{{{name}}}\left(%s\right)"
-    return shape % ", ".join(args)
+    if symbol.latex:
+        return symbol.latex % ", ".join(args)
+    word = name.replace("_", r"\_")
+    return rf"\operatorname{{{word}}}\left({', '.join(args)}\right)"
 
 
 LATEX = Notation(
-    name=_latex_name,
-    hat=lambda name: f"\\hat{{{_latex_name(name)}}}",
+    name=latex_name,
+    hat=lambda name: f"\\hat{{{latex_name(name)}}}",
     divide=lambda above, below: Piece(f"\\frac{{{above.text}}}{{{below.text}}}", ATOM),
     call=_latex_call,
     power=lambda base, exponent: f"{base}^{{{exponent}}}",
     cases=lambda test, yes, no: rf"\begin{{cases}}{yes} & {test} \\ {no} & \text{{otherwise}}\end{{cases}}",
     sign=lambda symbol: symbol.latex,
+    words=lambda words: rf"\text{{{words}}}",
     brackets=(r"\left(", r"\right)"),
 )

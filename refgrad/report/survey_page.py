@@ -48,7 +48,8 @@ The table is data, in `refgrad/surveys/implementations/`: one record an implemen
 the variant, what it needs, and how it is driven. A new implementation is a new record; `--table module:NAME` surveys a
 table of your own. What is below was written from one survey by
 `python -m refgrad.report.survey_page survey.json > docs/survey.md`; with `--keep survey.json > docs/survey.json` the same command
-keeps what [texts for maintainers](upstream/README.md) are made from.
+keeps what [texts for maintainers](upstream/README.md) are made from. What a row is in earlier releases of its package, and in
+which release a finding came or went, stands in [over releases](releases.md).
 """
 
 

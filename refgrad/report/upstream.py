@@ -12,12 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from refgrad.legal import Choice, Flag
+from refgrad.report.releases_page import since
 from refgrad.report.survey_page import KEPT, confirmed
 from refgrad.rule import Rule
 from refgrad.surveys.cell import CONFORMS, DIFFERS, OUTCOMES, Cell
 from refgrad.surveys.implementations import known
 from refgrad.surveys.implementations.findings import FINDINGS
 from refgrad.surveys.implementations.record import Implementation
+from refgrad.surveys.releases import Release, read
 from refgrad.surveys.run import Survey
 from refgrad.surveys.survey_text import remark
 
@@ -37,12 +39,13 @@ its maintainers know. Written from the survey by `{COMMAND}`.
 """
 
 
-def pages(cells: Sequence[Cell], rows: Iterable[Implementation]) -> dict[str, str]:
+def pages(cells: Sequence[Cell], rows: Iterable[Implementation], releases: Sequence[Release] = ()) -> dict[str, str]:
     """Each page in Markdown by its path within docs: of all packages together, and of each.
 
     Args:
         cells: what was found.
         rows: of the table, for what was claimed.
+        releases: earlier ones.
     """
     claims = {row.key: row.claim for row in rows}
     sentences = {cell.key: f.sentence for f in FINDINGS if (cell := confirmed(f, cells)) is not None}
@@ -53,7 +56,9 @@ def pages(cells: Sequence[Cell], rows: Iterable[Implementation]) -> dict[str, st
         groups = _grouped([c for c in told if c.package == package], sentences)
         version = groups[0][0].version
         lines.append(f"| [{package}]({package}.md) | {version} | {len(groups)} |\n")
-        sections = [text(same, claims[same[0].key], _first(same, sentences)) for same in groups]
+        sections = [
+            text(same, claims[same[0].key], _first(same, sentences), since(same[0], releases)) for same in groups
+        ]
         head = f"# {package} {version}".rstrip()
         told_all = "[All packages](README.md). None of these texts was sent."
         texts[f"upstream/{package}.md"] = "\n\n".join([head, told_all, *sections]) + "\n"
@@ -73,13 +78,14 @@ def _first(cells: Iterable[Cell], sentences: Mapping[str, str]) -> str:
     return next((sentences[c.key] for c in cells if c.key in sentences), "")
 
 
-def text(cells: Sequence[Cell], claim: Rule, sentence: str = "") -> str:
+def text(cells: Sequence[Cell], claim: Rule, sentence: str = "", over: str = "") -> str:
     """What a package's maintainers could be sent of one implementation.
 
     Args:
         cells: what was found of its forms, the same of each.
         claim: the rule that they were judged as.
         sentence: what was found, in words, where somebody wrote them.
+        over: what it is in other releases, in words.
 
     Returns:
         A section in Markdown.
@@ -93,6 +99,8 @@ def text(cells: Sequence[Cell], claim: Rule, sentence: str = "") -> str:
         f"**Expected.** {_sentence(_expected(cell, claim))}",
         f"**Derived from.** {_sentence(cited.provenance())}",
     ]
+    if over:
+        parts.append(f"**In releases.** {over[:1].upper()}{_sentence(over[1:])}")
     if others:
         parts.append("**The same** holds of " + ", ".join(f"`{other.called}`" for other in others) + ".")
     granted = [c for c in cell.conditions if not (sentence and c == COPIED)]
@@ -140,7 +148,7 @@ def _sentence(words: str) -> str:
 
 def write(docs: Path) -> None:
     """Write every page into docs/, from the survey that is kept there."""
-    for path, page in pages(Survey.read(docs / KEPT).cells, known()).items():
+    for path, page in pages(Survey.read(docs / KEPT).cells, known(), read(docs)).items():
         (docs / path).parent.mkdir(exist_ok=True)
         (docs / path).write_text(page, encoding="utf-8")
 

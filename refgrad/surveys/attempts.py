@@ -30,7 +30,7 @@ CONDITIONS: Mapping[str, str] = {
 
 
 @dataclass
-class _Judge:
+class Judge:
     """The attempts at one implementation."""
 
     row: Implementation
@@ -113,13 +113,13 @@ def judge(row: Implementation, seconds: float, time_limit: float) -> Cell:
     start = time.monotonic()
     try:
         with standard():  # what a library leaves behind is not for the next row
-            found = _judged(_Judge(row, seconds, time_limit))
+            found = _judged(Judge(row, seconds, time_limit))
     except RefgradError as error:
         found = c.blank(row, c.UNJUDGED, str(error))
     return dataclasses.replace(found, seconds=round(time.monotonic() - start, 2))
 
 
-def _judged(judge: _Judge) -> Cell:
+def _judged(judge: Judge) -> Cell:
     verdict = claimed = judge.verdict("as claimed", {}, [])
     if verdict.conforms:
         return judge.cell(c.CONFORMS, verdict, [], {})
@@ -148,7 +148,7 @@ def _only_mutates(verdict: Verdict) -> bool:
     return bool(verdict.faults) and all(f.kind == "mutated" for f in verdict.faults) and "torch" in verdict.environment
 
 
-def _searched(judge: _Judge, verdict: Verdict, granted: list[str]) -> Cell:
+def _searched(judge: Judge, verdict: Verdict, granted: list[str]) -> Cell:
     """What is left to say of an implementation that is not what its row says."""
     fault = next((f for f in verdict.faults if f.kind in ("hung", "raised")), None)
     if fault is not None:

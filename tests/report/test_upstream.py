@@ -9,14 +9,16 @@ from refgrad.report.survey_page import KEPT
 from refgrad.surveys.cell import CONFORMS
 from refgrad.surveys.implementations import known
 from refgrad.surveys.implementations.findings import FINDINGS
+from refgrad.surveys.releases import read
 from refgrad.surveys.run import Survey
 
 DOCS = Path(__file__).parents[2] / "docs"
 SURVEY = Survey.read(DOCS / KEPT)
+RELEASES = read(DOCS)
 
 
 def test_pages_are_as_they_are_written_and_no_other_stands_there() -> None:
-    written = upstream.pages(SURVEY.cells, known())
+    written = upstream.pages(SURVEY.cells, known(), RELEASES)
     assert {path: (DOCS / path).read_text(encoding="utf-8") for path in written} == written, upstream.COMMAND
     assert {f"upstream/{p.name}" for p in (DOCS / "upstream").iterdir()} == set(written)
 
@@ -29,7 +31,7 @@ def test_the_survey_that_is_kept_is_the_one_of_its_page() -> None:
 
 
 def test_every_departure_and_every_finding_of_weight_has_a_text() -> None:
-    pages = upstream.pages(SURVEY.cells, known())
+    pages = upstream.pages(SURVEY.cells, known(), RELEASES)
     for cell in SURVEY.cells:
         if cell.outcome != CONFORMS:
             assert f"`{cell.called}`" in pages[f"upstream/{cell.package}.md"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from refgrad.report.site import gallery, reference, rule_page, schema_page, staging, world
 from refgrad.report.survey_page import KEPT
 from refgrad.rule import Rule, find, rules
+from refgrad.surveys import releases
 from refgrad.surveys.run import Survey
 
 USAGE = "usage: python -m refgrad.report.site FOLDER [RULE ...]"
@@ -50,12 +51,15 @@ def write(root: Path, folder: Path, classes: Iterable[type[Rule]]) -> None:
     """
     classes = sorted(classes, key=lambda cls: cls.__name__)
     shutil.rmtree(folder, ignore_errors=True)
-    staging.stage(root / "docs", folder, GENERATED)
     survey = Survey.read(root / "docs" / KEPT)
     names = {cls.__name__ for cls in classes}
+    cells = [c for c in survey.cells if c.rule in names]
+    found = world.findings(cells, "world.html")
+    front = {"The state of the world": f"The most important findings:\n\n{found}" if found else ""}
+    staging.stage(root / "docs", folder, GENERATED, front)
     more = rule_page.besides(root, {cell.key: cell for cell in survey.cells})
     pages = {f"{gallery.FOLDER}/{cls.__name__}": rule_page.page(cls, more) for cls in classes}
-    pages["world"] = world.page([c for c in survey.cells if c.rule in names], survey.started[:10])
+    pages["world"] = world.page(cells, survey.started[:10], releases.read(root / "docs"))
     pages |= {"schema": schema_page.page(), **reference.pages()}
     pages["gallery"] = gallery.page(classes)
     for name, text in pages.items():

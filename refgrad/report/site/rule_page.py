@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from refgrad.arithmetic import formula
 from refgrad.estimators.base import Estimator
 from refgrad.optimizers.base import Optimizer
 from refgrad.report import catalogue
+from refgrad.report.site import formula_section
 from refgrad.report.site.pictures import pictures
 from refgrad.report.site.prose import cell, code, escaped, markdown, table
 from refgrad.report.survey_html import identity
@@ -24,10 +24,6 @@ from refgrad.testing.check import known_laws
 
 #: the gallery leads to rules' pages, and no table of contents
 FRONT = "---\norphan: true\n---\n\n"
-#: the step whose update is shown: no rule does something special at it
-STEP = 10
-#: characters of a line of mathematics, beyond which the formula is shown as text
-WIDEST = 420
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,7 @@ def page(cls: type[Rule], more: Besides | None = None) -> str:
     sections = [
         ("", _head(rule)),
         ("", _drawn(rule)),
-        ("Formula", _formula(rule)),
+        ("Formula", formula_section.section(rule)),
         ("Arrays", _arrays(rule)),
         ("Hyperparameters", _hyperparameters(rule)),
         ("Named behaviours", _behaviours(rule)),
@@ -114,20 +110,6 @@ def _head(rule: Rule) -> str:
 def _drawn(rule: Rule) -> str:
     drawn = "".join(pictures(rule))
     return f'<div class="rule-pictures">{drawn}</div>' if drawn else ""
-
-
-def _formula(rule: Rule) -> str:
-    """What it computes: as mathematics where it is traced and short enough, else as lines of text."""
-    if not isinstance(rule, Optimizer | Estimator):
-        return ""
-    plan = rule.plan(catalogue.SHAPE, STEP)
-    text = formula.latex(plan)
-    lines = formula.guarded_lines(plan)
-    conditions = "".join(f"- {escaped(line)}\n" for line in lines if line.startswith("as long as"))
-    wide = max(map(len, text.splitlines())) > WIDEST or text.count("\n") > 2 * STEP
-    shown = "```text\n" + "\n".join(lines) + "\n```" if wide else f"```{{math}}\n{text}\n```"
-    after = "A prime marks the value after the step, a hat what is corrected for its start.\n"
-    return f"{shown}\n\n{after if isinstance(rule, Optimizer) and not wide else ''}\n{'' if wide else conditions}"
 
 
 def _arrays(rule: Rule) -> str:

@@ -15,13 +15,16 @@ OUTSIDE = "project"
 LINK = re.compile(r"(?<=\]\()([^)#\s]+)(?=(#[^)\s]*)?\))")
 
 
-def stage(docs: Path, folder: Path, generated: Mapping[str, Sequence[str]]) -> None:
+def stage(
+    docs: Path, folder: Path, generated: Mapping[str, Sequence[str]], told: Mapping[str, str] | None = None
+) -> None:
     """Copy the pages of docs/, and the files that they link to, into a folder that Sphinx reads.
 
     Args:
         docs: the folder of the pages, in a checkout.
         folder: where they go; what stands there under other names is left alone.
         generated: pages that are made and are no part of docs/, by the heading of docs/index.md under which they are listed.
+        told: what stands below its list of pages besides, in Markdown, by the heading.
 
     Raises:
         ArgumentError: docs/index.md has no such heading.
@@ -39,7 +42,7 @@ def stage(docs: Path, folder: Path, generated: Mapping[str, Sequence[str]]) -> N
         if path.suffix == ".md":
             text, linked = mended(path.read_text(encoding="utf-8"), path, docs)
             if path == docs / "index.md":
-                text = with_contents(text, generated)
+                text = with_contents(text, generated, told or {})
             elif path.name == "README.md" and path.is_relative_to(docs):
                 text += toctree(link for link, _ in LINK.findall(text) if link.endswith(".md") and "/" not in link)
             place.write_text(text, encoding="utf-8")
@@ -81,12 +84,13 @@ def mended(text: str, path: Path, docs: Path) -> tuple[str, list[Path]]:
     return LINK.sub(target, text), linked
 
 
-def with_contents(text: str, generated: Mapping[str, Sequence[str]]) -> str:
+def with_contents(text: str, generated: Mapping[str, Sequence[str]], told: Mapping[str, str]) -> str:
     """The first page with its contents for Sphinx: under each heading, the pages that it links to.
 
     Args:
         text: the page, whose sections list pages.
         generated: pages that are made, by heading; they come first.
+        told: what stands below the list besides, by heading.
 
     Returns:
         The page, with a hidden table of contents for each section.
@@ -102,9 +106,11 @@ def with_contents(text: str, generated: Mapping[str, Sequence[str]]) -> str:
     parts = [head]
     for title, section in zip(titles, sections, strict=True):
         own = list(generated.get(title, ()))
-        pages = [link for link, _ in LINK.findall(section) if link.endswith(".md")]
+        # a link to a section leads to a page that is listed elsewhere
+        pages = [link for link, fragment in LINK.findall(section) if link.endswith(".md") and not fragment]
         lines = "".join(f"- [](/{page}.md)\n" for page in own) + section.partition("\n")[2].lstrip()
-        parts.append(f"## {title}\n\n{lines}{toctree([*own, *pages], title)}\n")
+        more = f"\n{told[title]}" if told.get(title) else ""
+        parts.append(f"## {title}\n\n{lines.rstrip()}\n{more}{toctree([*own, *pages], title)}\n")
     return "".join(parts)
 
 

@@ -52,6 +52,21 @@ def test_every_link_of_the_sources_leads_to_a_file(sources: Path) -> None:
     assert [link for link in lost if "/rule/" not in link] == []
 
 
+def test_findings_stand_on_the_front_and_lead_to_their_entries(sources: Path) -> None:
+    front, world = ((sources / f"{name}.md").read_text(encoding="utf-8") for name in ("index", "world"))
+    entries = re.findall(r"href='world\.html#(\w+)'", front)
+    assert entries
+    assert [entry for entry in entries if f'<li id="{entry}"' not in world] == []
+
+
+def test_the_state_of_the_world_says_what_entries_are_in_other_releases(sources: Path) -> None:
+    text = (sources / "world.md").read_text(encoding="utf-8")
+    assert "## Releases that were judged\n" in text
+    assert "<small>Releases: " in text
+    links = re.findall(r"^- <a href='#(\w+)'", text, re.MULTILINE)
+    assert [link for link in links if f'<li id="{link}"' not in text] == []
+
+
 def test_a_rule_has_a_page_that_is_made_from_it(sources: Path) -> None:
     text = (sources / "rule" / "AdamW.md").read_text(encoding="utf-8")
     assert text.startswith(f"{rule_page.FRONT}# AdamW\n")

@@ -13,7 +13,7 @@ import signal
 import tempfile
 import time
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ import numpy as np
 
 from refgrad.errors import RefgradError
 from tests.fuzz.subjects import LONG, Subject
+from tests.fuzz import values
 from tests.fuzz.values import NUMBERS, Change
 
 #: classes of findings, with what each is
@@ -36,6 +37,8 @@ CLASSES: Mapping[str, str] = {
     "hang": "no answer in time",
 }
 RIGHT, REFUSED = "right", "refused"
+#: what is at a place that there is not
+NOTHING = object()
 #: by how much longer than it may compute a call may wait for a processor
 WAITS = 15
 #: how the names of folders begin that calls are made in
@@ -124,7 +127,7 @@ def judged(subject: Subject, arguments: dict[str, Any], changes: list[Change]) -
     for name, value in arguments.items():
         if name not in written and not _same(value, before[name]):
             return Outcome("impure", name)
-    wrong = [c for c in changes if not taken(subject, c, before) and not in_every_tree(subject, c, changes)]
+    wrong = [c for c in changes if not taken(subject, c, before) and not in_every_tree(subject, c, before)]
     if wrong:
         return Outcome("accepted", str(wrong[0]))
     if subject.meaning is None:
@@ -185,18 +188,28 @@ def taken(subject: Subject, change: Change, before: Mapping[str, Any]) -> bool:
     return change.name in subject.kinds_too
 
 
-def in_every_tree(subject: Subject, change: Change, changes: Collection[Change]) -> bool:
-    """True if a change takes the same leaf out of every tree, so that all of them still have one structure.
+def in_every_tree(subject: Subject, change: Change, before: Mapping[str, Any]) -> bool:
+    """True if a change took a leaf away that no tree has any more, so that all of them still have one structure.
+
+    What the trees are in the end counts, and not which changes there were: one tree may have been made the other.
 
     Args:
         subject: the call.
         change: one of the changes.
-        changes: all that were made.
+        before: the arguments, all changes made.
     """
     empty = change.family == "missing" or (change.family, change.name) == ("refused", "empty dict")
-    others = {(c.path, c.family, c.name) for c in changes}
-    wanted = {((name, *change.path[1:]), change.family, change.name) for name in subject.trees}
-    return empty and change.path[0] in subject.trees and wanted <= others
+    if not empty or change.path[0] not in subject.trees:
+        return False
+    found = [_at(before, (name, *change.path[1:])) for name in subject.trees]
+    return all(each is NOTHING for each in found) or all(type(each) is dict and not each for each in found)
+
+
+def _at(tree: Any, path: values.Path) -> Any:
+    """What is at a place of dicts; `NOTHING` where there is none."""
+    for name in path:
+        tree = tree.get(name, NOTHING) if type(tree) is dict else NOTHING
+    return tree
 
 
 def plain(value: Any) -> Any:

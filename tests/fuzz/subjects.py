@@ -284,9 +284,9 @@ def quantizer(rule: Any, method: str, drawn: Drawn) -> Subject:
             lambda given: _restored(rule, **given),
             [("arrays", name) for name in parts],
             [("shape",), ("dtype",)],
-            legal={
-                "shape": {"list"}
-            },  # no axes: right where the parts are those of one number, which may have any axes
+            # no axes: right where the parts are those of one number, which may have any axes; and three elements, where a rule
+            # keeps parts of these shapes of three elements too, as those of one element that is chosen out of them
+            legal={"shape": {"list", *(["list of one"] if _kept_alike(rule, kept, (3,)) else [])}},
             kinds_too=frozenset({"whole"}),  # codes are, and scales may be
         )
     taken = kinds.taken(rule) if method == "quantize" else ()
@@ -305,6 +305,15 @@ def quantizer(rule: Any, method: str, drawn: Drawn) -> Subject:
         [("x",), *((name,) for name in besides)],
         optional=frozenset(besides),
     )
+
+
+def _kept_alike(rule: Any, kept: Quantized, shape: tuple[int, ...]) -> bool:
+    """True if a rule keeps parts of the same shapes of an array of another shape."""
+    try:
+        other = rule.quantize(np.ones(shape, kept.dtype))
+    except ArgumentError:
+        return False
+    return {n: a.shape for n, a in other.arrays.items()} == {n: a.shape for n, a in kept.arrays.items()}
 
 
 def _restored(rule: Any, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...], dtype: Any) -> Any:

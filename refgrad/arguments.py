@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.errors import bad_argument
+from refgrad.errors import ArgumentError, bad_argument
 from refgrad.legal import NO_NUMBERS, Choice, Whole, as_number
 
 #: what runs a rule
@@ -28,6 +28,65 @@ AT_LEAST_ONE = Whole(1)
 FROM_ZERO = Whole(0)
 #: steps of one run: as many as are kept in memory with what each of them brings
 STEPS = Whole(1, 10_000)
+
+#: how large a size may make an array: so many elements, and so many times as many as it had
+ENLARGED, TIMES = 2**26, 128
+#: from where on a whole number is a size that memory may not be had for
+LARGE = 2**16
+
+
+def check_enlarged(sizes: Mapping[str, int], made: int, given: int) -> None:
+    """Refuse a size that makes an array far larger than it is: one that is filled up to whole groups, or brought to a size.
+
+    Any size is legal of an array that is large enough for it; memory for one that is not would be filled with nothing.
+
+    Args:
+        sizes: the hyperparameters that say how large it becomes, by name.
+        made: elements that it would have.
+        given: elements that it has.
+
+    Raises:
+        ArgumentError: these are more than `ENLARGED`, and more than `TIMES` as many as it has; with the memory that they take
+            in float32.
+
+    >>> check_enlarged({"block_size": 64}, 64, 3)
+    >>> check_enlarged({"k": 2**30}, 2**30, 3)
+    Traceback (most recent call last):
+        ...
+    refgrad.errors.ArgumentError: k is 1073741824; legal: what makes 67108864 elements at most of 3; it makes 1073741824 (4.0 GiB)
+    """
+    most = max(ENLARGED, TIMES * given)
+    if made > most:
+        names, values = " and ".join(sizes), " and ".join(map(str, sizes.values()))
+        raise ArgumentError(
+            f"{names} {'is' if len(sizes) == 1 else 'are'} {values}; legal: what makes {most} elements at most of {given}; "
+            f"it makes {made} ({4 * made / 2**30:.1f} GiB)"
+        )
+
+
+def memory_error(hyperparameters: Mapping[str, Any], error: MemoryError) -> Exception:
+    """What is raised where memory cannot be had: an error that names the sizes which a rule was given, if there are any.
+
+    Args:
+        hyperparameters: those of the rule, by name.
+        error: what was raised.
+
+    Returns:
+        An `ArgumentError`, or the same error where no hyperparameter asks for much.
+
+    >>> memory_error({"rank": 10**6, "lr": 0.1}, MemoryError("Unable to allocate 8.00 TiB"))
+    ArgumentError('rank is 1000000; legal: what there is memory for (Unable to allocate 8.00 TiB)')
+    >>> memory_error({"rank": 8}, MemoryError("full"))
+    MemoryError('full')
+    """
+    large = {n: v for n, v in hyperparameters.items() if isinstance(v, int) and v >= LARGE}
+    if not large:
+        return error
+    names, values = " and ".join(large), " and ".join(map(str, large.values()))
+    told = f" ({error})" if str(error) else ""
+    return ArgumentError(
+        f"{names} {'is' if len(large) == 1 else 'are'} {values}; legal: what there is memory for{told}"
+    )
 
 
 def check_options(options: Mapping[str, Any]) -> None:

@@ -97,6 +97,28 @@ class Whole:
         return number
 
 
+#: how often a rule does something again at most: more than any publication or package does, and few enough to come back
+MOST_ITERATIONS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Iterations(Whole):
+    """How often a rule does something again: rounds, steps of a search, iterations. There is an end, so that no loop is endless.
+
+    Args:
+        low: the least.
+        high: the largest.
+
+    >>> Iterations().check("AWQ.steps", 10**9)
+    Traceback (most recent call last):
+        ...
+    refgrad.errors.ArgumentError: AWQ.steps is 1000000000; legal: a whole number from 1 to 1000000
+    """
+
+    low: int = 1
+    high: int | None = MOST_ITERATIONS
+
+
 class Choice:
     """One of several named behaviours.
 

@@ -137,3 +137,33 @@ def test_threads_are_checked_among_other_options() -> None:
     arguments.check_options({"threads": 2})
     with pytest.raises(ArgumentError, match=r"threads is 0; legal: a whole number from 1"):
         arguments.check_options({"threads": 0})
+
+
+def test_a_size_is_legal_of_an_array_that_is_large_enough_for_it() -> None:
+    for made, given in ((arguments.ENLARGED, 0), (arguments.ENLARGED * 2, arguments.ENLARGED), (64, 3)):
+        arguments.check_enlarged({"block_size": made}, made, given)
+    most = arguments.TIMES * 2**30
+    arguments.check_enlarged({"height": most, "width": 1}, most, 2**30)
+    with pytest.raises(ArgumentError, match=rf"height and width are {most} and 2; legal: what makes {most} elements"):
+        arguments.check_enlarged({"height": most, "width": 2}, 2 * most, 2**30)
+
+
+def test_memory_that_is_not_there_is_told_of_by_the_sizes_that_ask_for_it() -> None:
+    full = MemoryError()
+    assert arguments.memory_error({"lr": 1e9, "rank": 8, "flag": True}, full) is full
+    found = arguments.memory_error({"rank": 2**20, "size": 2**21, "lr": 0.1}, full)
+    assert str(found) == "rank and size are 1048576 and 2097152; legal: what there is memory for"
+    assert isinstance(found, ArgumentError)
+
+
+@pytest.mark.parametrize(("rule", "kind"), [(PowerSGD(rank=2**20), ArgumentError), (PowerSGD(), MemoryError)], ids=str)
+def test_every_door_tells_of_memory_that_is_not_there(
+    rule: PowerSGD, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def encode(self: PowerSGD, x: np.ndarray) -> dict[str, np.ndarray]:
+        raise MemoryError("Unable to allocate 9 GiB")
+
+    monkeypatch.setattr(PowerSGD, "encode", encode)
+    for x in (X, X.astype(">f4").view(np.recarray)):
+        with pytest.raises(kind, match="Unable to allocate 9 GiB"):
+            rule.quantize(x)

@@ -9,7 +9,7 @@ import pytest
 
 from refgrad.citation import by
 from refgrad.errors import ArgumentError
-from refgrad.legal import Choice, Flag, Range, Whole
+from refgrad.legal import MOST_ITERATIONS, Choice, Flag, Iterations, Range, Whole
 
 
 @pytest.mark.parametrize("value", [True, False, 1.0, "1", None])
@@ -60,3 +60,11 @@ def test_an_interval_of_whole_numbers_has_no_others() -> None:
 
 def test_a_flag_is_shown_as_its_two_values() -> None:
     assert str(Flag("it does")) == "true | false"
+
+
+def test_what_is_done_again_and_again_has_an_end() -> None:
+    assert str(Iterations()) == "a whole number from 1 to 1000000"
+    assert Iterations(0).check("steps", MOST_ITERATIONS) == MOST_ITERATIONS
+    for value in (0, MOST_ITERATIONS + 1, 10**9, 1.0):
+        with pytest.raises(ArgumentError, match=r"AWQ.steps is .*; legal: a whole number from 1 to 1000000"):
+            Iterations().check("AWQ.steps", value)

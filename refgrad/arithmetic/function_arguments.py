@@ -23,7 +23,7 @@ from refgrad.arithmetic.perturbed import Perturbed
 from refgrad.arithmetic.working import Working
 from refgrad.errors import ArgumentError, bad_argument, with_article
 from refgrad.float_environment import in_standard
-from refgrad.legal import Range, Whole, as_whole
+from refgrad.legal import Iterations, Range, Whole, as_whole
 
 #: where a function has its gate
 GATE = "_refgrad_gate"
@@ -36,7 +36,7 @@ REAL, POSITIVE, NOT_NEGATIVE = Range(), Range(0.0), Range(0.0, open_low=False)
 #: shares
 UNIT = Range(0.0, 1.0, open_low=False, open_high=False)
 #: steps of what ends by itself, at most
-ITERATIONS = Whole(1, 10_000_000)
+ITERATIONS = Iterations()
 #: counts of steps, words, bits or rows, which enter arithmetic of float64, and the same from one on
 COUNT, AT_LEAST_ONE = Whole(0, 2**53), Whole(1, 2**53)
 #: axes, of which an array has no more

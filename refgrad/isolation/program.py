@@ -21,7 +21,8 @@ STARTED, LOADED = "__main__", "__mp_main__"
 GUARD = f"if __name__ == {STARTED!r}:"
 #: why what stands in a program is not made elsewhere
 WITHOUT_FILE = (
-    f"the candidate stands in {STARTED}, which has no file here, as in a notebook; put it into a file of its own, and name it"
+    f"the candidate stands in {STARTED}, which has no file here, as in a notebook; "
+    "put it into a file of its own, and name it"
 )
 WITHOUT_GUARD = (
     f"the program that was started asks for this as it is loaded, and loading it in another process would ask once more; "

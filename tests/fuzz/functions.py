@@ -124,7 +124,11 @@ def sets(drawn: Drawn) -> Subject:
     subject = _function(
         lambda **given: len(refgrad.sets(**given)),
         {"rule": AdamW(), "arrays": arrays, "policy": None, "given": given},
-        {"policy": {"none", "dict"}, "given": {"none", "dict"}, "t": COUNTS - {"0"}},  # without `given`: refgrad's own outputs
+        {
+            "policy": {"none", "dict"},
+            "given": {"none", "dict"},
+            "t": COUNTS - {"0"},
+        },  # without `given`: refgrad's own outputs
         [("arrays", "p"), ("arrays", "g"), *(("given", name) for name in given)],
     )
     subject.numbers.append(("arrays", "t"))

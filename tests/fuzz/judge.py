@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from refgrad.errors import RefgradError
-from tests.fuzz.subjects import LONG, Subject
 from tests.fuzz import values
+from tests.fuzz.subjects import LONG, Subject
 from tests.fuzz.values import NUMBERS, Change
 
 #: classes of findings, with what each is

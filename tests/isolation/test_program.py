@@ -1,4 +1,4 @@
-"""A candidate that stands in the program that was started is made again in a process of its own, and the program is not run again."""
+"""A candidate that stands in the program that was started is made in a process of its own, and the program is not run again."""
 
 from __future__ import annotations
 

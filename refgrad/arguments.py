@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.errors import ArgumentError, bad_argument
-from refgrad.legal import NO_NUMBERS, Choice, Whole, as_number
+from refgrad.legal import NO_NUMBERS, Choice, Whole, as_number, is_numeric
 
 #: what runs a rule
 BACKEND = Choice(
@@ -130,9 +130,11 @@ def _is_nan(value: Any) -> bool:
     """True for a number of any library that is NaN."""
     if isinstance(value, NO_NUMBERS) or not hasattr(type(value), "__float__"):
         return False
+    if isinstance(value, np.ndarray) and not is_numeric(value.dtype):
+        return False
     try:
         return math.isnan(float(value))
-    except (TypeError, ValueError, OverflowError):
+    except Exception:  # that it is none, or whatever the code of others raises
         return False
 
 
@@ -192,8 +194,8 @@ def several(name: str, value: object, what: str, ordered: bool = True) -> list[A
         raise bad_argument(name, value, f"a sequence of {what}")
     try:
         return list(value)  # type: ignore[call-overload, no-any-return]
-    except TypeError:
-        raise bad_argument(name, value, f"a sequence of {what}") from None
+    except Exception as error:  # that it cannot be gone through, or whatever the code of others raises
+        raise bad_argument(name, value, f"a sequence of {what}") from error
 
 
 def function_of_one(name: str, value: object, what: str) -> Any:

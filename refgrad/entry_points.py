@@ -13,7 +13,7 @@ import numpy as np
 
 from refgrad.arguments import check_options, memory_error
 from refgrad.float_environment import HALF, LITTLE, ONE, SMALLEST_NORMAL, is_standard, marked, standard
-from refgrad.foreign_arrays import called_with
+from refgrad.foreign_arrays import RECORD, called_with
 
 
 def entry_point(function: Callable[..., Any], writes: Collection[str] = ()) -> Callable[..., Any]:
@@ -33,7 +33,7 @@ def entry_point(function: Callable[..., Any], writes: Collection[str] = ()) -> C
             check_options(keywords)
         first = args[0] if args else None
         if type(first) is not np.ndarray:
-            held = getattr(first, "arrays", None)
+            held = getattr(first, "arrays", None) if hasattr(type(first), RECORD) else None
             if type(held) is dict:  # what a quantizer made, which holds the arrays
                 first = next(iter(held.values()), None)
         try:

@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from numbers import Real
 from typing import Any, ParamSpec
 
 from refgrad.errors import bad_argument
@@ -41,18 +42,28 @@ def gated(function: Callable[Arguments, Any]) -> Callable[Arguments, Any]:
     @in_standard
     @functools.wraps(function)
     def run(*args: Arguments.args, **given: Arguments.kwargs) -> Any:
-        for name, value in (*zip(("t",), args, strict=False), *given.items()):
-            if name in LEGAL:
-                check(name, value, LEGAL[name])
-        return function(*args, **given)
+        first = tuple(check("t", value, LEGAL["t"]) for value in args[:1])
+        named = {name: check(name, value, LEGAL[name]) if name in LEGAL else value for name, value in given.items()}
+        return function(*first, *args[1:], **named)  # type: ignore[arg-type]
 
     return run
 
 
-def check(name: str, value: Any, legal: Range) -> None:
-    """`ArgumentError` unless a number of any kind lies in an interval."""
-    if as_number(value) not in legal:
+def check(name: str, value: Any, legal: Range) -> Any:
+    """A number of any kind that lies in an interval; what does not compute with floats, such as a `Decimal`, as a float.
+
+    Args:
+        name: what errors call it.
+        value: what was handed in.
+        legal: where it must lie.
+
+    Raises:
+        ArgumentError: it is no number, or lies elsewhere.
+    """
+    number = as_number(value)
+    if number not in legal:
         raise bad_argument(name, value, f"a number in {legal}")
+    return value if isinstance(value, Real) or hasattr(type(value), "__array__") else number
 
 
 def power_of(base: Any, exponent: Any) -> Any:

@@ -167,3 +167,38 @@ def test_every_door_tells_of_memory_that_is_not_there(
     for x in (X, X.astype(">f4").view(np.recarray)):
         with pytest.raises(kind, match="Unable to allocate 9 GiB"):
             rule.quantize(x)
+
+
+class Silent:
+    """What answers nothing that it is asked for by name."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"{name} was asked for")
+
+
+def test_what_answers_nothing_is_refused_as_any_other_object() -> None:
+    for call, name in (
+        (lambda: SGD().init(Silent()), "p"),
+        (lambda: NF4().quantize(Silent()), "x"),
+        (lambda: NF4().dequantize(Silent()), "quantized"),  # type: ignore[arg-type]
+        (lambda: SGD().step(X, Silent(), {"t": 0}), "g"),
+        (lambda: BatchScaledRate().rate(Silent()), "batch"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ArgumentError, match=rf"^{name} is "):
+            call()
+
+
+def test_what_has_a_dtype_is_none() -> None:
+    for value in (type("Tensor", (), {"dtype": np.dtype("float32")})(), Silent(), ("float32",), X):
+        with pytest.raises(ArgumentError, match=r"state_dtype is "):
+            SGD(momentum=0.9).init(X, state_dtype=value)
+
+
+def test_what_fails_while_it_is_gone_through_is_refused() -> None:
+    def fails() -> Any:
+        yield "a"
+        raise RuntimeError("lost")
+
+    with pytest.raises(ArgumentError, match=r"names is <generator") as raised:
+        arguments.several("names", fails(), "names")
+    assert isinstance(raised.value.__cause__, RuntimeError)

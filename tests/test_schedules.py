@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -333,3 +334,17 @@ def test_roots_are_of_the_kind_of_their_number() -> None:
     assert s.inverse_square_root(3, base=1.0, warmup=4) == 1.0
     assert s.inverse_square_root(Fraction(15), base=1, warmup=Fraction(4)) == 0.5
     assert s.inverse_square_root(mpf(15), base=mpf(1), warmup=mpf(4)) == mpf("0.5")
+
+
+def test_numbers_that_do_not_compute_with_floats_are_taken_as_floats() -> None:
+    class Whole:
+        def __index__(self) -> int:
+            return 2
+
+    for two in (Decimal(2), Whole()):
+        given = {"base": 1.0, "period": 2, "growth": 2}
+        for name in given:
+            assert s.cosine_restarts(1, **{**given, name: two}) == s.cosine_restarts(1, **{**given, name: 2.0})
+        assert s.linear(two, base=1.0, total=4) == 0.5
+        assert s.join(3, schedules=[lambda t: t, lambda t: 10 + t], boundaries=[two]) == 11
+        assert s.piecewise_constant(3, base=0.5, factors=[(two, two)]) == 1.0

@@ -17,7 +17,7 @@ import numpy as np
 
 from refgrad.arguments import function_of_one, number, several
 from refgrad.arithmetic.arrays import as_array, plain_array
-from refgrad.arithmetic.dtypes import is_float
+from refgrad.arithmetic.dtypes import is_float, native
 from refgrad.arithmetic.operations.op import Value
 from refgrad.arithmetic.perturbed import Perturbed
 from refgrad.arithmetic.working import Working
@@ -388,7 +388,7 @@ def _of_numbers(name: str, value: object) -> np.ndarray:
 
 def _native(array: np.ndarray) -> np.ndarray:
     """The same numbers in the byte order of the machine, and in the order of C: NumPy adds in the order of memory."""
-    return np.asarray(array, array.dtype.newbyteorder("="), order="C")
+    return np.asarray(array, native(array.dtype), order="C")
 
 
 def _shaped(name: str, array: np.ndarray, axes: int | None, least: int) -> np.ndarray:

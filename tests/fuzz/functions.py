@@ -74,7 +74,13 @@ def schedule(name: str) -> Callable[[Drawn], Subject]:
     def made(drawn: Drawn) -> Subject:
         arguments = {"t": drawn.seed % 20, **SCHEDULES[name]}
         legal: dict[str, Collection[str]] = {n: FINITE for n, v in arguments.items() if not isinstance(v, str | bool)}
-        legal |= {"t": STEPS, "factors": {"list", "set"}, "staircase": {"true"}, "then": (), "schedules": ()}
+        legal |= {
+            "t": STEPS,
+            "factors": {"list", "set", "generator"},
+            "staircase": {"true"},
+            "then": (),
+            "schedules": (),
+        }
         legal |= {"boundaries": {"list of one"}}
         function = getattr(schedules, name)
         return Subject(

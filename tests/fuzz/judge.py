@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic.dtypes import native
 from refgrad.errors import RefgradError
 from tests.fuzz import values
 from tests.fuzz.subjects import LONG, Subject
@@ -176,7 +177,8 @@ def taken(subject: Subject, change: Change, before: Mapping[str, Any]) -> bool:
     """
     last = change.path[-1]
     if change.family == "number":
-        return change.name in subject.legal.get(last, ())
+        legal = subject.legal.get(last, ())
+        return change.name in legal or values.ALIKE.get(change.name) in legal
     if change.family == "missing":
         return last in subject.optional
     if change.family != "refused" or change.name in subject.also.get(last, ()):
@@ -222,7 +224,7 @@ def plain(value: Any) -> Any:
         return np.asarray(value)
     if isinstance(value, np.ndarray):
         own = value.view(np.ndarray)
-        return np.array(own, own.dtype.newbyteorder("="), order="C", copy=True)
+        return np.array(own, native(own.dtype), order="C", copy=True)
     if isinstance(value, dict):
         return {name: plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -241,14 +243,15 @@ def _copied(value: Any) -> Any:
 
 def _same(a: Any, b: Any) -> bool:
     """True if containers hold the same bits; every NaN is every other."""
+    if a is b and not isinstance(a, np.ndarray):  # also what cannot be compared, or holds itself
+        return True
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         a, b = np.asarray(a).view(np.ndarray), np.asarray(b).view(np.ndarray)
-        if a.dtype.newbyteorder("=") != b.dtype.newbyteorder("=") or a.shape != b.shape:
+        if native(a.dtype) != native(b.dtype) or a.shape != b.shape:
             return False
         if a.dtype.kind == "O":
             return all(map(_same, a.ravel().tolist(), b.ravel().tolist()))
-        native = a.dtype.newbyteorder("=")
-        a, b = a.astype(native), b.astype(native)
+        a, b = a.astype(native(a.dtype)), b.astype(native(a.dtype))
         return a.tobytes() == b.tobytes() or _same_numbers(a, b)
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(_same(a[name], b[name]) for name in a)

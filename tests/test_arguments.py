@@ -194,6 +194,12 @@ def test_what_has_a_dtype_is_none() -> None:
             SGD(momentum=0.9).init(X, state_dtype=value)
 
 
+def test_the_memory_of_a_text_is_no_sequence() -> None:
+    for value in ("ab", b"ab", bytearray(b"ab"), memoryview(b"ab"), {"a": 1}):
+        with pytest.raises(ArgumentError, match=r"lengths is .*; legal: a sequence of lengths"):
+            arguments.several("lengths", value, "lengths")
+
+
 def test_what_fails_while_it_is_gone_through_is_refused() -> None:
     def fails() -> Any:
         yield "a"

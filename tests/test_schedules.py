@@ -345,6 +345,6 @@ def test_numbers_that_do_not_compute_with_floats_are_taken_as_floats() -> None:
         given = {"base": 1.0, "period": 2, "growth": 2}
         for name in given:
             assert s.cosine_restarts(1, **{**given, name: two}) == s.cosine_restarts(1, **{**given, name: 2.0})
-        assert s.linear(two, base=1.0, total=4) == 0.5
+        assert s.linear(two, base=1.0, final=0.0, total=4) == 0.5
         assert s.join(3, schedules=[lambda t: t, lambda t: 10 + t], boundaries=[two]) == 11
         assert s.piecewise_constant(3, base=0.5, factors=[(two, two)]) == 1.0

@@ -190,7 +190,9 @@ def several(name: str, value: object, what: str, ordered: bool = True) -> list[A
     Raises:
         ArgumentError: it cannot be gone through, or is a text, bytes, a mapping, or a set where the order matters.
     """
-    if isinstance(value, str | bytes | bytearray | memoryview | Mapping) or (ordered and isinstance(value, Set)):
+    if isinstance(value, str | bytes | bytearray | memoryview | np.void | Mapping) or (
+        ordered and isinstance(value, Set)
+    ):
         raise bad_argument(name, value, f"a sequence of {what}")
     try:
         return list(value)  # type: ignore[call-overload, no-any-return]

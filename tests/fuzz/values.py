@@ -123,6 +123,24 @@ def _ringed() -> Ring:
     return found
 
 
+def _overlapping(x: np.ndarray, step: int) -> np.ndarray:
+    """An array of which several places are one element, to be written too: all of them, or rows that overlap."""
+    if not x.size:
+        return x
+    memory = np.array(x.reshape(-1))
+    strides = [step * x.itemsize] * x.ndim
+    need = 1 + sum((length - 1) * step for length in x.shape)
+    memory = np.resize(memory, max(need, 1))
+    return np.lib.stride_tricks.as_strided(memory, x.shape, strides, writeable=True)
+
+
+def _field(x: np.ndarray) -> np.ndarray:
+    """The same numbers as a field of records, between others."""
+    found = np.zeros(x.shape, [("before", "u1"), ("x", x.dtype), ("after", "u1")])
+    found["x"] = x
+    return found["x"]
+
+
 #: the same numbers otherwise in memory, or of a subclass: right as the plain ones are, or refused
 PRESENTED: Mapping[str, Callable[[np.ndarray], Any]] = {
     "big-endian": lambda x: x.astype(x.dtype.newbyteorder()),
@@ -204,6 +222,11 @@ OTHER: Mapping[str, Callable[[np.ndarray], Any]] = {
     "negative zero": lambda x: np.full(x.shape, -0.0).astype(x.dtype),
     "equal": lambda x: np.ones(x.shape, x.dtype),
     "negative": lambda x: -np.abs(x),
+    "one element everywhere": lambda x: _overlapping(x, 0),
+    "windows": lambda x: _overlapping(x, 1),
+    "broadcast": lambda x: np.broadcast_to(x.reshape(-1)[0] if x.size else x, x.shape),
+    "field": lambda x: _field(x),
+    "memory map": lambda x: x.view(np.memmap),
 }
 
 #: for numbers, names and whatever else is no array; `FITS` says which are legal where

@@ -89,11 +89,11 @@ def memory_error(hyperparameters: Mapping[str, Any], error: MemoryError) -> Exce
     )
 
 
-def check_options(options: Mapping[str, Any]) -> None:
+def check_options(options: dict[str, Any]) -> None:
     """Check what any method that computes may be told besides arrays: ``backend`` and ``threads``.
 
     Args:
-        options: what a method was called with by name; other names are not looked at.
+        options: what a method was called with by name; threads become a number of Python's, other names are not looked at.
 
     Raises:
         ArgumentError: an unknown backend, or threads that are no whole number from 1.
@@ -102,7 +102,7 @@ def check_options(options: Mapping[str, Any]) -> None:
         BACKEND.check("backend", options["backend"])
     threads = options.get("threads")
     if threads is not None and (type(threads) is not int or threads < 1):  # else it is just what is wanted
-        AT_LEAST_ONE.check("threads", threads)
+        options["threads"] = AT_LEAST_ONE.check("threads", threads)
 
 
 def number(value: Any, name: str, legal: str = "a number") -> float:

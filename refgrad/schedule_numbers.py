@@ -9,9 +9,11 @@ from fractions import Fraction
 from numbers import Real
 from typing import Any, ParamSpec
 
+import numpy as np
+
 from refgrad.errors import bad_argument
 from refgrad.float_environment import in_standard
-from refgrad.legal import Range, as_number
+from refgrad.legal import Range, as_number, as_whole
 
 Arguments = ParamSpec("Arguments")
 
@@ -50,7 +52,10 @@ def gated(function: Callable[Arguments, Any]) -> Callable[Arguments, Any]:
 
 
 def check(name: str, value: Any, legal: Range) -> Any:
-    """A number of any kind that lies in an interval; what does not compute with floats, such as a `Decimal`, as a float.
+    """A number of any kind that lies in an interval: of Python's own, a fraction or a number of mpmath as it is.
+
+    Numbers of NumPy and others are made Python's: those of few bits wrap around or are rounded to few digits when one computes
+    with them, and a `Decimal` does not compute with floats.
 
     Args:
         name: what errors call it.
@@ -63,7 +68,10 @@ def check(name: str, value: Any, legal: Range) -> Any:
     number = as_number(value)
     if number not in legal:
         raise bad_argument(name, value, f"a number in {legal}")
-    return value if isinstance(value, Real) or hasattr(type(value), "__array__") else number
+    if isinstance(value, Real) and not isinstance(value, np.number):
+        return value
+    whole = as_whole(value)
+    return number if whole is None else whole
 
 
 def power_of(base: Any, exponent: Any) -> Any:

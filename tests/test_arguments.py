@@ -134,7 +134,10 @@ def test_values_are_shown_however_they_show_themselves() -> None:
 
 
 def test_threads_are_checked_among_other_options() -> None:
-    arguments.check_options({"threads": 2})
+    options: dict[str, Any] = {"threads": np.uint8(2)}  # one less than none of them would be 255
+    arguments.check_options(options)
+    assert type(options["threads"]) is int
+    assert SGD().step(X, X, {"t": 0}, threads=np.uint8(3))[0].tobytes() == SGD().step(X, X, {"t": 0})[0].tobytes()
     with pytest.raises(ArgumentError, match=r"threads is 0; legal: a whole number from 1"):
         arguments.check_options({"threads": 0})
 

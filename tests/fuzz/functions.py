@@ -160,7 +160,7 @@ def inputs(drawn: Drawn) -> Subject:
         "seed": None,
         "extras": (),
     }
-    legal = {"names": {"list"}, "seed": OF_VERDICTS["seed"], "extras": {"list"}}
+    legal = {"names": {"list", "generator"}, "seed": OF_VERDICTS["seed"], "extras": {"list", "generator"}}
     return _function(lambda **given: len(refgrad.Inputs(**given).arrays), arguments, legal)
 
 

@@ -219,7 +219,11 @@ START = Choice(
     filled=by("the first norm fills the whole history", "bitsandbytes"),
 )
 #: what `PercentileClipping` is made of; a history longer than that is kept by nobody
-CLIPPING = {"percentile": Range(0.0, 100.0, False, False), "length": Iterations(), "start": START}
+CLIPPING: Mapping[str, Range | Whole | Choice] = {
+    "percentile": Range(0.0, 100.0, False, False),
+    "length": Iterations(),
+    "start": START,
+}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refgrad import arguments
+from refgrad import Cases, arguments
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import ArgumentError, nearest, shown
 from refgrad.estimators import ClippedSTE
@@ -211,3 +211,9 @@ def test_what_fails_while_it_is_gone_through_is_refused() -> None:
     with pytest.raises(ArgumentError, match=r"names is <generator") as raised:
         arguments.several("names", fails(), "names")
     assert isinstance(raised.value.__cause__, RuntimeError)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_letters_are_no_numbers_of_a_case(kind: Callable[[bytes], Any]) -> None:
+    with pytest.raises(ArgumentError, match=r"x is .*; legal: "):
+        Cases.of(x=kind(b"3"))

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.errors import bad_argument
-from refgrad.legal import NO_NUMBERS, Choice, Whole, as_number
+from refgrad.errors import ArgumentError, bad_argument
+from refgrad.legal import NO_NUMBERS, Choice, Whole, as_number, is_numeric
 
 #: what runs a rule
 BACKEND = Choice(
@@ -29,12 +29,71 @@ FROM_ZERO = Whole(0)
 #: steps of one run: as many as are kept in memory with what each of them brings
 STEPS = Whole(1, 10_000)
 
+#: how large a size may make an array: so many elements, and so many times as many as it had
+ENLARGED, TIMES = 2**26, 128
+#: from where on a whole number is a size that memory may not be had for
+LARGE = 2**16
 
-def check_options(options: Mapping[str, Any]) -> None:
+
+def check_enlarged(sizes: Mapping[str, int], made: int, given: int) -> None:
+    """Refuse a size that makes an array far larger than it is: one that is filled up to whole groups, or brought to a size.
+
+    Any size is legal of an array that is large enough for it; memory for one that is not would be filled with nothing.
+
+    Args:
+        sizes: the hyperparameters that say how large it becomes, by name.
+        made: elements that it would have.
+        given: elements that it has.
+
+    Raises:
+        ArgumentError: these are more than `ENLARGED`, and more than `TIMES` as many as it has; with the memory that they take
+            in float32.
+
+    >>> check_enlarged({"block_size": 64}, 64, 3)
+    >>> check_enlarged({"k": 2**30}, 2**30, 3)
+    Traceback (most recent call last):
+        ...
+    refgrad.errors.ArgumentError: k is 1073741824; legal: what makes 67108864 elements at most of 3; it makes 1073741824 (4.0 GiB)
+    """
+    most = max(ENLARGED, TIMES * given)
+    if made > most:
+        names, values = " and ".join(sizes), " and ".join(map(str, sizes.values()))
+        raise ArgumentError(
+            f"{names} {'is' if len(sizes) == 1 else 'are'} {values}; legal: what makes {most} elements at most of {given}; "
+            f"it makes {made} ({4 * made / 2**30:.1f} GiB)"
+        )
+
+
+def memory_error(hyperparameters: Mapping[str, Any], error: MemoryError) -> Exception:
+    """What is raised where memory cannot be had: an error that names the sizes which a rule was given, if there are any.
+
+    Args:
+        hyperparameters: those of the rule, by name.
+        error: what was raised.
+
+    Returns:
+        An `ArgumentError`, or the same error where no hyperparameter asks for much.
+
+    >>> memory_error({"rank": 10**6, "lr": 0.1}, MemoryError("Unable to allocate 8.00 TiB"))
+    ArgumentError('rank is 1000000; legal: what there is memory for (Unable to allocate 8.00 TiB)')
+    >>> memory_error({"rank": 8}, MemoryError("full"))
+    MemoryError('full')
+    """
+    large = {n: v for n, v in hyperparameters.items() if isinstance(v, int) and v >= LARGE}
+    if not large:
+        return error
+    names, values = " and ".join(large), " and ".join(map(str, large.values()))
+    told = f" ({error})" if str(error) else ""
+    return ArgumentError(
+        f"{names} {'is' if len(large) == 1 else 'are'} {values}; legal: what there is memory for{told}"
+    )
+
+
+def check_options(options: dict[str, Any]) -> None:
     """Check what any method that computes may be told besides arrays: ``backend`` and ``threads``.
 
     Args:
-        options: what a method was called with by name; other names are not looked at.
+        options: what a method was called with by name; threads become a number of Python's, other names are not looked at.
 
     Raises:
         ArgumentError: an unknown backend, or threads that are no whole number from 1.
@@ -43,7 +102,7 @@ def check_options(options: Mapping[str, Any]) -> None:
         BACKEND.check("backend", options["backend"])
     threads = options.get("threads")
     if threads is not None and (type(threads) is not int or threads < 1):  # else it is just what is wanted
-        AT_LEAST_ONE.check("threads", threads)
+        options["threads"] = AT_LEAST_ONE.check("threads", threads)
 
 
 def number(value: Any, name: str, legal: str = "a number") -> float:
@@ -71,9 +130,11 @@ def _is_nan(value: Any) -> bool:
     """True for a number of any library that is NaN."""
     if isinstance(value, NO_NUMBERS) or not hasattr(type(value), "__float__"):
         return False
+    if isinstance(value, np.ndarray) and not is_numeric(value.dtype):
+        return False
     try:
         return math.isnan(float(value))
-    except (TypeError, ValueError, OverflowError):
+    except Exception:  # that it is none, or whatever the code of others raises
         return False
 
 
@@ -129,12 +190,14 @@ def several(name: str, value: object, what: str, ordered: bool = True) -> list[A
     Raises:
         ArgumentError: it cannot be gone through, or is a text, bytes, a mapping, or a set where the order matters.
     """
-    if isinstance(value, str | bytes | bytearray | Mapping) or (ordered and isinstance(value, Set)):
+    if isinstance(value, str | bytes | bytearray | memoryview | np.void | Mapping) or (
+        ordered and isinstance(value, Set)
+    ):
         raise bad_argument(name, value, f"a sequence of {what}")
     try:
         return list(value)  # type: ignore[call-overload, no-any-return]
-    except TypeError:
-        raise bad_argument(name, value, f"a sequence of {what}") from None
+    except Exception as error:  # that it cannot be gone through, or whatever the code of others raises
+        raise bad_argument(name, value, f"a sequence of {what}") from error
 
 
 def function_of_one(name: str, value: object, what: str) -> Any:

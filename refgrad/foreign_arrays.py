@@ -25,6 +25,8 @@ from refgrad.errors import ArgumentError, with_article
 DEVICES: Mapping[str, str] = {"cupy": "refgrad.backends.cuda.doors"}
 #: DLPack's devices whose memory a processor reads: its own, and what is pinned for a GPU
 READABLE = (1, 3)
+#: what Python's dataclasses have, of which the records of arrays are: nothing else is asked for its arrays
+RECORD = "__dataclass_fields__"
 
 
 def is_foreign(value: Any) -> bool:
@@ -55,7 +57,9 @@ def called_with(
         keywords: what it is handed by name.
     """
     first = args[0] if args else None
-    held = getattr(first, "arrays", None)  # what a quantizer made, which is told at once
+    held = (
+        getattr(first, "arrays", None) if hasattr(type(first), RECORD) else None
+    )  # what a quantizer made, which is told at once
     held = held.values() if type(held) is dict else _held(first)
     if held and isinstance(next(iter(held)), np.ndarray):  # the common case: that, or a tree
         return function(rule, *args, **keywords)
@@ -129,7 +133,7 @@ def _held(node: Any) -> Iterable[Any] | None:
 
 def _holds(node: Any) -> bool:
     """True for a record of arrays by name, such as what a quantizer makes."""
-    return isinstance(getattr(node, "arrays", None), Mapping) and dataclasses.is_dataclass(node)
+    return dataclasses.is_dataclass(node) and isinstance(getattr(node, "arrays", None), Mapping)
 
 
 def mapped(node: Any, action: Callable[[Any, str], Any], path: str = "") -> Any:

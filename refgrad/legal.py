@@ -14,7 +14,19 @@ from refgrad.citation import Alternative, by
 from refgrad.errors import bad_argument, nearest
 
 #: what Python, or NumPy, makes a number of though it is none
-NO_NUMBERS = (bool, str, bytes, bytearray, np.bool_, np.datetime64, np.timedelta64)
+NO_NUMBERS = (
+    bool,
+    str,
+    bytes,
+    bytearray,
+    np.bool_,
+    np.datetime64,
+    np.timedelta64,
+    np.complexfloating,
+    np.ma.MaskedArray,
+)
+#: NumPy's letters of the kinds of dtypes that are numbers; that of ml_dtypes' is of records too
+NUMERIC, OWN = "iuf", "V"
 
 
 @dataclass(frozen=True)
@@ -97,6 +109,28 @@ class Whole:
         return number
 
 
+#: how often a rule does something again at most: more than any publication or package does, and few enough to come back
+MOST_ITERATIONS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Iterations(Whole):
+    """How often a rule does something again: rounds, steps of a search, iterations. There is an end, so that no loop is endless.
+
+    Args:
+        low: the least.
+        high: the largest.
+
+    >>> Iterations().check("AWQ.steps", 10**9)
+    Traceback (most recent call last):
+        ...
+    refgrad.errors.ArgumentError: AWQ.steps is 1000000000; legal: a whole number from 1 to 1000000
+    """
+
+    low: int = 1
+    high: int | None = MOST_ITERATIONS
+
+
 class Choice:
     """One of several named behaviours.
 
@@ -176,11 +210,13 @@ def as_number(value: object) -> float:
     >>> as_number(2), as_number(True), as_number("2"), as_number(10**400)
     (2.0, nan, nan, nan)
     """
-    if isinstance(value, NO_NUMBERS):
+    if isinstance(value, NO_NUMBERS) or (isinstance(value, np.ndarray) and not is_numeric(value.dtype)):
         return math.nan
+    if not hasattr(type(value), "__float__") and not hasattr(type(value), "__index__"):
+        return math.nan  # else Python reads the text in its memory, as of a memoryview
     try:
         return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
+    except Exception:  # that it is none, or whatever the code of others raises
         return math.nan
 
 
@@ -193,12 +229,17 @@ def as_whole(value: object) -> int | None:
     >>> as_whole(3), as_whole(3.0), as_whole(True)
     (3, None, None)
     """
-    if isinstance(value, NO_NUMBERS):
+    if isinstance(value, NO_NUMBERS) or (isinstance(value, np.ndarray) and not is_numeric(value.dtype)):
         return None
     try:
         return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
+    except Exception:  # that it is none, or whatever the code of others raises
         return None
+
+
+def is_numeric(dtype: np.dtype) -> bool:
+    """True of a dtype of numbers: no truths, texts, dates, complex numbers, objects or records."""
+    return dtype.kind in NUMERIC or (dtype.kind == OWN and dtype.type is not np.void)
 
 
 def _alternative(sentence: str | Alternative) -> Alternative:

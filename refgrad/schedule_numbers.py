@@ -6,11 +6,14 @@ import functools
 import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from numbers import Real
 from typing import Any, ParamSpec
+
+import numpy as np
 
 from refgrad.errors import bad_argument
 from refgrad.float_environment import in_standard
-from refgrad.legal import Range, as_number
+from refgrad.legal import Range, as_number, as_whole
 
 Arguments = ParamSpec("Arguments")
 
@@ -41,18 +44,34 @@ def gated(function: Callable[Arguments, Any]) -> Callable[Arguments, Any]:
     @in_standard
     @functools.wraps(function)
     def run(*args: Arguments.args, **given: Arguments.kwargs) -> Any:
-        for name, value in (*zip(("t",), args, strict=False), *given.items()):
-            if name in LEGAL:
-                check(name, value, LEGAL[name])
-        return function(*args, **given)
+        first = tuple(check("t", value, LEGAL["t"]) for value in args[:1])
+        named = {name: check(name, value, LEGAL[name]) if name in LEGAL else value for name, value in given.items()}
+        return function(*first, *args[1:], **named)  # type: ignore[arg-type]
 
     return run
 
 
-def check(name: str, value: Any, legal: Range) -> None:
-    """`ArgumentError` unless a number of any kind lies in an interval."""
-    if as_number(value) not in legal:
+def check(name: str, value: Any, legal: Range) -> Any:
+    """A number of any kind that lies in an interval: of Python's own, a fraction or a number of mpmath as it is.
+
+    Numbers of NumPy and others are made Python's: those of few bits wrap around or are rounded to few digits when one computes
+    with them, and a `Decimal` does not compute with floats.
+
+    Args:
+        name: what errors call it.
+        value: what was handed in.
+        legal: where it must lie.
+
+    Raises:
+        ArgumentError: it is no number, or lies elsewhere.
+    """
+    number = as_number(value)
+    if number not in legal:
         raise bad_argument(name, value, f"a number in {legal}")
+    if isinstance(value, Real) and not isinstance(value, np.number):
+        return value
+    whole = as_whole(value)
+    return number if whole is None else whole
 
 
 def power_of(base: Any, exponent: Any) -> Any:

@@ -408,8 +408,7 @@ def join(t: Any, *, schedules: Sequence[Schedule], boundaries: Sequence[Any]) ->
     schedules, boundaries = several("schedules", schedules, "schedules"), several("boundaries", boundaries, "steps")
     if len(boundaries) != len(schedules) - 1:
         raise bad_argument("boundaries", boundaries, f"{len(schedules) - 1}, one less than the schedules")
-    for boundary in boundaries:
-        check("boundaries", boundary, REAL)
+    boundaries = [check("boundaries", each, REAL) for each in boundaries]
     for each in schedules:
         function_of_one("schedules", each, "a number of steps")
     number = sum(t >= boundary for boundary in boundaries)
@@ -421,6 +420,5 @@ def _pair(pair: Any) -> tuple[Any, Any]:
     parts = several("factors", pair, "pairs (step, factor)")
     if len(parts) != 2:
         raise bad_argument("factors", pair, "pairs (step, factor)")
-    for part in parts:
-        check("factors", part, REAL)
-    return parts[0], parts[1]
+    step, factor = (check("factors", part, REAL) for part in parts)
+    return step, factor

@@ -101,12 +101,13 @@ def _replaced(node: Any, names: Sequence[str], new: list[Any]) -> Any:
     return made
 
 
-def leaves(tree: Any, path: str = "") -> list[tuple[str, Any]]:
+def leaves(tree: Any, path: str = "", name: str = "p") -> list[tuple[str, Any]]:
     """Every leaf with its path.
 
     Args:
         tree: a pytree; None in it stands for nothing, as in JAX.
         path: what the paths begin with.
+        name: what errors call the tree.
 
     Returns:
         Pairs of a path, such as ``"['block'][0]"``, and a leaf; dicts in their own order.
@@ -120,7 +121,10 @@ def leaves(tree: Any, path: str = "") -> list[tuple[str, Any]]:
     try:
         return list(_leaves(tree, path, branch(tree)))
     except RecursionError:
-        raise ArgumentError(f"a tree of {type(tree).__name__} is nested too deep, or holds itself") from None
+        what = with_article(type(tree).__name__)
+        raise ArgumentError(
+            f"{name} is {what} that is nested too deep, or holds itself; legal: an array, or arrays in dicts, lists and tuples"
+        ) from None
 
 
 def _leaves(tree: Any, path: str, found: Branch | None) -> Iterator[tuple[str, Any]]:

@@ -442,6 +442,7 @@ ACROSS: Mapping[str, str] = {
     "fuzz/test_calls.py": "random calls of every public function, judged",
     "fuzz/test_environments.py": "every public function in every floating-point environment",
     "fuzz/test_extremes.py": "hyperparameters of every rule at the ends of their ranges",
+    "fuzz/test_sizes.py": "whole numbers of every rule and public function at very large values",
     "fuzz/test_damage.py": "files that are damaged, and trainings that are saved, loaded and refused",
     "fuzz/test_pipe.py": "answers over a pipe that are damaged",
     "fuzz/test_faults.py": "a machine that is short of everything: no disk, no home, closed streams",

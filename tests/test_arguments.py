@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refgrad import arguments
+from refgrad import Cases, arguments
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import ArgumentError, nearest, shown
 from refgrad.estimators import ClippedSTE
@@ -134,6 +134,86 @@ def test_values_are_shown_however_they_show_themselves() -> None:
 
 
 def test_threads_are_checked_among_other_options() -> None:
-    arguments.check_options({"threads": 2})
+    options: dict[str, Any] = {"threads": np.uint8(2)}  # one less than none of them would be 255
+    arguments.check_options(options)
+    assert type(options["threads"]) is int
+    assert SGD().step(X, X, {"t": 0}, threads=np.uint8(3))[0].tobytes() == SGD().step(X, X, {"t": 0})[0].tobytes()
     with pytest.raises(ArgumentError, match=r"threads is 0; legal: a whole number from 1"):
         arguments.check_options({"threads": 0})
+
+
+def test_a_size_is_legal_of_an_array_that_is_large_enough_for_it() -> None:
+    for made, given in ((arguments.ENLARGED, 0), (arguments.ENLARGED * 2, arguments.ENLARGED), (64, 3)):
+        arguments.check_enlarged({"block_size": made}, made, given)
+    most = arguments.TIMES * 2**30
+    arguments.check_enlarged({"height": most, "width": 1}, most, 2**30)
+    with pytest.raises(ArgumentError, match=rf"height and width are {most} and 2; legal: what makes {most} elements"):
+        arguments.check_enlarged({"height": most, "width": 2}, 2 * most, 2**30)
+
+
+def test_memory_that_is_not_there_is_told_of_by_the_sizes_that_ask_for_it() -> None:
+    full = MemoryError()
+    assert arguments.memory_error({"lr": 1e9, "rank": 8, "flag": True}, full) is full
+    found = arguments.memory_error({"rank": 2**20, "size": 2**21, "lr": 0.1}, full)
+    assert str(found) == "rank and size are 1048576 and 2097152; legal: what there is memory for"
+    assert isinstance(found, ArgumentError)
+
+
+@pytest.mark.parametrize(("rule", "kind"), [(PowerSGD(rank=2**20), ArgumentError), (PowerSGD(), MemoryError)], ids=str)
+def test_every_door_tells_of_memory_that_is_not_there(
+    rule: PowerSGD, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def encode(self: PowerSGD, x: np.ndarray) -> dict[str, np.ndarray]:
+        raise MemoryError("Unable to allocate 9 GiB")
+
+    monkeypatch.setattr(PowerSGD, "encode", encode)
+    for x in (X, X.astype(">f4").view(np.recarray)):
+        with pytest.raises(kind, match="Unable to allocate 9 GiB"):
+            rule.quantize(x)
+
+
+class Silent:
+    """What answers nothing that it is asked for by name."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"{name} was asked for")
+
+
+def test_what_answers_nothing_is_refused_as_any_other_object() -> None:
+    for call, name in (
+        (lambda: SGD().init(Silent()), "p"),
+        (lambda: NF4().quantize(Silent()), "x"),
+        (lambda: NF4().dequantize(Silent()), "quantized"),  # type: ignore[arg-type]
+        (lambda: SGD().step(X, Silent(), {"t": 0}), "g"),
+        (lambda: BatchScaledRate().rate(Silent()), "batch"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ArgumentError, match=rf"^{name} is "):
+            call()
+
+
+def test_what_has_a_dtype_is_none() -> None:
+    for value in (type("Tensor", (), {"dtype": np.dtype("float32")})(), Silent(), ("float32",), X):
+        with pytest.raises(ArgumentError, match=r"state_dtype is "):
+            SGD(momentum=0.9).init(X, state_dtype=value)
+
+
+def test_the_memory_of_a_text_is_no_sequence() -> None:
+    for value in ("ab", b"ab", bytearray(b"ab"), memoryview(b"ab"), {"a": 1}):
+        with pytest.raises(ArgumentError, match=r"lengths is .*; legal: a sequence of lengths"):
+            arguments.several("lengths", value, "lengths")
+
+
+def test_what_fails_while_it_is_gone_through_is_refused() -> None:
+    def fails() -> Any:
+        yield "a"
+        raise RuntimeError("lost")
+
+    with pytest.raises(ArgumentError, match=r"names is <generator") as raised:
+        arguments.several("names", fails(), "names")
+    assert isinstance(raised.value.__cause__, RuntimeError)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_letters_are_no_numbers_of_a_case(kind: Callable[[bytes], Any]) -> None:
+    with pytest.raises(ArgumentError, match=r"x is .*; legal: "):
+        Cases.of(x=kind(b"3"))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import array
+import math
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 from refgrad.citation import by
 from refgrad.errors import ArgumentError
-from refgrad.legal import Choice, Flag, Range, Whole
+from refgrad.legal import MOST_ITERATIONS, Choice, Flag, Iterations, Range, Whole, as_number, as_whole
 
 
 @pytest.mark.parametrize("value", [True, False, 1.0, "1", None])
@@ -60,3 +66,46 @@ def test_an_interval_of_whole_numbers_has_no_others() -> None:
 
 def test_a_flag_is_shown_as_its_two_values() -> None:
     assert str(Flag("it does")) == "true | false"
+
+
+def test_what_is_done_again_and_again_has_an_end() -> None:
+    assert str(Iterations()) == "a whole number from 1 to 1000000"
+    assert Iterations(0).check("steps", MOST_ITERATIONS) == MOST_ITERATIONS
+    for value in (0, MOST_ITERATIONS + 1, 10**9, 1.0):
+        with pytest.raises(ArgumentError, match=r"AWQ.steps is .*; legal: a whole number from 1 to 1000000"):
+            Iterations().check("AWQ.steps", value)
+
+
+#: what Python makes a number of, or asks for one in vain
+NO_NUMBERS: dict[str, Callable[[], Any]] = {
+    "complex number of NumPy": lambda: np.complex64(3),
+    "array of a text": lambda: np.asarray("3"),
+    "array of a truth": lambda: np.asarray(True),
+    "array of an object": lambda: np.asarray(Fraction(3), object),
+    "record": lambda: np.zeros((), "V4"),
+    "masked": lambda: np.ma.masked,
+    "memory of a text": lambda: memoryview(b"3"),
+    "array of bytes": lambda: array.array("b", b"3"),
+    "whatever fails": lambda: type("Fails", (), dict.fromkeys(("__float__", "__index__"), _fails))(),
+    "signaling NaN": lambda: Decimal("sNaN"),
+}
+
+
+def _fails(self: Any) -> Any:
+    raise RuntimeError("asked in vain")
+
+
+@pytest.mark.parametrize("name", NO_NUMBERS)
+def test_what_python_makes_a_number_of_is_none(name: str) -> None:
+    value = NO_NUMBERS[name]()
+    assert math.isnan(as_number(value))
+    assert as_whole(value) is None
+    for legal in (Range(), Whole(0)):
+        with pytest.raises(ArgumentError, match=r"lr is .*; legal: a "):
+            legal.check("lr", value)
+
+
+def test_numbers_of_every_library_are_numbers() -> None:
+    for value in (3, np.uint8(3), Fraction(3), Decimal(3), np.asarray(3), np.longdouble(3), ml_dtypes.bfloat16(3)):
+        assert Range().check("lr", value) == 3.0
+    assert Range().check("lr", np.asarray(3, ml_dtypes.bfloat16)) == 3.0

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 import mpmath
+import numpy as np
 import pytest
 from mpmath import mpf
 
@@ -333,3 +335,32 @@ def test_roots_are_of_the_kind_of_their_number() -> None:
     assert s.inverse_square_root(3, base=1.0, warmup=4) == 1.0
     assert s.inverse_square_root(Fraction(15), base=1, warmup=Fraction(4)) == 0.5
     assert s.inverse_square_root(mpf(15), base=mpf(1), warmup=mpf(4)) == mpf("0.5")
+
+
+def test_numbers_that_do_not_compute_with_floats_are_taken_as_floats() -> None:
+    class Whole:
+        def __index__(self) -> int:
+            return 2
+
+    for two in (Decimal(2), Whole()):
+        given = {"base": 1.0, "period": 2, "growth": 2}
+        for name in given:
+            assert s.cosine_restarts(1, **{**given, name: two}) == s.cosine_restarts(1, **{**given, name: 2.0})
+        assert s.linear(two, base=1.0, final=0.0, total=4) == 0.5
+        assert s.join(3, schedules=[lambda t: t, lambda t: 10 + t], boundaries=[two]) == 11
+        assert s.piecewise_constant(3, base=0.5, factors=[(two, two)]) == 1.0
+
+
+@pytest.mark.parametrize(
+    "kind", [np.uint8, np.int8, np.uint64, np.float16, np.float32, lambda x: np.asarray(x, np.uint8)]
+)
+def test_numbers_of_few_bits_do_not_wrap_around(kind: Callable[[int], Any]) -> None:
+    """3 - 5 is 254 in eight bits, and 100 + 100 is -56."""
+    assert s.linear(kind(3), base=1.0, final=0.0, total=10, begin=5) == 1.0
+    given = {"up": 100, "down": 100}
+    expected = s.triangular(5, base=0.1, peak=0.7, **given)
+    assert s.triangular(kind(5), base=0.1, peak=0.7, **{n: kind(v) for n, v in given.items()}) == expected
+    assert s.linear(3, base=kind(1), final=kind(0), total=kind(7), begin=kind(1)) == s.linear(
+        3, base=1, final=0, total=7, begin=1
+    )
+    assert s.join(kind(3), schedules=[lambda t: t, lambda t: t / 3], boundaries=[kind(2)]) == 1 / 3

@@ -24,10 +24,19 @@ class Format:
     largest: float
 
 
+def native(dtype: np.dtype) -> np.dtype:
+    """The same dtype in the byte order of the machine.
+
+    Args:
+        dtype: any dtype; those that keep their data elsewhere, as texts of any length do, cannot be asked for another order.
+    """
+    return dtype if dtype.isnative else dtype.newbyteorder("=")
+
+
 @cache
 def format_of(dtype: Any) -> Format:
     """The facts of a float dtype, those of ml_dtypes included; `ArgumentError` for any other."""
-    dtype = np.dtype(dtype).newbyteorder("=")
+    dtype = native(np.dtype(dtype))
     try:
         if dtype.kind == "c":
             raise TypeError  # a complex dtype has the facts of its parts, but is no float dtype
@@ -58,8 +67,12 @@ def as_dtype(value: Any, name: str = "dtype") -> np.dtype:
         return value
     named = getattr(ml_dtypes, value, value) if isinstance(value, str) else value
     try:
-        found = None if isinstance(value, np.generic | np.ndarray | None) else np.dtype(named)
-    except (TypeError, ValueError, SyntaxError):  # the last two of texts that NumPy reads as dtypes of several parts
+        found = (
+            np.dtype(named) if isinstance(value, str | type | np.dtype) else None
+        )  # else NumPy asks whatever has a dtype
+    except (
+        Exception
+    ):  # also SyntaxError of texts that NumPy reads as dtypes of several parts, and what the code of others raises
         found = None
     if found is None or not is_float(found):
         raise bad_argument(name, value, "a float dtype, such as 'float32' or 'bfloat16'")
@@ -71,7 +84,7 @@ def working(dtype: Any) -> np.dtype:
     """The dtype that arithmetic on arrays of a dtype is done in: float64 for float64, else float32."""
     if not is_float(dtype):
         raise bad_argument("dtype", str(np.dtype(dtype)), "a float dtype, such as float32, float64 or bfloat16")
-    return np.dtype(np.float64) if np.dtype(dtype).newbyteorder("=") == np.float64 else np.dtype(np.float32)
+    return np.dtype(np.float64) if native(np.dtype(dtype)) == np.float64 else np.dtype(np.float32)
 
 
 def round_to(values: np.ndarray, dtype: Any) -> np.ndarray:

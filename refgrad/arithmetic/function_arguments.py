@@ -17,13 +17,13 @@ import numpy as np
 
 from refgrad.arguments import function_of_one, number, several
 from refgrad.arithmetic.arrays import as_array, plain_array
-from refgrad.arithmetic.dtypes import is_float
+from refgrad.arithmetic.dtypes import is_float, native
 from refgrad.arithmetic.operations.op import Value
 from refgrad.arithmetic.perturbed import Perturbed
 from refgrad.arithmetic.working import Working
 from refgrad.errors import ArgumentError, bad_argument, with_article
 from refgrad.float_environment import in_standard
-from refgrad.legal import Range, Whole, as_whole
+from refgrad.legal import Iterations, Range, Whole, as_whole
 
 #: where a function has its gate
 GATE = "_refgrad_gate"
@@ -36,7 +36,7 @@ REAL, POSITIVE, NOT_NEGATIVE = Range(), Range(0.0), Range(0.0, open_low=False)
 #: shares
 UNIT = Range(0.0, 1.0, open_low=False, open_high=False)
 #: steps of what ends by itself, at most
-ITERATIONS = Whole(1, 10_000_000)
+ITERATIONS = Iterations()
 #: counts of steps, words, bits or rows, which enter arithmetic of float64, and the same from one on
 COUNT, AT_LEAST_ONE = Whole(0, 2**53), Whole(1, 2**53)
 #: axes, of which an array has no more
@@ -388,7 +388,7 @@ def _of_numbers(name: str, value: object) -> np.ndarray:
 
 def _native(array: np.ndarray) -> np.ndarray:
     """The same numbers in the byte order of the machine, and in the order of C: NumPy adds in the order of memory."""
-    return np.asarray(array, array.dtype.newbyteorder("="), order="C")
+    return np.asarray(array, native(array.dtype), order="C")
 
 
 def _shaped(name: str, array: np.ndarray, axes: int | None, least: int) -> np.ndarray:

@@ -66,6 +66,10 @@ def _with_stated(candidate: Any, stated: Mapping[str, str]) -> Candidate:
     return dataclasses.replace(candidate, stated=dict(stated))
 
 
+#: modules that are not named with what stands in them: the program, also as another process loads it
+NAMELESS = (None, "builtins", "__main__", "__mp_main__")
+
+
 def describe(thing: Any) -> str:
     """How reports call a thing."""
     if isinstance(thing, functools.partial):
@@ -81,7 +85,7 @@ def describe(thing: Any) -> str:
         if getattr(package, named.__name__, None) is named:
             module = ".".join(parts[:length])
             break
-    name = f"{module}.{named.__qualname__}" if module not in (None, "builtins", "__main__") else named.__qualname__
+    name = f"{module}.{named.__qualname__}" if module not in NAMELESS else named.__qualname__
     return name if named is thing else f"{name} instance"
 
 

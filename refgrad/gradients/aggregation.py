@@ -14,7 +14,7 @@ import numpy as np
 from refgrad.arithmetic.subgradients import top_k
 from refgrad.errors import bad_argument
 from refgrad.optimizers.transform import Transform, check_axes, check_count
-from refgrad.rule import Choice, Citation, Whole, by
+from refgrad.rule import Choice, Citation, Iterations, Whole, by
 
 _NOTES = "independent notes on the publication and on byzfl, torchjd and epfml/byzantine-robust-optimizer"
 _YIN = Citation(
@@ -227,7 +227,7 @@ class NeighborMixing(Aggregation):
     rounds it is the mixing of MoNNA among workers who all hear one another. Source: Allouah et al. 2023, arXiv:2302.01772.
     """
 
-    rounds: Annotated[int, Whole(1)] = 1
+    rounds: Annotated[int, Iterations()] = 1
     kept: Annotated[
         str,
         Choice(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
-from refgrad.rule import Choice, Citation, Positive, Whole, by
+from refgrad.rule import Choice, Citation, Iterations, Positive, by
 
 
 class CenteredClipping(Transform):
@@ -19,7 +19,7 @@ class CenteredClipping(Transform):
     """
 
     radius: Positive = 1.0
-    rounds: Annotated[int, Whole(1)] = 1
+    rounds: Annotated[int, Iterations()] = 1
     citation = Citation(
         "Karimireddy, He & Jaggi 2021",
         "Learning from History for Byzantine Robust Optimization",
@@ -50,7 +50,7 @@ class WeiszfeldSteps(Transform):
     A distance counts as ``floor`` at least. Source: Pillutla, Kakade & Harchaoui 2022, arXiv:1912.13445 (RFA).
     """
 
-    steps: Annotated[int, Whole(1)] = 3
+    steps: Annotated[int, Iterations()] = 3
     floor: Positive = 0.1
     start: Annotated[
         str,

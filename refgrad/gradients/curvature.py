@@ -12,7 +12,7 @@ import numpy as np
 from refgrad.arithmetic.function_arguments import REAL, Numbers, gated
 from refgrad.errors import bad_argument
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
-from refgrad.rule import Choice, Citation, Decay, Positive, Whole, by
+from refgrad.rule import Choice, Citation, Decay, Iterations, Positive, by
 
 _LANCZOS = Citation(
     "Granziol, Zohren & Roberts 2022",
@@ -63,7 +63,7 @@ class LanczosTridiagonal(Transform):
     orthogonal to all before it. `quadrature` makes a spectrum of it. Source: Ubaru, Chen & Saad 2017.
     """
 
-    steps: Annotated[int, Whole(1)] = 3
+    steps: Annotated[int, Iterations()] = 3
     citation = _LANCZOS
     shapes: ClassVar[Mapping[str, str]] = {"matrix": "n n", "start": "n"}
     lengths: ClassVar[Mapping[str, int]] = {"n": 4}

@@ -12,7 +12,7 @@ from refgrad.arithmetic.function_arguments import ITERATIONS, NOT_NEGATIVE, Func
 from refgrad.errors import bad_argument
 from refgrad.gradients.solved import Conditions, Solved
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
-from refgrad.rule import Choice, Citation, Positive, Range, Whole, by
+from refgrad.rule import Choice, Citation, Iterations, Positive, Range, by
 
 #: roundings, for each unknown, that what is left of an equation may come from
 ROUNDINGS = 4
@@ -84,7 +84,7 @@ class RecurrentBackpropagation(Transform):
     dL/du = 0. Source: Almeida 1987, Pineda 1987; Laborieux & Zenke 2024, arXiv:2309.02214.
     """
 
-    iterations: Annotated[int, Whole(1)] = 3
+    iterations: Annotated[int, Iterations()] = 3
     citation = _HOLOMORPHIC
     shapes: ClassVar[Mapping[str, str]] = {"jacobian": "neuron neuron", "gradient": "neuron"}
     lengths: ClassVar[Mapping[str, int]] = {"neuron": 4}

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
-from refgrad.rule import Choice, Citation, Fraction, Positive, Whole, by
+from refgrad.rule import Choice, Citation, Fraction, Iterations, Positive, by
 
 _DOMAINBED = "facebookresearch/DomainBed b93c22a, domainbed/algorithms.py AbstractMMD"
 
@@ -77,7 +77,7 @@ class MaximumMeanDiscrepancy(_TwoSamples):
 
     gamma: Positive = 1e-3
     ratio: Positive = 10.0
-    kernels: Annotated[int, Whole(1)] = 7
+    kernels: Annotated[int, Iterations()] = 7
     estimate: Annotated[
         str,
         Choice(

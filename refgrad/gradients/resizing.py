@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad.arguments import check_enlarged
 from refgrad.optimizers.transform import Transform, check_axes, check_same
 from refgrad.rule import Choice, Citation, Whole, by
 
@@ -49,6 +50,7 @@ class BilinearResize(Transform):
         check_axes(arrays[0], "maps", 2, "[height, width]")
         rows, columns = arrays[0].shape
         check_same(arrays[0], "maps", (max(rows, 1), max(columns, 1)), "a pixel at least")
+        check_enlarged({"height": self.height, "width": self.width}, self.height * self.width, arrays[0].size)
 
     def apply(self, maps: Any) -> Any:
         upper, lower, down = self._neighbours(maps.shape[0], self.height)

@@ -12,7 +12,7 @@ from refgrad.arithmetic.function_arguments import ITERATIONS, NOT_NEGATIVE, POSI
 from refgrad.errors import bad_argument
 from refgrad.gradients.solved import Conditions, Solved
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
-from refgrad.rule import Choice, Citation, Positive, Range, Whole, by
+from refgrad.rule import Choice, Citation, Iterations, Positive, Range, by
 
 #: roundings, for each feature, that a cost may be off by
 ROUNDINGS = 8
@@ -85,7 +85,7 @@ class _Entropic(Transform):
 
     epsilon: Positive = 0.5
     relative: Annotated[str, _RELATIVE] = "absolute"
-    iterations: Annotated[int, Whole(1)] = 2
+    iterations: Annotated[int, Iterations()] = 2
     cost: Annotated[str, _COST] = "squared"
     first: Annotated[str, _FIRST] = "rows"
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from refgrad.errors import bad_argument
 from refgrad.float_environment import guarding
+from refgrad.isolation import program
 from refgrad.isolation.host import MEMORY, Host
 from refgrad.isolation.process import Child, surroundings
 from refgrad.isolation.recipe import FailedThereError, NotMadeError, Recipe, importable, named
@@ -73,8 +74,6 @@ def target_of(candidate: Any) -> Any:
     Raises:
         NotMadeError: it cannot be made there; the text says why.
     """
-    if isinstance(candidate, Recipe) and candidate.why:
-        raise NotMadeError(candidate.why)
     if isinstance(candidate, str | Rule):
         return candidate
     recipe = named(candidate) if not isinstance(candidate, Recipe) else candidate
@@ -83,6 +82,8 @@ def target_of(candidate: Any) -> Any:
             "the candidate was handed over as an object that has no name in a module; one that is named, as 'module:name', "
             "can be made again there"
         )
+    if recipe.why:
+        raise NotMadeError(recipe.why)
     if not importable(recipe):
         raise NotMadeError(f"there is no module {recipe.place!r} there")
     return recipe
@@ -107,6 +108,7 @@ def judged(
         raise bad_argument("isolate", isolate, f"True, False or {FRESH!r}")
     if not isolate:
         return judge(_here(candidate), None), Place()
+    program.check_not_loading()
     if not possible():
         none = f"there is no isolation on {platform.system() or 'this system'}"
         if isolate == FRESH:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.errors import CandidateError, RefgradError, with_article
+from refgrad.isolation import program
 from refgrad.rule import Rule
 
 #: what crosses as data
@@ -75,10 +76,15 @@ def named(thing: Any) -> Recipe | None:
     ('Fraction', None, None)
     """
     place, attribute = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
-    module = sys.modules.get(place) if isinstance(place, str) and place != "__main__" else None
+    module = sys.modules.get(place) if isinstance(place, str) else None
     if module is None or not isinstance(attribute, str) or _found(module, attribute) is not thing:
         return None
-    return Recipe(module.__name__, getattr(module, "__file__", None) or "", attribute, None, lambda: thing)
+    if place != program.STARTED:
+        return Recipe(module.__name__, getattr(module, "__file__", None) or "", attribute, None, lambda: thing)
+    name, file = program.place_of(module)
+    why = "" if file else program.WITHOUT_FILE
+    why = program.WITHOUT_GUARD if file and program.asks_as_it_is_loaded(module) else why
+    return Recipe(name, file, attribute, None, lambda: thing, why)
 
 
 def importable(recipe: Recipe) -> bool:
@@ -149,12 +155,15 @@ def _module(recipe: Recipe) -> Any:
         return known
     if not Path(recipe.file).is_file():
         raise NotMadeError(f"there is no module {recipe.place!r}")
-    spec = importlib.util.spec_from_file_location(recipe.place, recipe.file)
+    # a program may have any suffix
+    loader = machinery.SourceFileLoader(recipe.place, recipe.file) if recipe.place == program.LOADED else None
+    spec = importlib.util.spec_from_file_location(recipe.place, recipe.file, loader=loader)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[recipe.place] = module
-    spec.loader.exec_module(module)
+    with program.loading():
+        spec.loader.exec_module(module)
     return module
 
 

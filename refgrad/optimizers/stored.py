@@ -185,11 +185,12 @@ class Stored(Wrapper):
         """
         from refgrad.backends.philox_kernel import random_words
 
-        check_options({"backend": backend, "threads": threads})
+        options: dict[str, Any] = {"backend": backend, "threads": threads}
+        check_options(options)
         t = FROM_ZERO.check("t", t)
         leaves = [as_given(leaf, f"p{path}") for path, leaf in trees.leaves(p)]
         count = sum(leaf.size for leaf in leaves)
-        words = random_words(count, self.seed, t, backend=backend, threads=threads) >> np.uint32(32 - BITS)
+        words = random_words(count, self.seed, t, **options) >> np.uint32(32 - BITS)
         ends = np.cumsum([leaf.size for leaf in leaves])
         parts = [words[end - leaf.size : end].reshape(leaf.shape) for end, leaf in zip(ends, leaves, strict=True)]
         return trees.rebuild(p, parts)

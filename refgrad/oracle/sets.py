@@ -73,8 +73,14 @@ class OutputSet:
 
         Returns:
             Booleans of that shape.
+
+        Raises:
+            ArgumentError: they are no numbers, or have another shape.
         """
-        values = np.asarray(values, np.float64)
+        values = Entries().check("values", _array("values", values)).astype(np.float64)
+        shape = np.shape(self.truth)
+        if values.shape != shape and shape:  # one set for many numbers is asked of each
+            raise bad_argument("values.shape", values.shape, f"{shape}, the output's")
         found = np.zeros(values.shape, bool)
         for low, high in self.admissible:
             special = ~np.isfinite(low) & ((low == high) | np.isnan(low))
@@ -317,12 +323,14 @@ def _stepped(kind: Kind, rule: Any, arrays: Mapping[str, Any], given: Mapping[st
 
 def _array(name: str, value: Any) -> np.ndarray:
     """Numbers of one's own as NumPy's own array: an array, a number, or lists of numbers within one another."""
+    if isinstance(value, bytes | bytearray | memoryview | range):  # which NumPy makes arrays of
+        raise bad_argument(name, value, "a NumPy array")
     try:
         return plain_array(np.asanyarray(value), name)
-    except (TypeError, ValueError, OverflowError) as error:
-        if isinstance(error, ArgumentError):
-            raise
-        raise bad_argument(name, value, "a NumPy array") from None
+    except ArgumentError:
+        raise
+    except Exception as error:  # that it is none, or whatever the code of others raises
+        raise bad_argument(name, value, "a NumPy array") from error
 
 
 def _in_place_of(own: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -171,7 +171,7 @@ class Affine(RowQuantizer):
 
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """By granularity."""
-        return Layout.of(self.granularity, shape, self.axis, self.group_size)
+        return Layout.of(self.granularity, shape, self.axis, self.group_size, "group_size")
 
     def body(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The rule on rows."""

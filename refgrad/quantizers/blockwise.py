@@ -121,7 +121,7 @@ class Codebook(RowQuantizer):
 
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """Blocks of the flat array."""
-        return Layout.flat(shape, self.block_size)
+        return Layout.flat(shape, self.block_size, "block_size")
 
     def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
         """As every quantizer of rows; what absmax is nested in is kept as the inner quantizer keeps it."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad.arguments import check_enlarged
 from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.arithmetic.steps import WholeCodes
 from refgrad.axes import ELEMENT, ROW, Axes
@@ -41,7 +42,13 @@ class Bucketed(Random, Decoded):
     wide: ClassVar[bool] = False
 
     def width(self, size: int) -> int:
-        """How many elements a bucket has, of an array of so many."""
+        """How many elements a bucket has, of an array of so many.
+
+        Raises:
+            ArgumentError: far more than the array.
+        """
+        if self.bucket > size:
+            check_enlarged({"bucket": self.bucket}, self.bucket, size)
         return self.bucket or max(size, 1)
 
     def rows(self, x: np.ndarray) -> np.ndarray:

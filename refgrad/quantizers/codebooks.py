@@ -16,7 +16,7 @@ from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Ends, Quantizer, around
 from refgrad.quantizers.decoding import Decoded
 from refgrad.quantizers.parts import Part, numbers, whole
-from refgrad.rule import Choice, Citation, Whole, by
+from refgrad.rule import Choice, Citation, Iterations, Whole, by
 
 #: distances that are held at a time
 AT_ONCE = 1 << 22
@@ -251,7 +251,7 @@ class KMeans(Codebook):
     Source: Han et al. 2016, arXiv:1510.00149, 3.1 and 3.2.
     """
 
-    iterations: Annotated[int, Whole(0)] = 300
+    iterations: Annotated[int, Iterations(0)] = 300
     start: Start = "linear"
 
     searches = True
@@ -319,7 +319,7 @@ class ProductQuantizer(Quantizer):
 
     subspaces: Annotated[int, Whole(1)] = 4
     clusters: Annotated[int, Whole(1, 256)] = 16
-    iterations: Annotated[int, Whole(0)] = 25
+    iterations: Annotated[int, Iterations(0)] = 25
     parts = ("codebooks", "codes")
 
     citation = Citation(

@@ -34,7 +34,7 @@ from refgrad.quantizers.base import Quantized
 from refgrad.quantizers.blockwise import Blockwise
 from refgrad.quantizers.eight_bit_blocks import NONNEGATIVE, Blocks
 from refgrad.quantizers.rows import RowQuantizer
-from refgrad.rule import Choice, Citation, Nested, Range, Rule, Whole, by
+from refgrad.rule import Choice, Citation, Iterations, Nested, Range, Rule, Whole, by
 
 #: blocks of optimizer states in the paper
 BLOCK_SIZE = 2048
@@ -218,6 +218,12 @@ START = Choice(
     grows="the first norms are compared with themselves alone",
     filled=by("the first norm fills the whole history", "bitsandbytes"),
 )
+#: what `PercentileClipping` is made of; a history longer than that is kept by nobody
+CLIPPING: Mapping[str, Range | Whole | Choice] = {
+    "percentile": Range(0.0, 100.0, False, False),
+    "length": Iterations(),
+    "start": START,
+}
 
 
 @dataclass(frozen=True)
@@ -238,9 +244,8 @@ class PercentileClipping:
     start: str = "grows"
 
     def __post_init__(self) -> None:
-        Range(0.0, 100.0, False, False).check("PercentileClipping.percentile", self.percentile)
-        Whole(1).check("PercentileClipping.length", self.length)
-        START.check("PercentileClipping.start", self.start)
+        for name, legal in CLIPPING.items():
+            object.__setattr__(self, name, legal.check(f"PercentileClipping.{name}", getattr(self, name)))
 
     @gated(g=Floats(), history=Several(AnyNumber(), kind=tuple))
     def __call__(self, g: np.ndarray, history: tuple[float, ...] = ()) -> tuple[np.ndarray, tuple[float, ...]]:

@@ -16,7 +16,7 @@ from refgrad.errors import NoKernel, bad_argument
 from refgrad.quantizers.decoding import Decoded
 from refgrad.quantizers.ternary import Quotient, divided_by
 from refgrad.quantizers.weights import Bits
-from refgrad.rule import Citation, Flag, Fraction, Positive, Range, Whole, by
+from refgrad.rule import Citation, Flag, Fraction, Iterations, Positive, Range, Whole, by
 
 
 class HQQ(Decoded):
@@ -47,7 +47,7 @@ class HQQ(Decoded):
     p: Fraction = 0.7
     beta: Positive = 10.0
     kappa: Annotated[float, Range(1.0, open_low=False)] = 1.0
-    iterations: Annotated[int, Whole(0)] = 20
+    iterations: Annotated[int, Iterations(0)] = 20
     quotient: Quotient = "divide"
     parts = ("scale", "zero", "codes")
 

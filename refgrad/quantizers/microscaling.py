@@ -76,7 +76,7 @@ class MX(RowQuantizer):
 
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """Blocks along the last axis."""
-        return Layout.last_axis(shape, self.block_size)
+        return Layout.last_axis(shape, self.block_size, "block_size")
 
     def shared_scale(self) -> SharedScale:
         """The rule from amax to scale."""
@@ -177,7 +177,7 @@ class NVFP4(RowQuantizer):
 
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """Blocks along the last axis."""
-        return Layout.last_axis(shape, self.block_size)
+        return Layout.last_axis(shape, self.block_size, "block_size")
 
     def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
         """The tensor's scale is one number, which of no elements is any."""

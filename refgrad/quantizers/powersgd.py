@@ -22,6 +22,8 @@ from refgrad.rule import Choice, Citation, Whole, by
 FEW = 1 << 14
 #: bytes of a line of the cache
 LINE = 64
+#: columns of the factors of any matrix, also of one that has fewer dimensions
+RANKS = 1024
 _view: Any = c_char.from_buffer
 
 
@@ -113,6 +115,7 @@ class PowerSGD(Quantizer):
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Both factors, from the seed's start."""
         matrix = as_columns(x)
+        self.check_rank(*matrix.shape)
         return self.factors([matrix], self.start(matrix.shape[1], x.dtype))[0]
 
     def quantize(self, x: np.ndarray, start: np.ndarray | None = None) -> Quantized:
@@ -121,12 +124,14 @@ class PowerSGD(Quantizer):
             return super().quantize(x)
         x = as_array(x, "x")
         matrix = as_columns(x.astype(working(x.dtype)))
+        self.check_rank(*matrix.shape)
         self.check_start(start, matrix.shape[1])
         return Quantized(self.factors([matrix], start.astype(matrix.dtype))[0], x.shape, x.dtype)
 
     def kept_parts(self, shape: tuple[int, ...]) -> Mapping[str, Part]:
         """Factors of a matrix ``(first axis, rest)``."""
         rows, columns = shape[0] if shape else 1, math.prod(shape[1:])
+        self.check_rank(rows, columns)
         return {"p": numbers("p", (rows, self.rank)), "q": numbers("q", (columns, self.rank))}
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
@@ -160,6 +165,14 @@ class PowerSGD(Quantizer):
         taken = own if self.error == "local" else [q] * len(own)
         left = [m - p @ each.T for m, each in zip(matrices, taken, strict=True)]
         return Round(p @ q.T, left, p, q)
+
+    def check_rank(self, rows: int, columns: int) -> None:
+        """`ArgumentError` if there are far more columns of the factors than a matrix of this shape has dimensions."""
+        most = max(rows, columns, RANKS)
+        if self.rank > most:
+            raise bad_argument(
+                "PowerSGD.rank", self.rank, f"a whole number from 1 to {most} of a matrix of {rows} by {columns}"
+            )
 
     def check_start(self, start: np.ndarray, columns: int) -> None:
         """`ArgumentError` if a start has another shape than (columns, rank)."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arguments import check_enlarged
 from refgrad.arithmetic.minifloats import MINIFLOATS
 from refgrad.arithmetic.rounding import all_within
 from refgrad.arithmetic.steps import FormatCodes, NearestCode, TableCodes, WholeCodes
@@ -41,15 +42,21 @@ class Layout:
     axis: int | None = None
 
     @classmethod
-    def flat(cls, shape: tuple[int, ...], width: int) -> Layout:
-        """Blocks of the flat array, in C order."""
-        return cls(shape, 1, math.prod(shape), width)
+    def flat(cls, shape: tuple[int, ...], width: int, size: str = "width") -> Layout:
+        """Blocks of the flat array, in C order; ``size`` is what errors call the width."""
+        return cls(shape, 1, math.prod(shape), width)._checked(size)
 
     @classmethod
-    def last_axis(cls, shape: tuple[int, ...], width: int) -> Layout:
-        """Blocks along the last axis, none over the end of a row."""
+    def last_axis(cls, shape: tuple[int, ...], width: int, size: str = "width") -> Layout:
+        """Blocks along the last axis, none over the end of a row; ``size`` is what errors call the width."""
         length = shape[-1] if shape else 1
-        return cls(shape, math.prod(shape[:-1]), length, width)
+        return cls(shape, math.prod(shape[:-1]), length, width)._checked(size)
+
+    def _checked(self, size: str) -> Layout:
+        """The same, if the last row of a stretch is not filled up with far more than there is."""
+        if self.width > self.length:
+            check_enlarged({size: self.width}, self.lead * self.width, self.lead * self.length)
+        return self
 
     @classmethod
     def whole(cls, shape: tuple[int, ...]) -> Layout:
@@ -66,14 +73,14 @@ class Layout:
         return cls(shape, count, length, max(length, 1), axis)
 
     @classmethod
-    def of(cls, granularity: str, shape: tuple[int, ...], axis: int, width: int) -> Layout:
-        """The groups that a member of `granularity` says; ``width`` is that of groups and blocks."""
+    def of(cls, granularity: str, shape: tuple[int, ...], axis: int, width: int, size: str = "width") -> Layout:
+        """The groups that a member of `granularity` says; ``width`` is that of groups and blocks, which errors call ``size``."""
         if granularity == "tensor":
             return cls.whole(shape)
         if granularity == "channel":
             return cls.channels(shape, axis)
         cut = cls.last_axis if granularity == "group" else cls.flat
-        return cut(shape, width)
+        return cut(shape, width, size)
 
     @cached_property
     def moved(self) -> int:

@@ -82,7 +82,7 @@ class ScaledFloat(RowQuantizer):
 
     def layout(self, shape: tuple[int, ...]) -> Layout:
         """By granularity."""
-        return Layout.of(self.granularity, shape, self.axis, self.block_size)
+        return Layout.of(self.granularity, shape, self.axis, self.block_size, "block_size")
 
     @property
     def kept_codes(self) -> FormatCodes:

@@ -14,7 +14,7 @@ from refgrad.arithmetic.function_arguments import REAL, Numbers, gated
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.quantizers.base import Ends, Quantized, Quantizer, around
 from refgrad.quantizers.parts import Part, numbers, whole
-from refgrad.rule import Choice, Citation, Flag, NonNegative, Whole, by
+from refgrad.rule import Choice, Citation, Flag, Iterations, NonNegative, Whole, by
 
 #: the least positive number of float32
 TINY = float(np.finfo(np.float32).smallest_subnormal)
@@ -331,7 +331,7 @@ class AWQ(RoundToNearest):
     """
 
     grid: Grid = "awq"
-    steps: Annotated[int, Whole(1)] = 20
+    steps: Annotated[int, Iterations()] = 20
     clip: Annotated[bool, Flag("magnitudes are clipped where that lessens the error")] = False
     parts = ("scale", "zero", "codes", "group_of", "channel_scale")
     widest = np.dtype(np.float64)

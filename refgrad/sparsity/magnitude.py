@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad.arguments import check_enlarged
 from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.errors import bad_argument
 from refgrad.rule import Choice, Citation, Whole, by
@@ -163,6 +164,8 @@ class Block(Unstructured):
             raise bad_argument("w.ndim", x.ndim, "at least 2, to be cut into blocks")
         (rows, columns), others = x.shape[:2], math.prod(x.shape[2:])
         down, across = -(-rows // self.height), -(-columns // self.width)
+        made = down * self.height * across * self.width * others
+        check_enlarged({"height": self.height, "width": self.width}, made, x.size)
         more = [(0, -rows % self.height), (0, -columns % self.width), *[(0, 0)] * (x.ndim - 2)]
         padded = np.pad(x, more).reshape(down, self.height, across, self.width, others)
         return padded.transpose(0, 2, 1, 3, 4).reshape(down * across, self.height * self.width * others)

@@ -11,6 +11,8 @@ import pytest
 
 from refgrad import ArgumentError
 from refgrad.arithmetic.arrays import as_array, as_given, as_it_is, plain_array
+from refgrad.arithmetic.dtypes import is_float
+from refgrad.arithmetic.function_arguments import Numbers
 from refgrad.estimators import LSQ
 from refgrad.optimizers import LAMB, SGD, AdamW
 from refgrad.quantizers import Affine, Blockwise
@@ -193,3 +195,13 @@ def test_another_shape_is_not_just_what_is_wanted() -> None:
     x = np.ones((2, 3), np.float32)
     assert as_it_is(x, x.dtype, (2, 3))
     assert not as_it_is(x, x.dtype, (3, 2))
+
+
+def test_texts_of_any_length_are_no_numbers() -> None:
+    """Their dtype cannot be asked for the order of its bytes."""
+    texts = np.full(3, "1", np.dtypes.StringDType())
+    with pytest.raises(ArgumentError, match=r"x\.dtype is 'StringDType\(\)'; legal: a float dtype"):
+        as_array(texts, "x")
+    with pytest.raises(ArgumentError, match=r"x\.dtype is .*; legal: floats or whole numbers"):
+        Numbers().check("x", texts)
+    assert not is_float(texts.dtype)

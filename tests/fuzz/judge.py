@@ -13,7 +13,7 @@ import signal
 import tempfile
 import time
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,9 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.arithmetic.dtypes import native
 from refgrad.errors import RefgradError
+from tests.fuzz import values
 from tests.fuzz.subjects import LONG, Subject
 from tests.fuzz.values import NUMBERS, Change
 
@@ -36,6 +38,8 @@ CLASSES: Mapping[str, str] = {
     "hang": "no answer in time",
 }
 RIGHT, REFUSED = "right", "refused"
+#: what is at a place that there is not
+NOTHING = object()
 #: by how much longer than it may compute a call may wait for a processor
 WAITS = 15
 #: how the names of folders begin that calls are made in
@@ -124,7 +128,7 @@ def judged(subject: Subject, arguments: dict[str, Any], changes: list[Change]) -
     for name, value in arguments.items():
         if name not in written and not _same(value, before[name]):
             return Outcome("impure", name)
-    wrong = [c for c in changes if not taken(subject, c, before) and not in_every_tree(subject, c, changes)]
+    wrong = [c for c in changes if not taken(subject, c, before) and not in_every_tree(subject, c, before)]
     if wrong:
         return Outcome("accepted", str(wrong[0]))
     if subject.meaning is None:
@@ -173,7 +177,8 @@ def taken(subject: Subject, change: Change, before: Mapping[str, Any]) -> bool:
     """
     last = change.path[-1]
     if change.family == "number":
-        return change.name in subject.legal.get(last, ())
+        legal = subject.legal.get(last, ())
+        return change.name in legal or values.ALIKE.get(change.name) in legal
     if change.family == "missing":
         return last in subject.optional
     if change.family != "refused" or change.name in subject.also.get(last, ()):
@@ -185,18 +190,28 @@ def taken(subject: Subject, change: Change, before: Mapping[str, Any]) -> bool:
     return change.name in subject.kinds_too
 
 
-def in_every_tree(subject: Subject, change: Change, changes: Collection[Change]) -> bool:
-    """True if a change takes the same leaf out of every tree, so that all of them still have one structure.
+def in_every_tree(subject: Subject, change: Change, before: Mapping[str, Any]) -> bool:
+    """True if a change took a leaf away that no tree has any more, so that all of them still have one structure.
+
+    What the trees are in the end counts, and not which changes there were: one tree may have been made the other.
 
     Args:
         subject: the call.
         change: one of the changes.
-        changes: all that were made.
+        before: the arguments, all changes made.
     """
     empty = change.family == "missing" or (change.family, change.name) == ("refused", "empty dict")
-    others = {(c.path, c.family, c.name) for c in changes}
-    wanted = {((name, *change.path[1:]), change.family, change.name) for name in subject.trees}
-    return empty and change.path[0] in subject.trees and wanted <= others
+    if not empty or change.path[0] not in subject.trees:
+        return False
+    found = [_at(before, (name, *change.path[1:])) for name in subject.trees]
+    return all(each is NOTHING for each in found) or all(type(each) is dict and not each for each in found)
+
+
+def _at(tree: Any, path: values.Path) -> Any:
+    """What is at a place of dicts; `NOTHING` where there is none."""
+    for name in path:
+        tree = tree.get(name, NOTHING) if type(tree) is dict else NOTHING
+    return tree
 
 
 def plain(value: Any) -> Any:
@@ -209,7 +224,7 @@ def plain(value: Any) -> Any:
         return np.asarray(value)
     if isinstance(value, np.ndarray):
         own = value.view(np.ndarray)
-        return np.array(own, own.dtype.newbyteorder("="), order="C", copy=True)
+        return np.array(own, native(own.dtype), order="C", copy=True)
     if isinstance(value, dict):
         return {name: plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -228,14 +243,15 @@ def _copied(value: Any) -> Any:
 
 def _same(a: Any, b: Any) -> bool:
     """True if containers hold the same bits; every NaN is every other."""
+    if a is b and not isinstance(a, np.ndarray):  # also what cannot be compared, or holds itself
+        return True
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         a, b = np.asarray(a).view(np.ndarray), np.asarray(b).view(np.ndarray)
-        if a.dtype.newbyteorder("=") != b.dtype.newbyteorder("=") or a.shape != b.shape:
+        if native(a.dtype) != native(b.dtype) or a.shape != b.shape:
             return False
         if a.dtype.kind == "O":
             return all(map(_same, a.ravel().tolist(), b.ravel().tolist()))
-        native = a.dtype.newbyteorder("=")
-        a, b = a.astype(native), b.astype(native)
+        a, b = a.astype(native(a.dtype)), b.astype(native(a.dtype))
         return a.tobytes() == b.tobytes() or _same_numbers(a, b)
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(_same(a[name], b[name]) for name in a)

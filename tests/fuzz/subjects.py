@@ -35,6 +35,8 @@ DTYPES: Mapping[str, Any] = {
 }
 SHAPES = ((), (0,), (1,), (7,), (0, 8), (3, 5), (2, 3, 4), (4, 8), (8, 16))
 DRAWS = ("signed", "grid", "wide", "positive")
+#: the shapes that numbers of `tests.fuzz.values.NUMBERS` are
+SHAPED = {"list of one": (3,), "range": (0, 1, 2)}
 #: seconds that no call takes on so few numbers
 LONG = 20
 
@@ -284,9 +286,11 @@ def quantizer(rule: Any, method: str, drawn: Drawn) -> Subject:
             lambda given: _restored(rule, **given),
             [("arrays", name) for name in parts],
             [("shape",), ("dtype",)],
+            # no axes: right where the parts are those of one number, which may have any axes; and other shapes, where a rule
+            # keeps parts of these shapes of them too, as those of one element that is chosen out of three
             legal={
-                "shape": {"list"}
-            },  # no axes: right where the parts are those of one number, which may have any axes
+                "shape": {"list", "generator", *(n for n, shape in SHAPED.items() if _kept_alike(rule, kept, shape))}
+            },
             kinds_too=frozenset({"whole"}),  # codes are, and scales may be
         )
     taken = kinds.taken(rule) if method == "quantize" else ()
@@ -305,6 +309,15 @@ def quantizer(rule: Any, method: str, drawn: Drawn) -> Subject:
         [("x",), *((name,) for name in besides)],
         optional=frozenset(besides),
     )
+
+
+def _kept_alike(rule: Any, kept: Quantized, shape: tuple[int, ...]) -> bool:
+    """True if a rule keeps parts of the same shapes of an array of another shape."""
+    try:
+        other = rule.quantize(np.ones(shape, kept.dtype))
+    except ArgumentError:
+        return False
+    return {n: a.shape for n, a in other.arrays.items()} == {n: a.shape for n, a in kept.arrays.items()}
 
 
 def _restored(rule: Any, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...], dtype: Any) -> Any:

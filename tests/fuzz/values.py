@@ -5,6 +5,8 @@ Each change has a name, so that a call is told and made again by names and seeds
 
 from __future__ import annotations
 
+import decimal
+import enum
 import fractions
 import random
 from collections.abc import Callable, Mapping
@@ -53,6 +55,92 @@ def _read_only(x: np.ndarray) -> np.ndarray:
     return found
 
 
+def hostile(*fails: str) -> Any:
+    """What fails where Python asks it something.
+
+    Args:
+        fails: the names of the methods that raise.
+    """
+    return type("Hostile", (), dict.fromkeys(fails, _raises))()
+
+
+def _raises(*args: Any, **keywords: Any) -> Any:
+    raise RuntimeError("asked in vain")
+
+
+class Indexed:
+    """A whole number of a library that Python does not know."""
+
+    def __index__(self) -> int:
+        return 3
+
+
+class Three(enum.IntEnum):
+    """A whole number that has a name."""
+
+    THREE = 3
+
+
+class Text(str):
+    """A text of a class of its own."""
+
+
+class Sparse:
+    """A matrix of a library that would have to be asked for its zeros, as those of SciPy are."""
+
+    def __init__(self, x: np.ndarray) -> None:
+        self.shape, self.dtype, self.ndim, self.size = x.shape, x.dtype, x.ndim, x.size
+
+    def __len__(self) -> int:
+        raise TypeError("sparse array length is ambiguous; use getnnz()")
+
+
+class Lazy:
+    """An array of a library that computes once it is asked, and fails then.
+
+    Args:
+        x: what it looks like.
+        answer: what it gives when it is asked; None where it fails.
+    """
+
+    def __init__(self, x: np.ndarray, answer: Any = None) -> None:
+        self.shape, self.dtype, self.ndim, self.size, self._answer = x.shape, x.dtype, x.ndim, x.size, answer
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        if self._answer is None:
+            raise RuntimeError("the device is gone")
+        return self._answer
+
+
+class Ring(list):
+    """A list that may hold itself."""
+
+
+def _ringed() -> Ring:
+    """A list that holds itself."""
+    found = Ring()
+    found.append(found)
+    return found
+
+
+def _overlapping(x: np.ndarray, step: int) -> np.ndarray:
+    """An array of which several places are one element, to be written too: all of them, or rows that overlap."""
+    if not x.size:
+        return x
+    memory = np.array(x.reshape(-1))
+    strides = [step * x.itemsize] * x.ndim
+    need = 1 + sum((length - 1) * step for length in x.shape)
+    memory = np.resize(memory, max(need, 1))
+    return np.lib.stride_tricks.as_strided(memory, x.shape, strides, writeable=True)
+
+
+def _field(x: np.ndarray) -> np.ndarray:
+    """The same numbers as a field of records, between others."""
+    found = np.zeros(x.shape, [("before", "u1"), ("x", x.dtype), ("after", "u1")])
+    found["x"] = x
+    return found["x"]
+
+
 #: the same numbers otherwise in memory, or of a subclass: right as the plain ones are, or refused
 PRESENTED: Mapping[str, Callable[[np.ndarray], Any]] = {
     "big-endian": lambda x: x.astype(x.dtype.newbyteorder()),
@@ -89,6 +177,24 @@ REFUSED: Mapping[str, Callable[[np.ndarray], Any]] = {
     "int": lambda x: 3,
     "true": lambda x: True,
     "empty dict": lambda x: {},
+    "sparse": Sparse,
+    "lazy": Lazy,
+    "liar": lambda x: Lazy(x, [1.0]),
+    "memoryview": lambda x: memoryview(np.ones(x.shape, np.float32)),
+    "bytearray": lambda x: bytearray(8),
+    "range": lambda x: range(3),
+    "byte strings": lambda x: np.full(x.shape, b"a"),
+    "voids": lambda x: np.zeros(x.shape, "V4"),
+    "decimals": lambda x: np.full(x.shape, decimal.Decimal("0.5")),
+    "texts of any length": lambda x: np.full(x.shape, "a", np.dtypes.StringDType()),
+    "masked constant": lambda x: np.ma.masked,
+    "list of itself": lambda x: _ringed(),
+    "no comparison": lambda x: hostile("__eq__", "__ne__"),
+    "no hash": lambda x: hostile("__hash__"),
+    "no truth": lambda x: hostile("__bool__"),
+    "no length": lambda x: hostile("__len__"),
+    "no text": lambda x: hostile("__repr__", "__str__"),
+    "no attribute": lambda x: hostile("__getattr__"),
 }
 
 #: of another shape or dtype, or of other numbers: right as it stands, or refused
@@ -116,6 +222,11 @@ OTHER: Mapping[str, Callable[[np.ndarray], Any]] = {
     "negative zero": lambda x: np.full(x.shape, -0.0).astype(x.dtype),
     "equal": lambda x: np.ones(x.shape, x.dtype),
     "negative": lambda x: -np.abs(x),
+    "one element everywhere": lambda x: _overlapping(x, 0),
+    "windows": lambda x: _overlapping(x, 1),
+    "broadcast": lambda x: np.broadcast_to(x.reshape(-1)[0] if x.size else x, x.shape),
+    "field": lambda x: _field(x),
+    "memory map": lambda x: x.view(np.memmap),
 }
 
 #: for numbers, names and whatever else is no array; `FITS` says which are legal where
@@ -157,6 +268,59 @@ NUMBERS: Mapping[str, Callable[[], Any]] = {
     "fraction": lambda: fractions.Fraction(1, 3),
     "date": lambda: np.datetime64("2020-01-01"),
     "lambda": lambda: lambda: 1,
+    "decimal": lambda: decimal.Decimal("0.5"),
+    "decimal 3": lambda: decimal.Decimal(3),
+    "decimal nan": lambda: decimal.Decimal("sNaN"),
+    "fraction 3": lambda: fractions.Fraction(3),
+    "float16": lambda: np.float16(0.5),
+    "bfloat16": lambda: ml_dtypes.bfloat16(0.5),
+    "long double": lambda: np.longdouble(0.5),
+    "uint8": lambda: np.uint8(3),
+    "int8": lambda: np.int8(3),
+    "enum": lambda: Three.THREE,
+    "index": Indexed,
+    "array of a float": lambda: np.asarray(0.5),
+    "read-only array": lambda: _read_only(np.asarray(3)),
+    "array of a text": lambda: np.asarray("3"),
+    "array of true": lambda: np.asarray(True),
+    "array of an object": lambda: np.asarray(object()),
+    "numpy text": lambda: np.str_("3"),
+    "numpy bytes": lambda: np.bytes_(b"3"),
+    "own text": lambda: Text("3"),
+    "void": lambda: np.zeros(1, "V4")[0],
+    "complex64": lambda: np.complex64(3),
+    "masked constant": lambda: np.ma.masked,
+    "timedelta": lambda: np.timedelta64(3, "s"),
+    "generator": lambda: (each for each in ()),
+    "memoryview": lambda: memoryview(b"3"),
+    "bytearray": lambda: bytearray(b"3"),
+    "range": lambda: range(3),
+    "ellipsis": lambda: ...,
+    "list of itself": _ringed,
+    "sparse": lambda: Sparse(np.ones((2, 2))),
+    "lazy": lambda: Lazy(np.asarray(3.0)),
+    "no comparison": lambda: hostile("__eq__", "__ne__"),
+    "no hash": lambda: hostile("__hash__"),
+    "no truth": lambda: hostile("__bool__"),
+    "no length": lambda: hostile("__len__"),
+    "no text": lambda: hostile("__repr__", "__str__"),
+    "no number": lambda: hostile("__float__", "__int__", "__index__"),
+    "no attribute": lambda: hostile("__getattr__"),
+}
+#: numbers that are legal where another is
+ALIKE: Mapping[str, str] = {
+    "decimal": "float32",
+    "float16": "float32",
+    "bfloat16": "float32",
+    "long double": "float32",
+    "array of a float": "float32",
+    "decimal 3": "3.0",
+    "fraction 3": "3.0",
+    "uint8": "int64",
+    "int8": "int64",
+    "enum": "int64",
+    "index": "int64",
+    "read-only array": "array",
 }
 
 

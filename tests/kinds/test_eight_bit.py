@@ -354,3 +354,13 @@ def test_the_optimizers_of_torchao_are_the_rules_with_float32_scalars(
     eight = EightBit(rule, tails="unquantized", **torchao_state(bits))
     verdict = refgrad.verify(f"torchao.optim:{name}{bits}", eight, steps=3)
     assert verdict.conforms, str(verdict)
+
+
+def test_the_length_of_a_history_is_a_number_of_python() -> None:
+    """That of NumPy in eight bits has no negative, by which the last norms are taken."""
+    clip, history = PercentileClipping(length=np.uint8(3)), ()  # type: ignore[arg-type]
+    for norm in range(1, 6):
+        _, history = clip(np.float32([norm]), history)
+    assert [round(each) for each in history] == [3, 4, 5]
+    with pytest.raises(ArgumentError, match=r"PercentileClipping.length is 1000000000; legal: .* to 1000000"):
+        PercentileClipping(length=10**9)

@@ -236,3 +236,15 @@ def test_an_output_that_there_is_none_of_is_refused() -> None:
     for rule, arrays in ((AdamW(), {"p": x, "g": x}), (NF4(), {"x": x})):
         with pytest.raises(ArgumentError, match="given has 'w'; legal: "):
             refgrad.sets(rule, arrays, given={"w": x})
+
+
+def test_what_is_no_number_of_the_output_is_not_looked_for_in_its_set() -> None:
+    found = refgrad.sets(SGD(lr=0.1), {"p": np.float32([1.0, 2.0]), "g": np.float32([0.5, 0.5])})["p"]
+    assert found.contains([0.95, 0.0]).tolist() == [True, False]
+    for values, says in (
+        ("a", "values.dtype is"),
+        ([1.0], r"values.shape is \(1,\); legal: \(2,\)"),
+        (memoryview(b"ab"), "values is"),
+    ):
+        with pytest.raises(ArgumentError, match=says):
+            found.contains(values)

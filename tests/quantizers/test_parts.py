@@ -379,3 +379,13 @@ def test_a_single_number_below_what_is_legal_is_looked_at_closely(number: float)
     else:
         with pytest.raises(ArgumentError, match="scale"):
             rule.dequantize(other)
+
+
+def test_a_dtype_that_has_no_hash_is_refused_by_name() -> None:
+    def fails(self: Any) -> int:
+        raise RuntimeError("asked in vain")
+
+    kept = NF4().quantize(np.ones(4, np.float32))
+    for dtype in (type("NoHash", (), {"__hash__": fails})(), [], None):
+        with pytest.raises(ArgumentError, match=r"quantized\.dtype is .*; legal: a float dtype"):
+            NF4().dequantize(Quantized(kept.arrays, kept.shape, dtype))  # type: ignore[arg-type]

@@ -71,7 +71,7 @@ class Cases:
         ):
             _check_several(f"inputs.{name}", getattr(self, name), what)
         if self.seed is not None:
-            FROM_ZERO.check("inputs.seed", self.seed)
+            object.__setattr__(self, "seed", FROM_ZERO.check("inputs.seed", self.seed))
         if not self.arrays:
             raise ArgumentError("inputs have no case; legal: at least one in inputs.arrays")
         for case, arrays in enumerate(self.arrays):

@@ -36,10 +36,12 @@ def numbers(values: Any, dtype: Any, name: str = "inputs") -> np.ndarray:
         if array.dtype.kind not in "iub" and not is_float(array.dtype):
             raise bad_argument(f"{name}.dtype", str(array.dtype), "a dtype of numbers")
         return array.astype(dtype)
+    if isinstance(values, bytes | bytearray | memoryview):  # whose letters NumPy takes for numbers
+        raise bad_argument(name, values, NUMBERS)
     try:
         nested = np.atleast_1d(np.asarray(values, dtype=object))
-    except ValueError:
-        raise bad_argument(name, values, NUMBERS) from None
+    except Exception as error:  # lists of different lengths, or whatever the code of others raises
+        raise bad_argument(name, values, NUMBERS) from error
     flat = [number_of(v, name) for v in nested.ravel()]
     return np.asarray(flat, dtype=np.float64).astype(dtype).reshape(nested.shape)
 

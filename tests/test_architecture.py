@@ -129,7 +129,10 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "click": ("cli", "strength.command", "strength.situations.command"),
     "rich": ("report",),
     "matplotlib": ("oracle.engine.verdict_plot", "oracle.engine.verdict"),
+    "captum": ("surveys.implementations",),
+    "dit": ("surveys.implementations",),
     "gfloat": ("surveys.implementations",),
+    "ott": ("surveys.implementations",),
     "safetensors": ("golden.tensors",),
     "bitsandbytes": ("surveys.implementations",),
 }

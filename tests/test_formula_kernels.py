@@ -141,11 +141,11 @@ def test_the_compiled_kernel_has_the_bits_of_the_body(rule: Formula) -> None:
 
 
 #: rules of refgrad's own that have kernels
-OWN = [rule for cls in every_rule(Transform).values() if has_kernel(rule := cls())]
+REFGRADS: list[Any] = [rule for cls in every_rule(Transform).values() if has_kernel(rule := cls())]  # type: ignore[arg-type]
 
 
 @pytest.mark.sample(quick=1, suite=6)
-@pytest.mark.parametrize("rule", OWN, ids=str)
+@pytest.mark.parametrize("rule", REFGRADS, ids=str)
 def test_kernels_of_refgrads_own_functions_of_arrays_have_the_bits_of_their_bodies(rule: Transform) -> None:
     for dtype in (np.float32, np.float64):
         for given in generate(rule, 4, np.dtype(dtype), 0).arrays:
@@ -159,7 +159,7 @@ def test_kernels_of_refgrads_own_functions_of_arrays_have_the_bits_of_their_bodi
 
 
 def test_refgrads_own_functions_of_arrays_say_what_keeps_them_from_a_kernel() -> None:
-    assert len(OWN) > 40
+    assert len(REFGRADS) > 40
     for rule, said in (
         (gradients.Krum(), "an array has an axis twice"),
         (gradients.GeometricMedian(), "it is known by a condition of its results"),

@@ -92,7 +92,10 @@ class LanczosTridiagonal(Transform):
 
     def apply(self, matrix: Any, start: Any) -> Any:
         padding = PADDING if self.norms == "padded" else 0.0
-        vector, basis, diagonal, beside = _unit(start, padding)[0], [], [], []
+        vector = _unit(start, padding)[0]
+        basis: list[Any] = []
+        diagonal: list[Any] = []
+        beside: list[Any] = []
         for step in range(self.steps):
             basis.append(vector)
             product = 0.5 * (matrix @ vector + matrix.T @ vector)

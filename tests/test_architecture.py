@@ -119,6 +119,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
         "gradients.convex_networks",
         "gradients.fits",
         "gradients.perception",
+        "gradients.points",
         "gradients.transport",
         "oracle.hypotheses",
         "sparsity.base",

@@ -128,10 +128,10 @@ class FormulaKernel:
 
 
 def kernel_of(rule: Any) -> FormulaKernel:
-    """The kernel of a formula.
+    """The kernel of a formula, or of another function of arrays.
 
     Args:
-        rule: the formula, or the gradient of one.
+        rule: the formula, the gradient of one, or a rule of the kind "transform".
 
     Raises:
         NoFormulaKernel: it has an operation that kernels do not have; the text says which.
@@ -159,6 +159,10 @@ def _kernel(rule: Any) -> FormulaKernel | str:
     widest = next((n for n, axes in own.items() if set(axes) == set(every) and not below(rule.shapes[n])), None)
     if rule.variant == "opaque":
         return "it is a function that cannot be traced, of which kernels are not printed"
+    if rule.kind != "transform":
+        return "it takes numbers, and no arrays"
+    if not rule.by_steps:
+        return "it is known by a condition of its results, and has no steps that kernels could take"
     if any(len(set(axes)) < len(axes) for axes in own.values()):
         return "an array has an axis twice, which kernels do not have"
     order, reasons = tuple(own[widest]) if widest else every, []
@@ -167,6 +171,8 @@ def _kernel(rule: Any) -> FormulaKernel | str:
             found = _with_rows(rule, shapes, order[:count], order[count:], widest or "")
         except (TraceError, ArgumentError) as error:
             reasons.append(str(error))
+        except (TypeError, ValueError, AttributeError, IndexError) as error:  # a formula's body says them otherwise
+            reasons.append(f"its body raised {type(error).__name__} ({error}) of what stands for arrays")
         else:
             return found if widest else f"no array has all of the axes {', '.join(every)}, element by element"
     return reasons[0]
@@ -341,7 +347,7 @@ def _counts(given: Mapping[str, np.ndarray], working: np.dtype) -> bool:
     """True if every label, and every place along an axis, is a number of the working dtype."""
     most = 1 << np.finfo(working).nmant
     labels = (int(a.max(initial=0)) for a in given.values() if a.dtype.kind in "iu")
-    return max((*labels, *(n for a in given.values() for n in a.shape))) <= most
+    return max((*labels, *(n for a in given.values() for n in a.shape)), default=0) <= most
 
 
 def _is_worth_a_kernel(rule: Any, given: Mapping[str, np.ndarray], working: np.dtype) -> bool:

@@ -119,6 +119,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
         "gradients.convex_networks",
         "gradients.fits",
         "gradients.perception",
+        "gradients.points",
         "gradients.transport",
         "oracle.hypotheses",
         "sparsity.base",
@@ -129,7 +130,10 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "click": ("cli", "strength.command", "strength.situations.command"),
     "rich": ("report",),
     "matplotlib": ("oracle.engine.verdict_plot", "oracle.engine.verdict"),
+    "captum": ("surveys.implementations",),
+    "dit": ("surveys.implementations",),
     "gfloat": ("surveys.implementations",),
+    "ott": ("surveys.implementations",),
     "safetensors": ("golden.tensors",),
     "bitsandbytes": ("surveys.implementations",),
 }

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import refgrad
-from refgrad import backends, formula_kernels
+from refgrad import backends, formula_kernels, gradients, optimizers
 from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.backends import c_dialect, kernels, numba_backend
 from refgrad.backends.cuda.run import run as run_on_device
@@ -22,6 +22,10 @@ from refgrad.errors import ArgumentError
 from refgrad.examples import formulas as gallery
 from refgrad.formula_kernels import NoFormulaKernel, kernel_of, run
 from refgrad.formulas import Formula
+from refgrad.optimizers.transform import Transform
+from refgrad.oracle.inputs.transforms import generate
+from refgrad.rule import rules as every_rule
+from refgrad.tracing import free_values
 from tests.backends.cuda.conftest import emulated  # noqa: F401  # a fixture
 from tests.backends.cuda.covered import Case, different
 from tests.backends.cuda.devices import Emulated
@@ -41,7 +45,7 @@ def rules() -> Iterator[Formula]:
             yield each().with_backward
 
 
-def has_kernel(rule: Formula) -> bool:
+def has_kernel(rule: Transform) -> bool:
     try:
         kernel_of(rule)
     except NoFormulaKernel:
@@ -135,6 +139,71 @@ def test_the_compiled_kernel_has_the_bits_of_the_body(rule: Formula) -> None:
             plain = several(rule.apply(*(a.copy() for a in arrays)))  # NumPy's own functions: the same but for rounding
             for name, x in wanted.items() if not wild and dtype is np.float64 else ():
                 np.testing.assert_allclose(x, plain[name], rtol=1e-9, atol=1e-10 * np.abs(plain[name]).max())
+
+
+#: rules of refgrad's own that have kernels
+REFGRADS: list[Any] = [rule for cls in every_rule(Transform).values() if has_kernel(rule := cls())]  # type: ignore[arg-type]
+
+
+@pytest.mark.sample(quick=1, suite=6)
+@pytest.mark.parametrize("rule", REFGRADS, ids=str)
+def test_kernels_of_refgrads_own_functions_of_arrays_have_the_bits_of_their_bodies(rule: Transform) -> None:
+    for dtype in (np.float32, np.float64):
+        for given in generate(rule, 4, np.dtype(dtype), 0).arrays:
+            with np.errstate(all="ignore"):
+                copies = ([a.copy() for a in given.values()] for _ in range(2))
+                wanted, found = (
+                    several(run(rule, each, by)) for each, by in zip(copies, ("numpy", "numba"), strict=True)
+                )
+            assert list(found) == list(wanted)
+            assert {name: different(found[name], wanted[name]) for name in wanted} == dict.fromkeys(wanted, 0)
+
+
+def test_refgrads_own_functions_of_arrays_say_what_keeps_them_from_a_kernel() -> None:
+    assert len(REFGRADS) > 40
+    for rule, said in (
+        (gradients.Krum(), "an array has an axis twice"),
+        (gradients.GeometricMedian(), "it is known by a condition of its results"),
+        (gradients.TremaineWeinberg(), "repeated along some of the axes alone, is folded"),
+        (optimizers.SpikedRate(), "it takes numbers, and no arrays"),
+    ):
+        with pytest.raises(NoFormulaKernel, match=said):
+            kernel_of(rule)
+
+
+@pytest.mark.parametrize("length", [1, 7, 2000])
+def test_a_formula_of_one_axis_has_a_kernel(length: int) -> None:
+    """It had none, and a sentence of Python's for the reason."""
+
+    @refgrad.formula(x="n", y="n")
+    def shares(x: Any, y: Any) -> Any:
+        return {"shares": refgrad.softmax(x) * np.mean(y), "all": np.sum(x * y)}
+
+    arrays = list(np.random.default_rng(length).standard_normal((2, length)))
+    wanted, found = (several(run(shares(), [a.copy() for a in arrays], by)) for by in ("numpy", "numba"))
+    assert {name: different(found[name], wanted[name]) for name in wanted} == {"shares": 0, "all": 0}
+
+
+def test_a_number_that_is_repeated_along_rows_alone_has_no_kernel() -> None:
+    """Its kernel raised ValueError, for it had one number a column in place of one of all."""
+
+    @refgrad.formula(x="row column")
+    def count(x: Any) -> Any:
+        return np.sum(np.ones_like(np.sum(x, axis=1))) + np.max(x)
+
+    assert count()(np.ones((3, 2))) == 4.0
+    with pytest.raises(NoFormulaKernel, match="repeated along some of the axes"):
+        kernel_of(count())
+
+
+@pytest.mark.parametrize(
+    ("source", "text"), [("c", "void refgrad_kernel("), ("cuda", "__global__"), ("numba", "def kernel(")]
+)
+def test_the_command_prints_refgrads_own_functions_of_arrays(source: str, text: str) -> None:
+    done = CliRunner().invoke(main, ["show", "GradCAM", "--source", source])
+    assert (done.exit_code, text in done.output) == (0, True), done.output
+    done = CliRunner().invoke(main, ["show", "Krum", "--source", source])
+    assert (done.exit_code, "an array has an axis twice" in done.output) == (64, True), done.output
 
 
 def held(rule: Formula, arrays: list[np.ndarray]) -> tuple[Any, dict[str, np.ndarray]]:

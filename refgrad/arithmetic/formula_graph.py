@@ -79,7 +79,8 @@ class Frame:
     def axes(self, names: Sequence[str]) -> Axes:
         """The axes in the kernel of an array that has these."""
         own = {name for name in names if name != ONE}
-        known = {frozenset(self.every): ELEMENT, frozenset(self.columns): COLUMN, frozenset(self.rows): ROW}
+        # of one axis alone, rows or columns are all there is: elements
+        known = {frozenset(self.rows): ROW, frozenset(self.columns): COLUMN, frozenset(self.every): ELEMENT}
         return TENSOR if not own else known.get(frozenset(own), ELEMENT)
 
     def repeats(self, names: Sequence[str]) -> bool:
@@ -97,7 +98,9 @@ class Frame:
 
     def widened(self, node: Node) -> Node:
         """The same numbers, one for each element."""
-        element = next(n for n in self.builder.nodes if n.op == "input" and n.axes == ELEMENT)
+        element = next((n for n in self.builder.nodes if n.op == "input" and n.axes == ELEMENT), None)
+        if element is None:
+            raise refused("what is folded has not the axes of any array")
         same = self.builder.node("eq", (element, element))
         return node if node.axes == ELEMENT else self.builder.node("where", (same, node, node))
 
@@ -271,6 +274,10 @@ def _folded(op: str, x: InRows, axis: Any, keepdims: bool) -> InRows:
             f"a fold is over {', '.join(names)}, beside {', '.join(a for a in frame.every if a not in names)}"
         )
     if not set(over) <= set(node.axes):
+        if {name for name in x.axes if name != ONE} != set(
+            frame.every
+        ):  # one number of each row would be one of each element
+            raise refused("one number, repeated along some of the axes alone, is folded")
         node = frame.widened(node)
     return InRows(frame.builder.node(op, (node,), over), axes, frame)
 

@@ -68,8 +68,8 @@ def show(
     """A rule's source, formula, state, hyperparameters and variants."""
     from refgrad.estimators.base import Estimator
     from refgrad.formula_kernels import kernel_of
-    from refgrad.formulas import Formula
     from refgrad.optimizers.base import Optimizer
+    from refgrad.optimizers.transform import Transform
     from refgrad.report import catalogue
 
     if arch is not None and source != "cuda":
@@ -78,7 +78,7 @@ def show(
     if as_json:
         click.echo(json.dumps(catalogue.record(known), indent=2, ensure_ascii=False))
         return
-    if isinstance(known, Formula) and source is not None:
+    if isinstance(known, Transform) and source is not None:
         from refgrad.formula_kernels import outline
 
         kernel = kernel_of(known)
@@ -86,7 +86,7 @@ def show(
         return
     if not isinstance(known, Optimizer | Estimator):
         if source or latex:
-            legal = "an optimizer or estimator, and for --source a formula of your own"
+            legal = "an optimizer or estimator, and for --source a formula or another function of arrays"
             raise ArgumentError(f"{rule} is {with_article(known.kind)}; legal for --latex and --source: {legal}")
         click.echo(catalogue.page(known, step, terminal_width()))
         return

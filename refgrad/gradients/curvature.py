@@ -64,6 +64,17 @@ class LanczosTridiagonal(Transform):
     """
 
     steps: Annotated[int, Iterations()] = 3
+    norms: Annotated[
+        str,
+        Choice(
+            exact="a vector is divided by its norm, which is the number beside the diagonal",
+            padded=by(
+                "by its norm and 1e-6; the number beside is the norm of A v - a v - b u, u the vector before v, which is then "
+                "made orthogonal to all",
+                "PyHessian",
+            ),
+        ),
+    ] = "exact"
     citation = _LANCZOS
     shapes: ClassVar[Mapping[str, str]] = {"matrix": "n n", "start": "n"}
     lengths: ClassVar[Mapping[str, int]] = {"n": 4}
@@ -80,23 +91,42 @@ class LanczosTridiagonal(Transform):
         check_same(start, "start", (len(matrix),), "one number a row")
 
     def apply(self, matrix: Any, start: Any) -> Any:
-        vector, basis, diagonal, beside = _unit(start)[0], [], [], []
+        padding = PADDING if self.norms == "padded" else 0.0
+        vector = _unit(start, padding)[0]
+        basis: list[Any] = []
+        diagonal: list[Any] = []
+        beside: list[Any] = []
         for step in range(self.steps):
             basis.append(vector)
             product = 0.5 * (matrix @ vector + matrix.T @ vector)
             diagonal.append(np.sum(vector * product))
+            if step + 1 == self.steps:
+                break
+            if self.norms == "padded":
+                product = product - diagonal[-1] * vector
+                if step:
+                    product = product - beside[-1] * basis[-2]
+                beside.append(_norm(product))
             for earlier in basis:
                 product = product - np.sum(earlier * product) * earlier
-            if step + 1 < self.steps:
-                vector, norm = _unit(product)
+            vector, norm = _unit(product, padding)
+            if self.norms == "exact":
                 beside.append(norm)
         return {"diagonal": np.stack(diagonal), "beside": np.stack(beside) if beside else start[:0]}
 
 
-def _unit(x: Any) -> tuple[Any, Any]:
+#: what PyHessian adds to a norm that it divides by
+PADDING = 1e-6
+
+
+def _norm(x: Any) -> Any:
+    return np.sqrt(np.sum(x * x))
+
+
+def _unit(x: Any, padding: float) -> tuple[Any, Any]:
     """A vector over its norm, zero of zero, and the norm."""
-    norm = np.sqrt(np.sum(x * x))
-    return np.where(norm == 0, 0.0, x / norm), norm
+    norm = _norm(x)
+    return np.where(norm == 0, 0.0, x / (norm + padding)), norm
 
 
 @gated(diagonal=Numbers(axes=1, within=REAL, least=1), beside=Numbers(axes=1, within=REAL))

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad.arithmetic.function_arguments import Labels, gated
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
 from refgrad.rule import Citation, Positive, Range, Whole
 
@@ -219,7 +220,9 @@ class RenderingErrorMap(Transform):
     citation = _YANG
     shapes: ClassVar[Mapping[str, str]] = {"rendered": "channel pixel+", "photograph": "channel pixel+"}
     lengths: ClassVar[Mapping[str, int]] = {"channel": 3, "pixel": 8}
-    unspecified = "the quantile between two pixels: linear, as torch.quantile; patches of the mask are not made here"
+    unspecified = (
+        "the quantile between two pixels: linear, as torch.quantile; boxes around pixels of the mask: `error_boxes`"
+    )
 
     def check(self, *arrays: np.ndarray) -> None:
         check_axes(arrays[0], "rendered", 2, "[channel, pixel]")
@@ -231,6 +234,39 @@ class RenderingErrorMap(Transform):
         error = np.sum(np.abs(ours - theirs), axis=0)
         bound = np.percentile(error, self.percent, axis=0, method="linear")
         return error, np.where(error > bound, np.ones_like(error), 0.0)
+
+
+@gated(mask=Labels(0, 1, axes=2), patch=Whole(1, 2**31), share=Range(0.0, 1.0, open_low=False, open_high=False))
+def error_boxes(mask: np.ndarray, patch: int = 16, share: float = 0.85) -> np.ndarray:
+    """The boxes around errors: of groups of square patches of which more than a share is masked.
+
+    Patches that meet at a side or a corner are one group. A patch that the image's edge cuts counts by the pixels that it has.
+    Every pixel of a patch that is kept is in a box, and no side of a box can move in without losing such a pixel.
+
+    Args:
+        mask: [row, column], 1 where `RenderingErrorMap` has errors, and 0.
+        patch: how many pixels long a side of a patch is.
+        share: how much of a patch is masked at least, itself not enough.
+
+    Returns:
+        int64 [box, 4]: the first row and column, and those after the last, by the group's first patch, row by row.
+
+    >>> error_boxes(np.kron([[1, 0, 0], [0, 1, 0], [0, 0, 0], [1, 0, 0]], np.ones((2, 2), int)), patch=2).tolist()
+    [[0, 0, 4, 4], [6, 0, 8, 2]]
+    """
+    from scipy.ndimage import find_objects, label
+
+    rows, columns = (np.arange(0, length, patch) for length in mask.shape)
+    if mask.size == 0:
+        return np.zeros((0, 4), np.int64)
+    marked = np.add.reduceat(np.add.reduceat(mask.astype(np.int64), rows, axis=0), columns, axis=1)
+    high, wide = (np.minimum(patch, length - at) for at, length in zip((rows, columns), mask.shape, strict=True))
+    groups, _ = label(marked > share * np.outer(high, wide), structure=np.ones((3, 3)))
+    found = [
+        (patch * r.start, patch * c.start, min(patch * r.stop, mask.shape[0]), min(patch * c.stop, mask.shape[1]))
+        for r, c in find_objects(groups)
+    ]
+    return np.array(found, np.int64).reshape(-1, 4)
 
 
 def _cross(a: Any, b: Any) -> Any:

@@ -169,12 +169,19 @@ class MongeGap(_Entropic):
 class SinkhornDivergence(_Entropic):
     """The entropic cost between two samples, less half of that of each with itself.
 
-    ``x`` [n, feature], ``y`` [m, feature]; KL form, the dual's values after the iterations. Gives one number. Source: Feydy et
-    al. 2019, arXiv:1810.08278.
+    ``x`` [n, feature], ``y`` [m, feature]; by default the dual's values after the iterations, which at convergence are costs in
+    the KL form. Gives one number. Source: Feydy et al. 2019, arXiv:1810.08278.
     """
 
     relative: Annotated[str, Choice(absolute="epsilon itself")] = "absolute"
     cost: Annotated[str, Choice(squared="the squared Euclidean distance")] = "squared"
+    values: Annotated[
+        str,
+        Choice(
+            dual=by("the dual's value, entropy and all", "published", "ott"),
+            plan=by("what the plan costs, <P, C>, without its entropy", "POT"),
+        ),
+    ] = "dual"
     citation = Citation(
         "Feydy et al. 2019",
         "Interpolating between Optimal Transport and MMD using Sinkhorn Divergences",
@@ -185,8 +192,15 @@ class SinkhornDivergence(_Entropic):
     unspecified = "how many iterations"
 
     def apply(self, x: Any, y: Any) -> Any:
-        own = 0.5 * self.value(x, x, "divergence") + 0.5 * self.value(y, y, "divergence")
-        return self.value(x, y, "divergence") - own
+        own = 0.5 * self._of_pair(x, x) + 0.5 * self._of_pair(y, y)
+        return self._of_pair(x, y) - own
+
+    def _of_pair(self, x: Any, y: Any) -> Any:
+        if self.values == "dual":
+            return self.value(x, y, "divergence")
+        cost = costs(x, y, self.cost)
+        f, g, epsilon = self.potentials(cost)
+        return np.sum(np.exp((f[:, None] + g[None, :] - cost) / epsilon) * cost)
 
 
 class Transport(NamedTuple):

@@ -25,7 +25,10 @@ REASONS: Mapping[tuple[str, str], str] = {
     ("Mask", "selection"): _PARTITION,
     ("Transposable", "selection"): "every pattern of a tile is weighed, or a matching is searched",
     ("MaskUpdate", "next mask"): f"as masks: {_PARTITION}; where several keys decide, by sorting",
-    ("Transform", "call"): "its arrays have axes of batches, workers or classes; graphs have those of one parameter",
+    (
+        "Transform",
+        "call",
+    ): "it runs as it stands, with NumPy's sums; the page says of each what kernel is made on request",
     ("Cast", "quantize"): "by hand: every mode and format, on the bits of numbers",
     ("BlockFormat", "quantize"): "by hand: each block tries out scales, by sums from left to right",
     ("RoundToNearest", "quantize"): "its grid is fitted by the code that GPTQ and AWQ call group after group, in NumPy",

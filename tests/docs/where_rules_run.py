@@ -23,6 +23,7 @@ from refgrad.backends import kernels, philox_kernel
 from refgrad.backends.numba_backend import takes_leaves
 from refgrad.backends.program import program_of
 from refgrad.estimators.base import Estimator
+from refgrad.formula_kernels import NoFormulaKernel, kernel_of
 from refgrad.optimizers.base import Optimizer
 from refgrad.quantizers import Quantizer
 from refgrad.quantizers.blockwise import Codebook
@@ -125,13 +126,22 @@ def _eight_bit(rule: Any) -> list[Entry]:
     return [Entry("step", seen(lambda: rule.step(p, p, state))), *states]
 
 
+def kernel_said(rule: Any) -> str:
+    """What prints a function of arrays as a kernel, or why none is printed."""
+    try:
+        plan = kernel_of(rule).plan
+    except NoFormulaKernel as error:
+        return str(error).partition("kernel: ")[2].removesuffix(", which kernels do not have")
+    return f"a kernel on request: {_of_plan('call', plan).runs}"
+
+
 _KINDS: Mapping[str, Callable[[Any], list[Entry]]] = {
     "optimizer": _optimizer,
     "estimator": _estimator,
     "quantizer": _quantizer,
     "mask": _mask,
     "mask-update": lambda rule: [Entry("next mask", NUMPY)],
-    "transform": lambda rule: [Entry("call", NUMPY)],
+    "transform": lambda rule: [Entry("call", NUMPY, (kernel_said(rule),))],
     "scaling": lambda rule: [Entry("rate", NUMBERS)],
     "8-bit-optimizer": _eight_bit,
 }
@@ -189,6 +199,11 @@ QSGD's uniforms are rounded down to float32 ahead of its kernel: what is less th
 It and NUQSGD have two plans each: norms, folded in float64 and rounded once, and codes under these norms. A running sum is no
 operation: the rules that take one (`N2UQ`, `OptimalCodebook`, a search of ranges, an allocation of sparsity) take it of a few
 numbers or of sorted ones, ahead of their bodies, in float64 and from left to right.
+
+A function of arrays (kind transform) runs its body as it stands, in NumPy, whose sums it has. A kernel of it is made where its
+graph has one: `refgrad show GradCAM --source c` (or numba, cuda) prints it, and `refgrad.formula_kernels.run(rule, arrays,
+"numba")` runs it, with the bits of the body in refgrad's sums. Of each other such rule the last column says what keeps it from
+that.
 
 """
 

@@ -108,6 +108,11 @@ ARGUMENTS: Mapping[str, Callable[[], dict[str, Any]]] = {
         "beta": 0.1,
         "most": 20,
     },
+    "refgrad.gradients.points.error_boxes": lambda: {
+        "mask": np.array([[1, 0, 1], [0, 1, 1]]),
+        "patch": 2,
+        "share": 0.5,
+    },
     "refgrad.gradients.convex_networks.most_patterns": lambda: {"examples": 8, "rank": 3},
     "refgrad.gradients.directions.conjugate_directions": lambda: {
         "matrix": [[2.3, 0.1], [0.1, 1.7]],

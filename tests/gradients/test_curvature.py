@@ -8,6 +8,7 @@ import mpmath
 import numpy as np
 import pytest
 
+import refgrad
 from refgrad import gradients as g
 from refgrad.errors import ArgumentError
 from tests.gradients.judged import drawn, verdict
@@ -75,6 +76,38 @@ def test_lanczos(count: int, steps: int) -> None:
     moved = g.quadrature(*g.LanczosTridiagonal(steps=steps)(3.0 * matrix + np.eye(count), start).values())
     np.testing.assert_allclose(moved[0], 3.0 * nodes + 1, rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(moved[1], weights, rtol=1e-8, atol=1e-11)
+
+
+def padded(matrix: np.ndarray, start: np.ndarray, steps: int) -> tuple[list[mpmath.mpf], list[mpmath.mpf]]:
+    """As PyHessian has it, in sixty digits: norms have 1e-6 added where vectors are divided by them."""
+    a, w = mpmath.matrix(matrix.tolist()), mpmath.matrix(start.tolist())
+    basis, diagonal, beside = [], [], []
+    for _ in range(steps):
+        for earlier in basis:
+            w = w - (earlier.T * w)[0] * earlier
+        basis.append(w / (mpmath.norm(w) + mpmath.mpf(1e-6)))
+        w = a * basis[-1]
+        diagonal.append((basis[-1].T * w)[0])
+        w = w - diagonal[-1] * basis[-1] - (beside[-1] * basis[-2] if beside else 0 * w)
+        beside.append(mpmath.norm(w))
+    return diagonal, beside[:-1]
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-5])
+def test_padded_lanczos_is_another_where_curvature_is_small(size: float) -> None:
+    matrix, start = size * symmetric(5), np.ones(5)
+    rule = g.LanczosTridiagonal(norms="padded")
+    found, own = rule(matrix, start), g.LanczosTridiagonal()(matrix, start)
+    for got, want in zip(found.values(), padded(matrix, start, 3), strict=True):
+        np.testing.assert_allclose(got, np.array(want, float), rtol=1e-9)
+    apart = np.max(np.abs(found["diagonal"] - own["diagonal"])) / size
+    assert (apart > 0.05) == (size < 1)
+    assert not refgrad.verify(own_lanczos, rule, explain=False).conforms
+
+
+def own_lanczos(matrix: np.ndarray, start: np.ndarray) -> dict[str, np.ndarray]:
+    """The rule with norms that are exact."""
+    return g.LanczosTridiagonal()(matrix, start)
 
 
 def test_lanczos_ends_early_with_zeros() -> None:

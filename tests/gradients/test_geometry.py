@@ -345,6 +345,18 @@ def test_sinkhorn_divergence_is_symmetric_and_zero_at_equality() -> None:
         rule(x, y[:, :2])
 
 
+@pytest.mark.parametrize("first", ["rows", "columns"])
+def test_divergences_of_plans_have_no_entropy(first: str) -> None:
+    x, y = two_samples()
+    own = {
+        pair: sinkhorn(costs(*pair_of, "squared"), 5.0)
+        for pair, pair_of in zip("abc", ((x, y), (x, x), (y, y)), strict=True)
+    }
+    rule = SinkhornDivergence(epsilon=5.0, iterations=2000, values="plan", first=first)
+    near(rule(x, y), own["a"].cost - own["b"].cost / 2 - own["c"].cost / 2, 1e-9)
+    assert rule(x, x) == pytest.approx(0.0, abs=1e-12)
+
+
 def test_dimensions_are_those_of_scikit_dimension() -> None:
     """By scikit-dimension 0.5.0: `MLE().fit(x, n_neighbors=4, comb=...)`, "mle" and "mean", and `TwoNN(discard_fraction=0.1)`."""
     x, _ = two_samples()

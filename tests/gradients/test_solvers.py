@@ -54,6 +54,7 @@ from refgrad.gradients.convex_networks import activation_patterns, convex_relu, 
 from refgrad.gradients.directions import conjugate_directions
 from refgrad.gradients.equilibrium import fixed_point
 from refgrad.gradients.functionals import helmholtz
+from refgrad.gradients.points import error_boxes
 from refgrad.gradients.search import depth_program, linear_temperature
 
 
@@ -609,3 +610,32 @@ def test_implicit_gradients_are_judged_by_their_equation() -> None:
         assert verify(by_factors, ImplicitGradient(), explain=False).outcome == "conforms"
         wrong = verify(lambda jacobian, gradient: by_factors(jacobian.T, gradient), ImplicitGradient(), explain=False)
     assert wrong.outcome == "does not conform"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.85])
+@pytest.mark.parametrize("shape", [(12, 8), (7, 9), (3, 1), (0, 4)])
+def test_boxes_hold_every_patch_of_errors_tightly(shape: tuple[int, int], share: float) -> None:
+    mask = (np.random.default_rng(sum(shape)).random(shape) < 0.6).astype(int)
+    kept = {
+        (r // 2, c // 2)
+        for r in range(0, shape[0], 2)
+        for c in range(0, shape[1], 2)
+        if np.mean(mask[r : r + 2, c : c + 2]) > share
+    }
+    groups = []
+    while kept:  # by spreading from one patch to those around it
+        group, new = set(), {min(kept)}
+        while new:
+            group |= new
+            around = {(r + i, c + j) for r, c in new for i in (-1, 0, 1) for j in (-1, 0, 1)}
+            new = (around & kept) - group
+        kept -= group
+        rows, columns = zip(*group, strict=True)
+        ends = min(2 * max(rows) + 2, shape[0]), min(2 * max(columns) + 2, shape[1])
+        groups.append([2 * min(rows), 2 * min(columns), *ends])
+    assert error_boxes(mask, patch=2, share=share).tolist() == groups
+
+
+def test_labels_of_masks_are_told() -> None:
+    with pytest.raises(ArgumentError, match="mask"):
+        error_boxes(np.full((2, 2), 3))

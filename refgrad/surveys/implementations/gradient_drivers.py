@@ -1,4 +1,4 @@
-"""What makes a function of arrays of a package's class for aggregation, saliency, dimension or transport."""
+"""What makes a function of arrays of a package's class for aggregation, saliency, guidance, dimension or fits."""
 
 from __future__ import annotations
 
@@ -16,6 +16,17 @@ def aggregator(target: str, **arguments: Any) -> Callable[[Array], Array]:
     """A class of byzfl on a copy of the workers' gradients, some of which it writes into."""
     combine = load(target)(**arguments)
     return lambda gradients: np.asarray(combine(gradients.copy()))
+
+
+def centered(target: str, **arguments: Any) -> Callable[[Array, Array], Array]:
+    """byzfl's centered clipping; its constructor takes no start, which is written where it keeps the last result."""
+
+    def clipped(gradients: Array, start: Array) -> Array:
+        combine = load(target)(**arguments)
+        combine.m = start.copy()
+        return np.asarray(combine(gradients.copy()))
+
+    return clipped
 
 
 def jacobian_aggregator(target: str, **arguments: Any) -> Callable[[Array], Array]:
@@ -100,15 +111,76 @@ def dimension(target: str, fitted: dict[str, Any], **arguments: Any) -> Callable
     return lambda points: points.dtype.type(load(target)(**arguments).fit(points, **fitted).dimension_)
 
 
-def plan(target: str, **arguments: Any) -> Callable[[Array, Array], Array]:
-    """A plan of POT between points of equal weights, of squared distances."""
+def noise_tunnel(target: str, kind: str) -> Callable[[Array], Array]:
+    """captum's statistic of noisy inputs, of an attribution that gives the gradients which it is handed."""
+    import torch
+    from captum.attr import Attribution
 
-    def planned(x: Array, y: Array) -> Array:
-        wide = [np.asarray(points, np.float64) for points in (x, y)]
-        cost = np.sum((wide[0][:, None] - wide[1][None]) ** 2, axis=2)
-        shares = [np.full(len(points), 1.0 / len(points)) for points in wide]
-        relative = {"reg": arguments["epsilon"] * np.mean(cost)} if "epsilon" in arguments else {}
-        options = {name: value for name, value in arguments.items() if name != "epsilon"}
-        return np.asarray(load(target)(*shares, cost, **relative, **options)).astype(x.dtype)
+    def smoothed(gradients: Array) -> Array:
+        rows = torch.tensor(gradients)
 
-    return planned
+        def attribute(*inputs: Any, **unused: Any) -> Any:
+            return rows
+
+        attribute.__wrapped__ = attribute  # type: ignore[attr-defined]  # captum asks what its decorator went around
+        handed = Attribution(lambda x: x)
+        handed.attribute = attribute
+        found = load(target)(handed).attribute(torch.zeros_like(rows[:1]), kind, nt_samples=len(rows))
+        return found.numpy()[0]
+
+    return smoothed
+
+
+def resized(target: str, height: int, width: int, wide: bool = False, **options: Any) -> Callable[[Array], Array]:
+    """torch's resizing of one map; of its numbers in float64 if it is told so."""
+    import torch
+
+    def made(maps: Array) -> Array:
+        given = torch.tensor(maps, dtype=torch.float64 if wide else None)[None, None]
+        return load(target)(given, (height, width), mode="bilinear", **options).numpy()[0, 0].astype(maps.dtype)
+
+    return made
+
+
+def projected_guidance(
+    target: str, scale: float, parallel: float, momentum: float, radius: float, **options: Any
+) -> Callable[[Array, Array, Array], dict[str, Array]]:
+    """diffusers' guidance with a momentum buffer, and what the buffer then has."""
+    import torch
+
+    def guided(conditional: Array, unconditional: Array, average: Array) -> dict[str, Array]:
+        buffer = load(target.partition(":")[0] + ":MomentumBuffer")(momentum)
+        buffer.running_average = torch.tensor(average)
+        given = torch.tensor(conditional), torch.tensor(unconditional)
+        found = load(target)(*given, scale, buffer, parallel, radius, **options)
+        return {"guided": found.numpy(), "average": buffer.running_average.numpy()}
+
+    return guided
+
+
+def guidance(target: str, **options: Any) -> Callable[[Array, Array], Array]:
+    """diffusers' guider, of both predictions."""
+    import torch
+
+    guider = load(target)(**options)
+
+    def guided(conditional: Array, unconditional: Array) -> Array:
+        return guider.forward(torch.tensor(conditional), torch.tensor(unconditional)).pred.numpy()
+
+    return guided
+
+
+def efficiency(target: str) -> Callable[[Array, Array], Array]:
+    """scikit-learn's coefficient of determination."""
+    return lambda observed, predicted: observed.dtype.type(load(target)(observed, predicted))
+
+
+def polynomial(target: str) -> Callable[[Array, Array, Array], dict[str, Any]]:
+    """NumPy's straight line by the points' errors, and its slope's error."""
+
+    def fitted(x: Array, y: Array, sigma: Array) -> dict[str, Any]:
+        (slope, intercept), covariance = load(target)(x, y, 1, w=1 / sigma, cov="unscaled")
+        found = {"slope": slope, "intercept": intercept, "error": np.sqrt(covariance[0, 0])}
+        return {name: x.dtype.type(value) for name, value in found.items()}
+
+    return fitted

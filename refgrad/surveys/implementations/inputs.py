@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from refgrad.gradients import GradCAM, Krum
+from refgrad.gradients import CheckpointInfluence, GradCAM, Krum
 from refgrad.optimizers import LBFGS, SAM, Muon, PolyakSGD, PSGDKron, Shampoo, Sophia
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs import transforms
@@ -36,6 +36,67 @@ def independent_tasks() -> Cases:
     """Gradients of tasks that are far from dependent, and none of which is zero."""
     random = np.random.default_rng(0)
     return Cases([{"gradients": random.standard_normal((3, 8)).astype(np.float32)} for _ in range(6)])
+
+
+def balanced_tasks() -> Cases:
+    """Tasks of losses that have come down, with weights whose sum is their number."""
+    random, found = np.random.default_rng(0), []
+    for tasks, parameters in ((3, 8), (2, 5), (5, 3), (3, 1), (4, 33), (3, 8)):
+        weights = np.exp(random.standard_normal(tasks) / 2)
+        losses, initial = np.exp(random.standard_normal((2, tasks)))
+        arrays = {"gradients": random.standard_normal((tasks, parameters)), "weights": weights * tasks / weights.sum()}
+        arrays |= {"losses": losses, "initial": initial}
+        found.append({name: a.astype(np.float32) for name, a in arrays.items()})
+    return Cases(found)
+
+
+def signed_starts() -> Cases:
+    """Symmetric matrices, some of them of little curvature, and signs for a vector to begin with."""
+    random, found = np.random.default_rng(0), []
+    for n, size in ((4, 1.0), (5, 1e-3), (8, 1e-5), (33, 1.0)):
+        matrix = size * random.standard_normal((n, n))
+        start = random.choice([-1.0, 1.0], n)
+        found.append({"matrix": ((matrix + matrix.T) / 2).astype(np.float32), "start": start.astype(np.float32)})
+    return Cases(found)
+
+
+def near_points() -> Cases:
+    """Two samples of points that are no farther apart than a kernel of them can have."""
+    random = np.random.default_rng(0)
+    shapes = ((4, 3, 2), (7, 7, 3), (12, 5, 1), (1, 6, 2))
+    draws = [(random.standard_normal((n, d)), random.standard_normal((m, d)) + 0.5) for n, m, d in shapes]
+    return Cases([{"x": x.astype(np.float32), "y": y.astype(np.float32)} for x, y in draws])
+
+
+def near_images() -> Cases:
+    """Points and their images, likewise."""
+    random = np.random.default_rng(0)
+    draws = [random.standard_normal((2, n, d)) for n, d in ((4, 2), (7, 3), (12, 1))]
+    return Cases([{"x": x.astype(np.float32), "y": y.astype(np.float32)} for x, y in draws])
+
+
+def varied_points() -> Cases:
+    """Observations that are not all the same, and predictions of them."""
+    random = np.random.default_rng(0)
+    draws = [random.standard_normal((2, n)) for n in (2, 6, 7, 33)]
+    return Cases([{"observed": o.astype(np.float32), "predicted": (o + p / 4).astype(np.float32)} for o, p in draws])
+
+
+def finite_examples() -> Cases:
+    """Gradients of examples, all finite: a program that takes gradients in batches multiplies those of the others by zero."""
+    return transforms.generate(CheckpointInfluence(), 10, np.dtype(np.float32), 0)
+
+
+def lines_of_points() -> Cases:
+    """Points along a line, with errors of their own."""
+    random, found = np.random.default_rng(0), []
+    for n in (4, 6, 9, 33):
+        x, noise = random.standard_normal((2, n))
+        sigma = np.exp(random.standard_normal(n) / 2)
+        found.append(
+            {name: a.astype(np.float32) for name, a in (("x", x), ("y", 2 * x + sigma * noise), ("sigma", sigma))}
+        )
+    return Cases(found)
 
 
 def distinct_points() -> Cases:

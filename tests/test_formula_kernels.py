@@ -197,7 +197,7 @@ def test_a_number_that_is_repeated_along_rows_alone_has_no_kernel() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "text"), [("c", "void refgrad_kernel("), ("cuda", "__global__"), ("numba", "def kernel(")]
+    ("source", "text"), [("c", "void GradCAM_pass_1("), ("cuda", "__global__"), ("numba", "def GradCAM_pass_1(")]
 )
 def test_the_command_prints_refgrads_own_functions_of_arrays(source: str, text: str) -> None:
     done = CliRunner().invoke(main, ["show", "GradCAM", "--source", source])

@@ -70,12 +70,9 @@ TOPICS: tuple[Topic, ...] = (
         "isolation/test_isolation.py",
         "the two ends of one pipe: verdicts on candidates in a process of their own, right, wrong and hostile",
         (
-            "isolation.host",
             "isolation.remote",
             "isolation.ahead",
-            "isolation.child",
             "isolation.pristine",
-            "isolation.process",
             "isolation.hosting",
         ),
         False,

@@ -437,6 +437,7 @@ ACROSS: Mapping[str, str] = {
     "fuzz/test_faults.py": "a machine that is short of everything: no disk, no home, closed streams",
     "golden/test_readers.py": "golden files read in other languages",
     "kinds/test_every_kind.py": "every kind with every entry point",
+    "report/test_scripts.py": "modules that `python -m` runs",
     "optimizers/test_coverage.py": "every public optimizer of torch and optax",
     "optimizers/test_golden.py": "trajectories that were worked out beforehand",
     "optimizers/test_laws.py": "properties of every elementwise rule",

@@ -51,3 +51,13 @@ def test_the_lines_that_give_a_verdict_again_import_what_they_name(row: Implemen
     named = {node.id for node in ast.walk(lines) if isinstance(node, ast.Name)}
     assert imported == named - {"print", "float"}
     assert not row.through or callable(row.driver())
+
+
+@pytest.mark.parametrize("name", sorted({row.inputs for row in known()} - {""}))
+def test_inputs_of_a_row_are_the_same_each_time_and_its_rule_takes_them(name: str) -> None:
+    row = next(row for row in known() if row.inputs == name)
+    first, second = row.own_inputs(), row.own_inputs()
+    assert first.arrays
+    for one, other in zip(first.arrays, second.arrays, strict=True):
+        assert {n: a.tobytes() for n, a in one.items()} == {n: a.tobytes() for n, a in other.items()}
+        assert row.claim.primary in one

@@ -249,6 +249,7 @@ def test_a_file_that_the_system_does_not_give_is_named(tmp_path: Path, monkeypat
         formats.read(tmp_path / "b.npy", "before")
 
 
+@pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
 def test_what_lies_within_files_of_torch(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     nested: Any = {"model": [{"w": torch.ones(2, 3).T}, (torch.ones(1),)], "epoch": 3, "name": "x", "none": None}

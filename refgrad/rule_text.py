@@ -6,6 +6,7 @@ Nothing that is written is ever run; a qualified name, such as ``package.module:
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -189,3 +190,26 @@ def literal(text: str) -> Any:
         return ast.literal_eval(text)
     except UNREADABLE:
         return text
+
+
+def as_python(value: Any) -> str:
+    """A value as Python reads it again: as `repr` writes it, but for infinities and NaN, which are names there.
+
+    Args:
+        value: text, a number, or a list, a tuple or a dict of such.
+
+    Returns:
+        An expression.
+
+    >>> as_python({"betas": (0.9, float("inf"))})
+    "{'betas': (0.9, float('inf'))}"
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float('{float(value)}')"
+    if type(value) in (list, tuple):
+        held = ", ".join(map(as_python, value))
+        one = "," if type(value) is tuple and len(value) == 1 else ""
+        return f"[{held}]" if type(value) is list else f"({held}{one})"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key!r}: {as_python(each)}" for key, each in value.items()) + "}"
+    return repr(value)

@@ -8,7 +8,7 @@ from collections import defaultdict
 
 import pytest
 
-from tests import depth
+from tests import depth, measured
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,6 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Before Hypothesis's own plugin reads its options, and before any test module is imported."""
     depth.choose(config.getoption("--depth"))
+    measured.install()
     for name, text in depth.MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {text}")
     profile = config.getoption("--hypothesis-profile") or depth.chosen()

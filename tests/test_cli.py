@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import re
@@ -13,8 +15,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 import refgrad
-from refgrad.cli import main
+from refgrad.cli import main, output
 from refgrad.cli.completion import rule_names
+from refgrad.cli.output import UnwrittenError
 from refgrad.examples import demo as demonstration
 from refgrad.rule import rules
 from refgrad.testing.reports import LawReport
@@ -547,3 +550,80 @@ def test_the_command_starts_without_what_it_does_not_need() -> None:
     )
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_command_line_reaches_compare(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: dict[str, Any] = {}
+
+    class Comparison:
+        exit_code = 1
+
+        def __str__(self) -> str:
+            return "shown"
+
+        def to_json(self, indent: int) -> str:
+            return json.dumps({"schema": "x"}, indent=indent)
+
+    def compare(old: str, new: str, rule: Any, **keywords: Any) -> Comparison:
+        called.update(old=old, new=new, rule=rule, **keywords)
+        return Comparison()
+
+    monkeypatch.setattr(refgrad, "compare", compare, raising=False)
+    words = ("compare", "a:b", "c:d", "--as", "SGD", "lr=0.5", "--set", "fused=true", "--no-isolate", "--seed", "3")
+    result = run(*words)
+    assert (result.exit_code, result.output) == (1, "shown\n")
+    assert called == {
+        **{"old": "a:b", "new": "c:d", "rule": refgrad.optimizers.SGD(lr=0.5), "options": {"fused": True}},
+        **{"isolate": False, "steps": 10, "dtype": None, "seed": 3, "policy": {}, "time_limit": 60.0},
+        **{"shrink": True, "explain": True},
+    }
+    assert json.loads(run(*words, "--json").output) == {"schema": "x"}
+    result = run(*words, "--quiet", "--secret-seed")
+    assert (result.exit_code, result.output) == (1, "")
+    assert (called["shrink"], called["explain"], called["seed"]) == (False, False, None)
+    both = run(*words, "--quiet", "--json")
+    assert (both.exit_code, "--json is given with --quiet; legal: one of them" in both.stderr) == (64, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), UnwrittenError),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), UnwrittenError),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "mine.json"),
+            OSError,
+        ),  # a file of the user's, not the output
+        (OSError(errno.EINVAL, "Invalid argument"), OSError),
+    ],
+    ids=str,
+)
+def test_output_that_cannot_be_written_is_told_from_other_errors(
+    error: OSError, raised: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", io.StringIO())  # which has no descriptor to give up
+    with pytest.raises(raised) as found, output.writing():
+        raise error
+    assert type(found.value) is (UnwrittenError if raised is UnwrittenError else type(error))
+
+
+def test_streams_that_a_caller_closed_go_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    output.flush_errors()  # nobody hears of it, and nothing is raised
+    before = sys.stdin, sys.stdout
+    output.open_closed()
+    assert (sys.stdin, sys.stdout) == before
+
+
+def test_a_place_for_a_survey_s_log_is_asked_for_where_there_is_none(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (None, tmp_path / "file" / "cache"):
+        monkeypatch.setattr("refgrad.backends.kernel_cache.folder", lambda folder=folder: folder)
+        refused = run("survey")
+        assert (refused.exit_code, "legal: --log FILE" in refused.stderr) == (64, True)

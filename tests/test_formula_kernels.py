@@ -25,7 +25,6 @@ from refgrad.formulas import Formula
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.inputs.transforms import generate
 from refgrad.rule import rules as every_rule
-from refgrad.tracing import free_values
 from tests.backends.cuda.conftest import emulated  # noqa: F401  # a fixture
 from tests.backends.cuda.covered import Case, different
 from tests.backends.cuda.devices import Emulated

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from refgrad import optimizers as o
@@ -11,7 +13,7 @@ from refgrad import quantizers as q
 from refgrad import sparsity as s
 from refgrad.errors import ArgumentError
 from refgrad.rule import Rule
-from refgrad.rule_text import build_rule, literal, pairs
+from refgrad.rule_text import as_python, build_rule, literal, pairs
 
 LEGAL: list[tuple[str, list[str], Rule]] = [
     ("AdamW", ["lr=0.01"], o.AdamW(lr=0.01)),
@@ -79,3 +81,31 @@ def test_what_is_given_twice_is_refused() -> None:
     for texts in (["lr=1", "lr=2"], ["lr=1", "lr=1"], ["lr=1", "k=2", "lr="]):
         with pytest.raises(ArgumentError, match="--set gives 'lr' twice, as 1 and"):
             pairs(texts, "--set", literal)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1,
+        -0.0,
+        1e-300,
+        "it's",
+        None,
+        True,
+        float("inf"),
+        -float("inf"),
+        (),
+        (1.5,),
+        [float("inf"), (2, [])],
+        {"a": {"b": (0.9,)}},
+    ],
+    ids=str,
+)
+def test_a_value_is_written_as_python_reads_it(value: object) -> None:
+    found = eval(as_python(value), {"float": float, "__builtins__": {}})
+    assert (found, str(found), type(found)) == (value, str(value), type(value))
+
+
+def test_what_is_no_number_is_written_as_python_reads_it() -> None:
+    assert math.isnan(eval(as_python(float("nan"))))
+    assert as_python(np.float64("inf")) == "float('inf')"

@@ -136,7 +136,7 @@ def _leaf(name: str, g: Stored, moments: Moments, rule: Optimizer, names: Names,
 
 
 def _number(value: Any, name: str) -> float:
-    found = value.read() if isinstance(value, Stored) and value.size == 1 else value
+    found = value.read()[0] if isinstance(value, Stored) and value.size == 1 else value
     try:
         return float(found)
     except (TypeError, ValueError):

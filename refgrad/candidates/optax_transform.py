@@ -360,7 +360,7 @@ def _copied(array: np.ndarray) -> jax.Array:
 def _enable_x64() -> AbstractContextManager[Any]:
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(True)
-    return jax.experimental.enable_x64()  # type: ignore[attr-defined]  # before JAX 0.8
+    return jax.experimental.enable_x64()  # type: ignore[attr-defined]  # pragma: no cover - before JAX 0.8
 
 
 def _fields(state: Any, label: str | None) -> dict[str, Any]:

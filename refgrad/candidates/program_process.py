@@ -169,7 +169,7 @@ def _close(stream: Any) -> None:
         stream.close()
 
 
-def _die_with_parent() -> None:
+def _die_with_parent() -> None:  # pragma: no cover - between fork and exec, where nothing is counted
     """On Linux a program ends with the process that asks it, which is ended when it hangs.
 
     Elsewhere it ends with the group of that process, or when it reads that nobody asks any more.

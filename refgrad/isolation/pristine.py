@@ -130,7 +130,7 @@ def _limits() -> list[tuple[int, int]]:
     """How much of each resource the process may take; nothing where the system does not say."""
     try:
         import resource
-    except ImportError:  # Windows
+    except ImportError:  # pragma: no cover - Windows
         return []
     return [
         resource.getrlimit(getattr(resource, name)) for name in sorted(vars(resource)) if name.startswith("RLIMIT_")

@@ -14,7 +14,7 @@ from typing import Any
 
 try:
     import fcntl
-except ImportError:  # not a system of the Unix kind
+except ImportError:  # pragma: no cover - not a system of the Unix kind
     fcntl = None  # type: ignore[assignment]
 
 from refgrad import child_process

@@ -146,6 +146,8 @@ class Remote:
     def _called(self, name: str, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
         if name == "rule_for" and self._rules:
             leaf, rule = args
+            if leaf >= len(self._rules):
+                raise no_answer(self.name)
             return _with(rule, self._rules[leaf])
         seen, self._seen = self._seen, []
         self._notes = None
@@ -172,7 +174,9 @@ class Remote:
         except (ArithmeticError, LookupError, ValueError, TypeError):
             raise no_answer(self.name) from None
         if "fields" in found:
-            rule = next(each for each in args if hasattr(each, "hyperparameters"))
+            rule = next((each for each in args if hasattr(each, "hyperparameters")), None)
+            if rule is None:  # nobody asked for one
+                raise no_answer(self.name)
             return _with(rule, found["fields"])
         made = self.returned(found)
         if isinstance(made, Remote) and "seen" in found:  # else it has taken no steps

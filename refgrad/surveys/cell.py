@@ -11,6 +11,7 @@ from refgrad.oracle.acceptance.ulp_errors import Binades, Errors
 from refgrad.oracle.engine.reproduce import called
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.rule import Rule, short_name
+from refgrad.rule_text import as_python
 from refgrad.surveys.implementations.record import Implementation
 
 CONFORMS, VARIANT, DIFFERS = "conforms", "named variant", "differs"
@@ -105,10 +106,10 @@ def blank(row: Implementation, outcome: str, message: str = "", seconds: float =
 def reproduction(row: Implementation, rule: Rule, policy: Mapping[str, Any], *candidates: str) -> str:
     """Lines of Python that give a verdict on an implementation again; on each of the ways in which it is driven."""
     given = {"options": dict(row.options), "policy": dict(policy)}
-    extra = "".join(f", {word}={value!r}" for word, value in given.items() if value)
+    extra = "".join(f", {word}={as_python(value)}" for word, value in given.items() if value)
     if row.steps != 10:
         extra += f", steps={row.steps}"
-    modules = [m for m in ("drivers", "casts") if any(text.startswith(f"{m}.") for text in candidates)]
+    modules = sorted({m for text in candidates if (m := text.partition(".")[0]).isidentifier()})  # else it is a target
     if row.inputs:
         modules.append("inputs")
         extra += f", inputs=inputs.{row.inputs}()"

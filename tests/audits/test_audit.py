@@ -18,9 +18,10 @@ from refgrad.audits.causes import Sample
 from refgrad.audits.explaining import Explainer, Own
 from refgrad.audits.found import Audit, WrongStepError
 from refgrad.audits.naming import Names
+from refgrad.audits.stored import RecordError
 from refgrad.cli import main
 from refgrad.errors import ArgumentError
-from refgrad.optimizers import LAMB, SGD, Adafactor, Adam, AdamW, Lion, Muon, Stored
+from refgrad.optimizers import LAMB, SGD, Adafactor, Adam, AdamW, Lion, Muon, NAdam, Stored
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.hypotheses.changes import Change
 from refgrad.report import document
@@ -58,6 +59,7 @@ def test_a_right_step_conforms_in_every_format(right: Step, tmp_path: Path, suff
         pytest.param(Lion(), np.float32, id="Lion"),
         pytest.param(LAMB(), np.float32, id="LAMB"),
         pytest.param(Adafactor(), np.float32, id="Adafactor"),
+        pytest.param(NAdam(), np.float32, id="NAdam-a-number-in-its-state"),
     ],
 )
 def test_rules_and_dtypes(rule: Any, dtype: Any, tmp_path: Path) -> None:
@@ -123,7 +125,48 @@ def other_count(step: Step) -> None:
     step.new[name], step.new_state[name] = p, {**state, "t": step.t}
 
 
+def with_gradient(step: Step, name: str, given: np.ndarray) -> None:
+    """The step of a parameter is taken with another gradient than the one that is recorded."""
+    recorded, step.g[name] = step.g[name], given
+    step.step(name)
+    step.g[name] = recorded
+
+
+def turned(step: Step) -> None:
+    with_gradient(step, "first.bias", -step.g["first.bias"])
+
+
+def no_gradient(step: Step) -> None:
+    with_gradient(step, "first.bias", np.zeros_like(step.g["first.bias"]))
+
+
+def quarter_gradient(step: Step) -> None:
+    with_gradient(step, "first.bias", step.g["first.bias"] * np.float32(0.25))
+
+
+def swapped_gradients(step: Step) -> None:
+    one, other = (step.g[name] for name in ("first.weight", "second.weight"))
+    with_gradient(step, "first.weight", other)
+    with_gradient(step, "second.weight", one)
+
+
+def old_parameter(step: Step) -> None:
+    step.new["first.bias"] = step.p["first.bias"]
+
+
+def old_state(step: Step) -> None:
+    step.new_state["first.bias"] = {**step.state["first.bias"], "t": step.t}
+
+
 PLANTED = [
+    pytest.param(turned, {"first.bias": "gradient turned"}, id="turned"),
+    pytest.param(no_gradient, {"first.bias": "no gradient"}, id="no-gradient"),
+    pytest.param(quarter_gradient, {"first.bias": "gradient times 0.25"}, id="quarter"),
+    pytest.param(
+        swapped_gradients, dict.fromkeys(("first.weight", "second.weight"), "gradients swapped"), id="swapped-gradients"
+    ),
+    pytest.param(old_parameter, {"first.bias": "parameter not updated"}, id="old-parameter"),
+    pytest.param(old_state, {"first.bias": "state not updated"}, id="old-state"),
     pytest.param(eps_inside, {"second.weight": "eps_placement=inside"}, id="eps"),
     pytest.param(no_decay, {"first.bias": "weight_decay=0", "scale": None}, id="decay"),
     pytest.param(twice, {"first.weight": "stepped twice"}, id="twice"),
@@ -220,6 +263,81 @@ def test_what_has_no_gradient_stays(right: Step, tmp_path: Path) -> None:
     assert found.faults == ("'scale' has no gradient, and changed",)
     step.new["scale"], step.new_state["scale"] = step.p["scale"], step.state["scale"]
     assert step.audit(tmp_path).conforms
+
+
+def test_what_no_optimizer_keeps_may_change_and_arrays_in_one_checkpoint_alone_are_told(tmp_path: Path) -> None:
+    """Such as statistics of a layer; NaN that stays NaN is the same."""
+    step, nan = Step(SGD(), 1, shapes={"w": (3,)}), np.float32([np.nan, 1])
+    step.p |= {"running": np.zeros(2, np.float32), "still": nan, "old": nan}
+    step.new |= {"running": np.ones(2, np.float32), "still": -nan * np.float32([1, -1]), "new": nan}
+    found = step.audit(tmp_path)
+    assert found.conforms, str(found)
+    assert "changed without a gradient, and kept by no optimizer (statistics, perhaps): running" in found.notes
+    assert "1 of 2 arrays without a gradient are as they were" in found.notes
+    assert [note for note in found.notes if "alone" in note] == [
+        f"{name!r} is in one of the checkpoints alone" for name in ("old", "new")
+    ]
+
+
+def test_arrays_that_cannot_be_of_one_step_are_named(tmp_path: Path) -> None:
+    for alter, words in (
+        (lambda step: step.new.update(more=np.zeros(3, np.float32)), "'more' has shape (2,) before and (3,) after"),
+        (lambda step: step.g.update(scale=np.zeros(2, np.float32)), "g of 'scale' the gradient has shape (2,)"),
+        (lambda step: step.g.update({"first.bias": np.zeros(24, np.int32)}), "dtype int32; legal: a float dtype"),
+        (
+            lambda step: step.state.update({"scale": {"t": 4}}),
+            "before has no m of 'scale', and step 5 is not the first",
+        ),
+        (lambda step: step.state["scale"].update(mu_product=np.zeros(2)), "that is one number has shape (2,)"),
+    ):
+        step = Step(NAdam())
+        step.p["more"] = np.zeros(2, np.float32)
+        step.new["more"] = step.p["more"]
+        alter(step)
+        with pytest.raises(RecordError, match=re.escape(words)):
+            step.audit(tmp_path)
+
+
+def test_a_step_that_nothing_tells_is_asked_for_and_one_that_is_stated_must_be_it(tmp_path: Path) -> None:
+    step = Step()
+    assert step.audit(tmp_path, step=5).conforms
+    found = step.audit(tmp_path, step=7, explain=False)
+    assert found.faults == ("the count of steps after it is 5 (of 'first.weight' and 3 others), and --step is 7",)
+    for states in (step.state, step.new_state):
+        for state in states.values():
+            del state["t"]
+    with pytest.raises(RecordError, match=r"nothing says which step of 'first.weight' it is; legal: .* or --step"):
+        step.audit(tmp_path)
+    assert {tensor.step for tensor in step.audit(tmp_path, step=5).tensors} == {5}
+
+
+def test_a_report_of_many_tensors_shows_some_and_names_others(tmp_path: Path) -> None:
+    names = [f"w{number:02}" for number in range(50)]
+    step = Step(SGD(), 1, shapes=dict.fromkeys(names, (2,)))
+    step.new = {name: p + 1 for name, p in step.new.items()}
+    found = step.audit(tmp_path, explain=False)
+    text = str(found)
+    assert text.count(": 2 of 2 values outside") == 8
+    assert "no known departure explains it" in text
+    lines = [line.strip() for line in text.splitlines()]
+    others = " ".join(lines[lines.index("Further tensors with values outside") + 1 :])
+    assert others.startswith("w08, w09, ")
+    assert "w39 ..." in others
+    assert "the 40 with the largest errors, of 50" in text
+
+
+def test_a_search_that_fails_costs_the_explanation_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Step()
+    step.new["scale"] = step.new["scale"] + np.float32(1)
+    monkeypatch.setattr(Explainer, "_meanings", lambda *_: 1 // 0)
+    found = step.audit(tmp_path)
+    assert found.exit_code == 1
+    assert "the search for what it is instead failed with ZeroDivisionError" in str(found)
+    monkeypatch.undo()
+    monkeypatch.setattr("refgrad.audits.explaining.WHOLE", 0)  # of what is searched as a whole
+    step = Step(LAMB(), 2, shapes={"w": (4, 3)})
+    step.new["w"] = step.new["w"] + np.float32(1)
+    assert [tensor.meanings for tensor in step.audit(tmp_path).wrong] == [()]
 
 
 def test_nan_and_other_hyperparameters(right: Step, tmp_path: Path) -> None:

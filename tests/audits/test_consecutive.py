@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import refgrad
+from refgrad.audits import consecutive
 from tests.audits.steps import Step
 
 
@@ -80,3 +81,58 @@ def test_the_bound_of_moments_is_reached_and_not_crossed(tmp_path: Path) -> None
     assert found.faults == (), found.faults
     step.new_state["w"]["m"] = step.new_state["w"]["m"] * 1.05
     assert without_gradients(step, tmp_path).exit_code == 1
+
+
+def test_a_parameter_that_is_no_number_or_has_another_shape_is_impossible(tmp_path: Path) -> None:
+    step = Step()
+    step.new["first.bias"][:2] = np.nan
+    step.new["second.weight"] = step.new["second.weight"][:3]
+    found = without_gradients(step, tmp_path)
+    assert found.exit_code == 1
+    assert "'first.bias': it is NaN after, and was a number (2 elements)" in found.faults
+    assert "'second.weight': it has shape (24, 9) before and (3, 9) after" in found.faults
+
+
+def test_counts_that_change_by_several_numbers_are_told(tmp_path: Path) -> None:
+    step = Step()
+    step.new_state["scale"]["t"] = 9
+    assert without_gradients(step, tmp_path).findings[0] == (
+        "counts of steps change by 1, 5: tensors are not at one step"
+    )
+
+
+def test_checkpoints_without_a_state_say_what_did_not_move_and_no_more(tmp_path: Path) -> None:
+    names = {f"w{number}": (2,) for number in range(8)}
+    step = Step(refgrad.optimizers.SGD(), shapes=names)
+    step.state = step.new_state = {}
+    step.new = {**step.p, "w7": step.new["w7"]}
+    found = without_gradients(step, tmp_path)
+    assert found.exit_code == 2
+    assert found.findings[:2] == (
+        "nothing says how many steps lie between the checkpoints",
+        "did not move, and have no state: w0, w1, w2, w3, w4, w5 and 1 others",
+    )
+
+
+def test_averages_without_a_second_moment_say_nothing_of_it(tmp_path: Path) -> None:
+    step = Step()
+    for states in (step.state, step.new_state):
+        for state in states.values():
+            del state["v"]
+    found = without_gradients(step, tmp_path)
+    assert found.faults == ()
+    assert not any("beta2" in each for each in found.findings)
+
+
+@pytest.mark.parametrize(
+    ("beta1", "beta2", "t", "bound"),
+    [
+        (0.9, 1.0, 5, np.inf),  # a second moment that stands still bounds nothing
+        (0.9, 0.0, 5, np.inf),
+        (0.99, 0.5, None, np.inf),  # it grows with every step
+        (0.5, 0.25, 3, 0.25 / 0.75 * 3),  # each step adds as much
+        (0.0, 0.5, None, 2.0),
+    ],
+)
+def test_the_bound_of_moments_by_their_decays(beta1: float, beta2: float, t: int | None, bound: float) -> None:
+    assert consecutive._bound(beta1, beta2, t) == pytest.approx(bound)

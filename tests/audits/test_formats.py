@@ -56,6 +56,18 @@ BROKEN = {
     "object.npy": b"\x93NUMPY\x01\x00v\x00"
     + b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".ljust(117)
     + b"\n",
+    "version.npy": b"\x93NUMPY\x03\x00v\x00\x00\x00"
+    + b"{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }".ljust(117)
+    + b"\n",
+    "less.npy": b"\x93NUMPY\x01\x00v\x00"
+    + b"{'descr': '<f4', 'fortran_order': False, 'shape': (9,), }".ljust(117)
+    + b"\n",
+    "below.npy": b"\x93NUMPY\x01\x00v\x00"
+    + b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }".ljust(117)
+    + b"\n",
+    "words.safetensors.index.json": b'{"weight_map": {"w": 3}}',
+    "broken.safetensors.index.json": b"{",
+    "dots.bin.index.json": b'{"weight_map": {"w": ".."}}',
     "index.safetensors.index.json": b'{"weight_map": {"w": "../../etc/passwd"}}',
     "none.safetensors.index.json": b"[]",
 }
@@ -169,3 +181,96 @@ def test_a_folder_and_arrays_that_are_there_twice(tmp_path: Path) -> None:
     np.savez(tmp_path / "y.npz", w=np.zeros(2))
     with pytest.raises(RecordError, match="there twice"):
         formats.read(tmp_path, "before")
+
+
+def test_arrays_that_lie_otherwise_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "columns.npy", np.asfortranarray(np.zeros((2, 3))))
+    np.save(tmp_path / "w", np.zeros(2))
+    with zipfile.ZipFile(tmp_path / "twice.npz", "w") as file:
+        file.write(tmp_path / "w.npy", "w.npy")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            file.write(tmp_path / "w.npy", "w.npy")
+    with zipfile.ZipFile(tmp_path / "longer.npz", "w") as file:
+        file.writestr("w.npy", (tmp_path / "w.npy").read_bytes() + b"x")
+    for name, words in (
+        ("columns.npy", "ascontiguousarray"),
+        ("twice.npz", "there twice"),
+        ("longer.npz", "145 bytes"),
+    ):
+        with pytest.raises(RecordError, match=words):
+            formats.read(tmp_path / name, "before")
+    assert formats.read(tmp_path / "w.npy", "before").arrays["w"].shape == (2,)
+
+
+def test_a_member_that_is_packed_is_read_from_any_place(tmp_path: Path) -> None:
+    want = np.random.default_rng(0).normal(size=4000)
+    np.savez_compressed(tmp_path / "x.npz", w=want)
+    stored = formats.read(tmp_path / "x.npz", "before").arrays["w"]
+    for start, stop in ((3000, 3010), (3500, 4000), (0, 5), (17, 17)):
+        assert stored.read(start, stop).tolist() == want[start:stop].tolist()
+
+
+def test_an_index_names_what_its_shards_hold(tmp_path: Path) -> None:
+    for number, names in enumerate((("a",), ("b", "c"))):
+        arrays = {name: np.float32([number]) for name in names}
+        safetensors_file.write(str(tmp_path / f"{number}.safetensors"), arrays)
+    index = tmp_path / "model.safetensors.index.json"
+    for mapped, words in (
+        ({"a": "0.safetensors", "d": "1.safetensors"}, "'d' is not in the shard"),
+        ({"a": "1.safetensors", "b": "0.safetensors", "c": "1.safetensors"}, "is not in the shard"),
+        ({"a": "gone.safetensors"}, "a shard of .* which is not there"),
+        ({"a": "sub/0.safetensors"}, "no file beside the index"),
+    ):
+        index.write_text(json.dumps({"weight_map": mapped}))
+        with pytest.raises((RecordError, ArgumentError), match=words):
+            formats.read(index, "before")
+    index.write_text(json.dumps({"weight_map": {"a": "0.safetensors", "b": "1.safetensors", "c": "1.safetensors"}}))
+    for path in (index, tmp_path):
+        assert set(formats.read(path, "before").arrays) == {"a", "b", "c"}
+
+
+def test_files_of_torch_need_torch_and_folders_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.pt").write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.npy").mkdir()
+    monkeypatch.setattr(formats.importlib.util, "find_spec", lambda name: None)
+    for name, words in (("x.pt", r"install refgrad\[torch\]"), ("empty", "has no file"), ("a.npy", "has no file")):
+        with pytest.raises(ArgumentError, match=words):
+            formats.read(tmp_path / name, "before")
+
+
+def test_a_file_that_the_system_does_not_give_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: str) -> Any:
+        raise PermissionError(13, "Permission denied", path)
+
+    np.save(tmp_path / "b.npy", np.zeros(1))
+    monkeypatch.setattr(formats, "READERS", {".npy": refused})
+    with pytest.raises(RecordError, match=r"b\.npy: Permission denied"):
+        formats.read(tmp_path / "b.npy", "before")
+
+
+@pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
+def test_what_lies_within_files_of_torch(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    nested: Any = {"model": [{"w": torch.ones(2, 3).T}, (torch.ones(1),)], "epoch": 3, "name": "x", "none": None}
+    sgd = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=torch.tensor(0.5), momentum=0.9)
+    sgd.param_groups[0]["params"][0].grad = torch.ones(2)
+    sgd.step()
+    torch.save({**nested, "optimizer": sgd.state_dict()}, tmp_path / "x.pt")
+    found = formats.read(tmp_path / "x.pt", "before")
+    assert {n: a.shape for n, a in found.arrays.items()} == {"model.0.w": (3, 2), "model.1.0": (1,)}
+    assert found.arrays["model.0.w"].read().tolist() == [1.0] * 6
+    assert found.numbers == {"epoch": 3, "name": "x"}
+    (optimizer,) = found.optimizers
+    assert (optimizer["param_groups"][0]["lr"], optimizer["state"][0]["momentum_buffer"].shape) == (0.5, (2,))
+    deep: Any = torch.ones(1)
+    for _ in range(100):
+        deep = [deep]
+    for thing, words in (
+        (deep, "more than .* deep"),
+        (torch.ones(2).to_sparse(), "no dense tensor"),
+        (torch.ones(2, dtype=torch.complex32), "has dtype torch.complex32, which NumPy has not"),
+    ):
+        torch.save({"w": thing}, tmp_path / "y.pt")
+        with pytest.raises(RecordError, match=words):
+            formats.read(tmp_path / "y.pt", "before")

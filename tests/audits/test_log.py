@@ -68,3 +68,16 @@ def test_a_log_of_something_else_is_left_alone(paths: dict[str, Any], tmp_path: 
     assert (log.read_bytes(), other.read_text()) == (kept, "my notes\n")
     with pytest.raises(ArgumentError, match="can be read and written"):
         refgrad.audit(AdamW(lr=0.01), **paths, log=tmp_path / "none" / "log")
+
+
+@pytest.mark.parametrize("change", [{"counts": 3}, {"nan": "x"}, {"worst": {"p": 1.0}}, {"first": {"p": {}}}, None])
+def test_a_log_that_was_changed_by_hand_is_refused(change: Any, paths: dict[str, Any], tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    refgrad.audit(AdamW(lr=0.01), **paths, log=log, explain=False)
+    first, *rest = log.read_text().splitlines()
+    lines = [json.loads(line) for line in rest]
+    for each in lines:
+        each["is"] = {**each["is"], **change} if change else {"nan": 0}
+    log.write_text("\n".join([first, *map(json.dumps, lines), ""]))
+    with pytest.raises(ArgumentError, match="log has a line that no audit wrote"):
+        refgrad.audit(AdamW(lr=0.01), **paths, log=log, explain=False)

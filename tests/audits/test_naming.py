@@ -11,6 +11,7 @@ import pytest
 import refgrad
 from refgrad.audits import safetensors_file
 from refgrad.audits.naming import Names, bare, checkpoint, words
+from refgrad.audits.record_files import GROUPS
 from refgrad.audits.stored import Contents, RecordError, Stored
 from refgrad.errors import ArgumentError
 from refgrad.optimizers import AdamW
@@ -183,3 +184,9 @@ def test_shapes_that_do_not_fit(tmp_path: Path) -> None:
     found = Step().audit(tmp_path, step=7, explain=False)
     assert found.faults == ("the count of steps after it is 5 (of 'first.weight' and 3 others), and --step is 7",)
     assert step.audit(tmp_path, step=1, explain=False).exit_code == 1
+
+
+@pytest.mark.parametrize("metadata", ["{", "3", "[3]", '[{"lr": 1}]', '[{"parameters": [3]}]', "[" * 100_000])
+def test_groups_that_nobody_recorded_are_refused(metadata: str) -> None:
+    with pytest.raises(RecordError, match=r"is not what refgrad\.record writes"):
+        checkpoint(contents("w", metadata={GROUPS: metadata}), RULE, Names())

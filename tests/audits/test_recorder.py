@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 import refgrad
+from refgrad.audits import formats
+from refgrad.audits.record_files import GROUPS
 from refgrad.errors import ArgumentError
 from refgrad.optimizers import SGD, Adam, AdamW
 
@@ -102,3 +105,38 @@ def test_optax(tmp_path: Path) -> None:
 def test_arguments(given: Any, words: str) -> None:
     with pytest.raises(ArgumentError, match=words):
         refgrad.record(*given)
+
+
+def test_what_torch_keeps_is_written_by_the_names_that_are_known(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Own(torch.optim.Optimizer):  # type: ignore[misc, name-defined]
+        """Its state has numbers, and what is neither number nor tensor; and of its group's words some are no numbers."""
+
+        def step(self, closure: Any = None) -> None:
+            for p in self.param_groups[0]["params"]:
+                p.data -= p.grad
+                self.state[p] = {"count": 3, "kept": None}
+
+    model = torch.nn.Linear(2, 2)
+    group = {"lr": torch.tensor(0.5), "scale": torch.ones(2), "betas": (0.5, "x"), "kind": "plain", "flag": True}
+    for names in (None, {"mine": model.weight}, [("mine", model.weight)]):
+        optimizer = Own([{"params": [model.weight], **group}], {})
+        refgrad.record(optimizer, tmp_path / str(names is None), 1, names)
+        model.weight.grad = torch.ones(2, 2)
+        optimizer.step()
+        name = "group0.0" if names is None else "mine"
+        found = formats.read(tmp_path / str(names is None) / "step-000001" / "after.safetensors", "after")
+        assert set(found.arrays) == {name, f"state/{name}/count"}
+        assert json.loads(found.metadata[GROUPS]) == [{"lr": 0.5, "flag": True, "parameters": [name]}]
+    for names in (3, [1], ["ab", "c"]):
+        with pytest.raises(ArgumentError, match=r"names is .*; legal: a module, or pairs of a name and a parameter"):
+            refgrad.record(Own([{"params": [model.weight]}], {}), tmp_path / "none", 1, names)
+
+
+def test_optax_is_recorded_with_its_parameters_alone(tmp_path: Path) -> None:
+    optax = pytest.importorskip("optax")
+    transform = refgrad.record(optax.sgd(0.1), tmp_path, 1)
+    state = transform.init(np.ones(2))
+    with pytest.raises(ArgumentError, match="params is None; legal: the parameters, in"):
+        transform.update(np.ones(2), state)

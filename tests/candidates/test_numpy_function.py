@@ -10,7 +10,7 @@ from refgrad import CandidateError
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import resolve
 from refgrad.examples.numpy_adamw import adamw
-from refgrad.optimizers import SGD, Adam, AdamW, ClipByValue, Lion, Lookahead, RMSprop
+from refgrad.optimizers import SGD, Adam, AdamW, ClipByValue, Lion, Lookahead, NAdam, RMSprop
 
 ONE = [np.ones(3, np.float32)]
 GRAD = [np.full(3, 0.5, np.float32)]
@@ -197,3 +197,26 @@ def test_an_argument_of_a_hyperparameters_own_name_stands_for_it_alone(built_in:
     assert refgrad.verify(step, claim, explain=False, shrink=False).outcome == outcome
     assert 0.5 in alphas
     assert all(isinstance(alpha, float) for alpha in alphas)
+
+
+def mu_product_of(p, g, m, v, mu_product, t):  # type: ignore[no-untyped-def]
+    return p, m, v, MU_PRODUCT[0]
+
+
+MU_PRODUCT: list[Any] = [None]
+
+
+@pytest.mark.parametrize("value", [2.5, np.float32(2.5), np.array(2.5), True])
+def test_a_number_of_the_state_may_be_any_number(value: Any) -> None:
+    MU_PRODUCT[0] = value
+    run = resolve(mu_product_of).start(NAdam(), ONE)
+    run.step(GRAD)
+    assert run.observe().state[0]["mu_product"] == float(value)
+
+
+@pytest.mark.parametrize("value", [None, "two", [1.0], np.zeros(2)], ids=str)
+def test_what_is_no_number_where_the_state_has_one_is_named(value: Any) -> None:
+    MU_PRODUCT[0] = value
+    run = resolve(mu_product_of).start(NAdam(), ONE)
+    with pytest.raises(CandidateFault, match=r"mu_product_of returned .* for mu_product; legal: a number"):
+        run.step(GRAD)

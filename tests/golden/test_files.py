@@ -361,15 +361,76 @@ def damaged(folder: Path, change: Any) -> list[str]:
         (lambda d: d["cases"][0].update(shared={"in/g": "0/in/p"}), "'in/g' is shared, and a tensor of its own"),
         (lambda d: d["cases"][0].update(shared={"in/q": "9/in/q"}), "'in/q' is tensor '9/in/q', which there is not"),
         (lambda d: d["cases"][0].update(shared={"in/q": "in/p"}), "shared.in/q is 'in/p'; legal: "),
+        (lambda d: d.update(schema=records.SCHEMAS[0]) or d["cases"][0].update(shared={}), "has 'shared', which a"),
+        (lambda d: d["cases"][0]["outputs"][0].update(given=["q"]), "p is given 'q', which there is not"),
+        (lambda d: d["cases"][0]["outputs"][0].update(ways=9), "the set of p has shape"),
+        (lambda d: d["cases"][0]["outputs"][0].update(wide=True), "no tensor '0/wide/p'"),
+        (lambda d: d["wrong"][0].update(case="SignDescent-000000000000"), "a wrong value of no case"),
+        (lambda d: d["wrong"][0]["at"].append(3), "a wrong value of no case"),
+        (lambda d: d["wrong"][0].update(at=[1 << 20] * len(d["wrong"][0]["at"])), "a wrong value beyond the end of p"),
+        (lambda d: d["cases"][0]["hyperparameters"].pop("lr"), "its hyperparameters are not all that the rule has"),
     ],
     ids=[
         *("field", "version", "rule", "digest", "setting", "no number", "tensor"),
         *("no text", "part of a step", "too large", "policy", "id"),
-        *("shared and its own", "shared and nowhere", "shared by no name"),
+        *("shared and its own", "shared and nowhere", "shared by no name", "shared of the first form"),
+        *(
+            "given of nothing",
+            "ways",
+            "wide",
+            "wrong of no case",
+            "wrong of no value",
+            "wrong beyond",
+            "a setting less",
+        ),
     ],
 )
 def test_what_was_changed_is_said(copied: Path, change: Any, says: str) -> None:
     assert any(says in text for text in damaged(copied, change))
+
+
+def test_sets_whose_ends_are_no_set_are_refused(copied: Path) -> None:
+    """Though every digest is right: a low end above its high end, or NaN alone."""
+    stored = tensors.unpacked((copied / "SignDescent.safetensors").read_bytes(), "SignDescent")
+    for low in (np.inf, np.nan):
+        ends = stored["0/set/p"].copy()
+        ends[:, 0] = low
+        data = tensors.packed(stored | {"0/set/p": ends})
+        (copied / "SignDescent.safetensors").write_bytes(data)
+        digest = hashlib.sha256(data).hexdigest()
+        found = damaged(copied, lambda d, digest=digest: d["tensors"].update(sha256=digest))
+        assert any("a low end of p is above its high end, or NaN alone" in text for text in found), found
+
+
+def test_what_is_no_folder_of_golden_files_is_one_sentence(copied: Path, tmp_path: Path) -> None:
+    (found,) = checking.lint(tmp_path / "none", [])
+    assert "there is no such file" in found
+    assert list(checking.lint(copied, ["NoRule"])) == [f"{making.MANIFEST} has no 'NoRule'"]
+    path = copied / "SignDescent.json"
+    path.write_bytes(path.read_bytes() + b" ")
+    assert "SignDescent.json: another digest than the manifest's" in list(checking.lint(copied, ["SignDescent"]))
+    manifest = json.loads((copied / making.MANIFEST).read_bytes())
+    (copied / making.MANIFEST).write_bytes(records.text({**manifest, "notes": {}}))
+    assert f"{making.MANIFEST}: its notes are not those of this version" in list(checking.lint(copied, []))
+    for case, words in (("SignDescent", "legal: a rule's name and"), ("SignDescent-0", "there is no case")):
+        with pytest.raises(GoldenError, match=words):
+            checking.shown(copied, case)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"[" * 100_000, "too deeply nested"),
+        (b"{", "no JSON"),
+        (b"\xff", "no JSON"),
+        (b'{"a": NaN}', "NaN is no JSON"),
+        (b'{"a": 1, "a": 2}', "a name twice in one object"),
+        (b"[]", "is a list; legal: object"),
+    ],
+)
+def test_a_document_that_is_none_is_refused(text: bytes, words: str) -> None:
+    with pytest.raises(GoldenError, match=words):
+        records.parse(text, "manifest", "here")
 
 
 def test_differences_are_named_by_case(made: Path, copied: Path) -> None:

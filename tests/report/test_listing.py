@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from refgrad import installed_rules
 from refgrad.errors import ArgumentError
 from refgrad.report.listing import WIDTH, listing
 from refgrad.rule import rules
@@ -54,3 +57,23 @@ def test_what_is_not_there_is_one_clear_error(asked: dict[str, object], told: st
 def test_a_narrow_terminal_wraps() -> None:
     assert max(map(len, listing(kind="mask", width=100))) <= 100
     assert len(listing(kind="mask", width=60)) > len(listing(kind="mask", width=200))
+
+
+def test_rules_of_installed_packages_come_last_with_their_place_and_are_not_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = SimpleNamespace(name="mine-opt", version="1.2")
+    found = [
+        SimpleNamespace(name="MyLion", value="nowhere:MyLion", dist=known),
+        SimpleNamespace(name="Other", value="elsewhere:Other", dist=None),
+    ]
+    monkeypatch.setattr(installed_rules, "entries", lambda: found)
+    lines = listing()
+    assert lines[-4:] == [
+        "",
+        "of installed packages",
+        "  MyLion  nowhere:MyLion, of mine-opt 1.2",
+        "  Other   elsewhere:Other, of unknown",
+    ]
+    assert listing(("mine-opt",)) == ["of installed packages", "  MyLion  nowhere:MyLion, of mine-opt 1.2"]
+    assert not any("MyLion" in line for line in listing(kind="mask"))

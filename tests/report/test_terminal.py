@@ -6,6 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
+from refgrad.layout import Table
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.report import terminal
 
@@ -45,3 +46,17 @@ def test_no_line_is_wider_than_the_terminal(wrong: Verdict, width: int) -> None:
 
 def test_brackets_are_not_markup(wrong: Verdict) -> None:
     assert "['w']" in shown(wrong, force_terminal=True, width=100)
+
+
+def test_a_table_in_a_terminal_has_the_words_of_one_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    table = Table(("rule", "outside"), (("AdamW", "0"), ("Lion", "3")))
+    plain, coloured = (
+        Console(file=io.StringIO(), highlight=False, force_terminal=each, color_system="standard", width=40)
+        for each in (False, True)
+    )
+    for console in (plain, coloured):
+        terminal.show_table(table, console)
+    texts = [console.file.getvalue() for console in (plain, coloured)]  # type: ignore[attr-defined]
+    assert words(texts[0]) == words(texts[1]) == ["rule", "outside", "AdamW", "0", "Lion", "3"]
+    assert re.findall(r"\x1b\[31m *(\w+)", texts[1]) == ["3"]  # what is outside, and nothing else

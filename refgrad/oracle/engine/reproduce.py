@@ -10,6 +10,7 @@ import numpy as np
 from refgrad.oracle.engine.outcomes import Counterexample
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.rule import Rule, qualified_name
+from refgrad.rule_text import as_python
 
 #: elements of an array that a counterexample holds
 KEPT = 64
@@ -45,7 +46,7 @@ def line(claim: Any, cases: Cases, least: Cases | None) -> str:
 
 def call(function: str, candidate: str, rule: Rule, made: str, given: Mapping[str, Any]) -> str:
     """A call of one of refgrad's functions; further arguments that are empty are left out."""
-    more = "".join(f", {word}={value!r}" for word, value in given.items() if value)
+    more = "".join(f", {word}={as_python(value)}" for word, value in given.items() if value)
     return f"refgrad.{function}({target(candidate)}, {called(rule)}, {made}{more})"
 
 
@@ -86,7 +87,7 @@ def called(rule: Rule) -> str:
     place, _, name = qualified_name(type(rule)).partition(":")
     own, default = rule.hyperparameters(), rule.defaults()
     stated = [(n, x) for n, x in own.items() if x != default[n] or n in rule.claimed]
-    fields = [f"{n}={called(x) if isinstance(x, Rule) else repr(x)}" for n, x in stated]
+    fields = [f"{n}={called(x) if isinstance(x, Rule) else as_python(x)}" for n, x in stated]
     return f"{place}.{name.rpartition('<locals>.')[2]}({', '.join(fields)})"
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refgrad.rule import Rule
+from refgrad.rule_text import as_python
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,5 +118,5 @@ class Implementation:
         """The same as a line of Python."""
         if not self.through:
             return repr(self.target)
-        told = "".join(f", {n}={v!r}" for n, v in self.arguments.items())
+        told = "".join(f", {n}={as_python(v)}" for n, v in self.arguments.items())
         return f"{self.through}({self.target!r}{told})"

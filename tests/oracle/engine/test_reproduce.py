@@ -35,6 +35,8 @@ def test_what_was_asked_for_is_said_and_what_was_not_is_left_out() -> None:
         "refgrad.verify('torch.optim:AdamW', refgrad.optimizers.AdamW(), steps=2, "
         "options={'fused': True}, policy={'roundings': 5})"
     )
+    unbounded = call("verify", "m:f", optimizers.SGD(), "steps=2", {"options": {"limits": (0.0, float("inf"))}})
+    assert unbounded.endswith("options={'limits': (0.0, float('inf'))})")  # no name that nobody has defined
     assert call("identify", "mine", optimizers.SGD(lr=0.5), "steps=2", {"options": {}}) == (
         "refgrad.identify(mine, refgrad.optimizers.SGD(lr=0.5), steps=2)"
     )

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as xml
 import numpy as np
 import pytest
 
+from refgrad.errors import ArgumentError
 from refgrad.estimators import LSQ, ClippedSTE
 from refgrad.gradients import Krum
 from refgrad.optimizers import SGD, AdamW, MoMo, Sophia
@@ -68,3 +69,26 @@ def test_a_line_is_broken_at_what_is_no_number_and_axes_have_few_round_numbers()
     ticks = re.findall(r'class="tick"[^>]*>([^<]*)<', panel.text())
     assert {"0", "1", "2", "3", "4"} <= set(ticks)
     assert len(ticks) <= 14
+
+
+@pytest.mark.parametrize(
+    ("rule", "method"),
+    [(SGD(lr=0.125), "step"), (NF4(block_size=128), "quantize"), (LSQ(), "both"), (NOfM(n=1, m=8), "mask")],
+    ids=str,
+)
+def test_a_rule_that_needs_more_than_a_picture_has_is_not_drawn(
+    rule: Rule, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ArgumentError("it needs more")
+
+    monkeypatch.setattr(type(rule), method, refuse)
+    assert pictures.__wrapped__(rule) == ()
+
+
+def test_a_panel_without_a_number_has_an_axis_all_the_same() -> None:
+    low, high = svg.ends(np.array([np.nan, np.inf]))
+    assert low < 0.0 < 1.0 < high
+    panel = svg.Panel("nothing", (0, 1), (low, high))
+    panel.line([0, 1], [np.nan, np.nan])
+    assert "<polyline" not in panel.text()

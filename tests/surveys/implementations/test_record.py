@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
 from refgrad.optimizers import SGD
-from refgrad.surveys.implementations import Implementation
+from refgrad.surveys.cell import reproduction
+from refgrad.surveys.implementations import Implementation, known
 
 
 @pytest.mark.parametrize(
@@ -36,3 +39,25 @@ def test_a_key_has_all_that_tells_implementations_apart() -> None:
         for options in ({}, {"foreach": False})
     ]
     assert len({row.key for row in rows}) == len(rows) == 32
+
+
+@pytest.mark.parametrize("row", [row for row in known() if row.through or row.inputs], ids=lambda row: row.key)
+def test_the_lines_that_give_a_verdict_again_import_what_they_name(row: Implementation) -> None:
+    """So that a reader who pastes them has a verdict and no NameError; all that they name there is there."""
+    lines = ast.parse(reproduction(row, row.claim, row.policy, row.candidate_text(), repr(row.target)))
+    imported = {
+        each.name for node in ast.walk(lines) if isinstance(node, ast.Import | ast.ImportFrom) for each in node.names
+    }
+    named = {node.id for node in ast.walk(lines) if isinstance(node, ast.Name)}
+    assert imported == named - {"print", "float"}
+    assert not row.through or callable(row.driver())
+
+
+@pytest.mark.parametrize("name", sorted({row.inputs for row in known()} - {""}))
+def test_inputs_of_a_row_are_the_same_each_time_and_its_rule_takes_them(name: str) -> None:
+    row = next(row for row in known() if row.inputs == name)
+    first, second = row.own_inputs(), row.own_inputs()
+    assert first.arrays
+    for one, other in zip(first.arrays, second.arrays, strict=True):
+        assert {n: a.tobytes() for n, a in one.items()} == {n: a.tobytes() for n, a in other.items()}
+        assert row.claim.primary in one

@@ -67,12 +67,11 @@ def as_dtype(value: Any, name: str = "dtype") -> np.dtype:
         return value
     named = getattr(ml_dtypes, value, value) if isinstance(value, str) else value
     try:
-        found = (
-            np.dtype(named) if isinstance(value, str | type | np.dtype) else None
-        )  # else NumPy asks whatever has a dtype
+        # NumPy would ask whatever else has a dtype
+        found = np.dtype(named) if isinstance(value, str | type | np.dtype) else None
     except (
         Exception
-    ):  # also SyntaxError of texts that NumPy reads as dtypes of several parts, and what the code of others raises
+    ):  # SyntaxError too, of texts that NumPy reads as dtypes of several parts, and what others' code raises
         found = None
     if found is None or not is_float(found):
         raise bad_argument(name, value, "a float dtype, such as 'float32' or 'bfloat16'")

@@ -30,6 +30,7 @@ import pytest
 
 if TYPE_CHECKING:
     from refgrad.isolation.recipe import Recipe
+    from refgrad.testing.benchmarks import Timing
 
 MARKER = "refgrad(rule, *, laws=False, isolate=True, **verify): the test returns a candidate, which is judged against the rule"
 FIXTURE = "refgrad_verify"

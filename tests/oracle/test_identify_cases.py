@@ -82,7 +82,9 @@ def test_nothing_that_is_known() -> None:
 
 
 SLOW = {"GPTQ"}
-EVERY = [pytest.param(n, marks=pytest.mark.slow) if n in SLOW or "optimizer" in c.kind else n for n, c in rules().items()]
+EVERY = [
+    pytest.param(n, marks=pytest.mark.slow) if n in SLOW or "optimizer" in c.kind else n for n, c in rules().items()
+]
 
 
 @pytest.mark.sample(quick=1, suite=6)

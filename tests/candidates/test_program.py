@@ -26,7 +26,7 @@ from refgrad.errors import ArgumentError, CandidateError
 from refgrad.estimators import ClippedSTE
 from refgrad.isolation import host, hosting
 from refgrad.isolation.recipe import Recipe
-from refgrad.optimizers import AdamW
+from refgrad.optimizers import AdamW, NAdam, PolyakSGD
 from refgrad.quantizers import Affine
 from refgrad.sparsity import LotteryTicket, Magnitude
 
@@ -555,14 +555,33 @@ def test_a_mask_of_other_numbers_than_0_and_1_is_refused() -> None:
         ("p*,m*", "g is missing"),
         ("p*,p*,g", "p stands there twice"),
         ("p*,g,lr:quad", "'quad' of lr is none of the types int32, int64, float, double"),
-        ("p*,g*:float", r"g\* is an array, which has no type of its own"),
+        ("p*,g:float", "g is an array, which has no type of its own"),
+        ("p*,m*:float,g", r"m\* is an array, which has no type of its own"),
         ("p*,g,m,v*", r"m must be m\*, since AdamW\(\) writes it"),
+        ("p*,g,exp_avg", r"exp_avg must be exp_avg\*, since AdamW\(\) writes it"),
+        ("p*,g*", r"g\* must be g, since it is an array that is read alone"),
+        ("p*,g,n*", r"n\* must be n, since it is a whole number"),
+        ("p*,g,step*", r"step\* must be step, since it is a whole number"),
+        ("p*,g,lr*", "lr must be lr, since it is read alone"),
+        ("p*,g,betas", r"betas is \(0.9, 0.999\), which is no one number that a C function takes"),
+        ("p*,g,eps_placement", "eps_placement is 'outside', which is no one number that a C function takes"),
+        ("p*,g,bta1", "the function has an argument 'bta1' that stands for nothing in AdamW; did you mean .*"),
     ],
     ids=str,
 )
 def test_a_signature_that_is_none_is_refused(signature: str, wrong: str) -> None:
     with pytest.raises(ArgumentError, match=f"legal: names in the order of the C function: .*; {wrong}$"):
-        shared_library.check_slots(signature, AdamW())
+        shared_library.check_signature(signature, AdamW())
+
+
+def test_a_signature_is_held_against_what_the_rule_is_handed() -> None:
+    """Numbers of the state, inputs that are one number, and names that the user gives a value or a slot."""
+    with pytest.raises(ArgumentError, match="mu_product is one number of the state, .*: leave it out"):
+        shared_library.check_signature("p*,g,mu_product*", NAdam())
+    with pytest.raises(ArgumentError, match="loss must be loss:double, since it is one number"):
+        shared_library.check_signature("p*,g,loss", PolyakSGD())
+    shared_library.check_signature("p*,g,loss:double", PolyakSGD())
+    shared_library.check_signature("p*,g,mine*,blocks:int32", AdamW(), {"blocks": 8}, {"m": "mine"})
 
 
 @pytest.mark.parametrize("target", ["mine.py:adamw", "numpy:add", "package.mod:adamw"])

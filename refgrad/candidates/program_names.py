@@ -91,9 +91,12 @@ def result_names(rule: Any) -> list[str]:
     Args:
         rule: a transform or a formula, whose body is run on arrays that are drawn for it.
 
-    >>> from refgrad.gradients import ClipByGlobalNorm
-    >>> result_names(ClipByGlobalNorm(max_norm=1.0))
-    []
+    >>> import refgrad
+    >>> @refgrad.formula(x="n")
+    ... def doubled_and_halved(x):
+    ...     return x * 2.0, x * 0.5
+    >>> result_names(doubled_and_halved())
+    ['result[0]', 'result[1]']
     """
     arrays = rule.drawn(rule.lengths, np.random.Generator(np.random.Philox(0)))
     try:

@@ -231,6 +231,9 @@ def named_results(result: Any) -> dict[str, Any]:
     Args:
         result: what its body returned.
 
+    Returns:
+        Name -> result.
+
     >>> list(named_results((1.0, 2.0)))
     ['result[0]', 'result[1]']
     """

@@ -467,6 +467,23 @@ def test_the_command_makes_verifies_and_shows(made: Path, copied: Path) -> None:
     assert run("lint", "SignDescent", "--at", str(copied)).return_value == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "output", "narrow"),
+    [("NAdam", "mu_product", False), ("Affine", "scale", True), ("Coherence", "result", True)],
+)
+def test_what_is_wider_than_its_case_is_right_unrounded(name: str, output: str, narrow: bool) -> None:
+    """A number that is made of hyperparameters is float64; scales and sums may be float32, in cases of bfloat16 too."""
+    file, rounded = reading.read(FOLDER, name), []
+    for number, case in enumerate(file.document["cases"]):
+        truth = file.arrays.get(f"{number}/truth/{output}")
+        found = file.arrays.get(f"{number}/set/{output}")
+        if truth is not None and found is not None and found.dtype == np.float64:
+            assert within(truth, list(found), "nan" in case["policy"]).all()
+            rounded.append(within(truth.astype(np.float32).astype(np.float64), list(found)).all())
+    assert rounded
+    assert all(rounded) is narrow
+
+
 def test_there_are_three_levels() -> None:
     assert [level_of(name).name for name in LEVELS] == ["smoke", "standard", "exhaustive"]
     with pytest.raises(ArgumentError, match="legal: smoke, standard, exhaustive"):

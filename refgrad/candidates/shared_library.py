@@ -13,7 +13,7 @@ import numpy as np
 
 from refgrad.candidates.names import EXTRAS, GRADIENT, PARAMETER, STEP
 from refgrad.candidates.numpy_function import Binding, bind
-from refgrad.errors import CandidateError, bad_argument
+from refgrad.errors import ArgumentError, CandidateError, bad_argument, shown
 
 #: what an argument may be declared as, besides a pointer
 TYPES: Mapping[str, Any] = {
@@ -119,7 +119,7 @@ def check_signature(
     try:
         binding = bind(_with_arguments(declared, lambda **_: None), rule, options, "the function", stated)
     except CandidateError as error:
-        raise bad_argument("signature", signature, f"{LEGAL}; {error}") from None
+        raise ArgumentError(f"signature is {shown(signature)}: {error}") from None
     for argument in declared:
         wrong = _misdeclared(argument, binding, rule)
         if wrong:

@@ -241,7 +241,8 @@ def _as_listed(folder: Path, name: str, digest: str) -> File:
         return read(folder, name)
     except records.GoldenError as error:
         place = "" if str(folder) in str(error) else f"{folder}: "
-        raise records.GoldenError(f"{place}{error}; legal: whole files, as `refgrad golden lint` finds them") from None
+        legal = "" if "; legal: " in str(error) else "; legal: whole files, as `refgrad golden lint` finds them"
+        raise records.GoldenError(f"{place}{error}{legal}") from None
 
 
 def _differing(old: File, new: File) -> Iterator[str]:

@@ -406,6 +406,7 @@ def test_files_that_are_damaged_beside_two_like_manifests_are_not_the_same(
         with pytest.raises(GoldenError, match=rf"{name}.*; legal: whole files") as found:
             list(checking.differences(*folders))
         assert str(copied) in str(found.value)
+        assert str(found.value).count("legal: ") == 1
 
 
 def test_the_command_says_which_folder_has_no_golden_files(made: Path, tmp_path: Path) -> None:

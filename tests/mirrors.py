@@ -85,7 +85,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "candidates/test_program.py",
         "functions in other languages: a library is asked as a program is",
-        ("candidates.shared_library",),
+        ("candidates.shared_library", "cli.programs"),
     ),
     Topic(
         "golden/test_files.py",

@@ -1,7 +1,9 @@
 /* golden.h: refgrad's golden files read and judged by, for any rule and dtype, with nothing but the C library (docs/golden.md).
- * golden_open, golden_get, golden_word, golden_number, golden_input, golden_tensor read; golden_outside judges an output; golden_named
- * says what a wrong one is. Whatever of a file is missing, cut off or of another kind than docs/golden.md says ends the program with
- * exit code 2 and a line on standard error; nothing beyond the end of a file is read. Digests are checked by `refgrad golden lint`. */
+ * golden_open, golden_get, golden_word, golden_number, golden_input, golden_tensor read; golden_outside judges an output, golden_judged
+ * says of how many of its numbers anything is known (0 of an output that the program does not give); golden_named says what a wrong
+ * one is. A result by a name that no case of the file has for an output, and whatever of a file is missing, cut off or of another kind
+ * than docs/golden.md says, ends the program with exit code 2 and a line on standard error; nothing beyond the end of a file is read.
+ * Digests are checked by `refgrad golden lint`. */
 #include <limits.h>
 #include <math.h>
 #include <stdint.h>
@@ -17,6 +19,8 @@ typedef struct golden_json { char kind, *key, *text; struct golden_json *child, 
 typedef struct { golden_json *document, *header, *notes; const unsigned char *data; size_t size; } golden_file;
 /* what the program under test gives for an output, as doubles in row-major order */
 typedef struct { const char *name; const double *x; size_t n; } golden_result;
+/* of an output: the numbers of which something is known, and those of them that are outside */
+typedef struct { size_t judged, outside; } golden_counts;
 
 static void golden_fail(const char *why, const char *what) { fprintf(stderr, "golden: %s: %.80s\n", why, what); exit(2); }
 
@@ -207,6 +211,22 @@ static const golden_result *golden_find(const golden_result *results, const char
     return results->name ? results : NULL;
 }
 
+static int golden_has(const golden_json *record, const char *name) { /* whether a case has an output of the name */
+    for (const golden_json *each = golden_need(record, "outputs", '[')->child; each; each = each->next)
+        if (!strcmp(golden_word(each, "name"), name)) return 1;
+    return 0;
+}
+
+/* every result has the name of an output, of this case or of another one: cases with NaN and other settings may lack some */
+static void golden_check(const golden_file *file, int number, const golden_result *results) {
+    for (; results->name; results++) {
+        int found = golden_has(golden_case(file, number), results->name);
+        for (const golden_json *each = golden_need(file->document, "cases", '[')->child; each && !found; each = each->next)
+            found = golden_has(each, results->name);
+        if (!found) golden_fail("no case has an output that is called as this result is", results->name);
+    }
+}
+
 static int golden_same(double a, double b) { return a == b || (isnan(a) && isnan(b)); }
 
 static int golden_within(double x, double low, double high, int any_nan) {
@@ -219,6 +239,7 @@ static void golden_narrow(const golden_file *file, int number, const golden_json
     const golden_json *whole = golden_get(golden_case(file, number), "whole");
     for (const golden_json *each = golden_need(output, "given", '[')->child; each; each = each->next) {
         if (each->kind != '"') golden_fail("it is given what has no name", golden_word(output, "name"));
+        if (!golden_has(golden_case(file, number), each->text)) golden_fail("it is given an output that the case does not have", each->text);
         size_t count, alike = 0;
         double *reference = golden_tensor(file, number, "reference", each->text, &count);
         const golden_result *own = golden_find(results, each->text);
@@ -230,14 +251,18 @@ static void golden_narrow(const golden_file *file, int number, const golden_json
     }
 }
 
-/* how many numbers of an output are outside: by its ways where what it is given is the file's, bit by bit, by the wide set elsewhere */
-static size_t golden_outside(const golden_file *file, int number, const golden_json *output, const golden_result *results) {
+/* an output judged: by its ways where what it is given is the file's, bit by bit, by the wide set elsewhere */
+static golden_counts golden_judge(const golden_file *file, int number, const golden_json *output, const golden_result *results) {
     const char *name = golden_word(output, "name");
     const golden_result *mine = golden_find(results, name);
-    if (!mine) return 0; /* an output that the program does not give */
-    size_t of_sets, of_wide, n = mine->n, found = 0, ways = golden_whole(golden_get(output, "ways"), "ways");
+    golden_counts found = {0};
+    golden_check(file, number, results);
+    size_t of_sets, of_wide, ways = golden_whole(golden_get(output, "ways"), "ways");
     double *set = golden_tensor(file, number, "set", name, &of_sets), *wide = golden_tensor(file, number, "wide", name, &of_wide);
-    if (!ways || ways > GOLDEN_WAYS || !set || of_sets != 2 * ways * n) golden_fail("an output of another size", name);
+    if (!set) golden_fail("the set of an output is missing", name);
+    if (!mine) return free(set), free(wide), found; /* an output that the program does not give */
+    size_t n = mine->n;
+    if (!ways || ways > GOLDEN_WAYS || of_sets != 2 * ways * n) golden_fail("an output of another size", name);
     if (wide && of_wide != 2 * n) golden_fail("a wide set of another size", name);
     char *narrow = memset(golden_memory(malloc(n + 1)), 1, n);
     golden_narrow(file, number, output, results, narrow, n);
@@ -247,10 +272,18 @@ static size_t golden_outside(const golden_file *file, int number, const golden_j
         for (size_t way = 0; narrow[i] && way < ways; way++)
             right |= golden_within(mine->x[i], set[2 * way * n + i], set[(2 * way + 1) * n + i], nan != NULL);
         if (!narrow[i] && wide) right = golden_within(mine->x[i], wide[i], wide[n + i], nan != NULL);
-        found += !right;
+        found.judged += narrow[i] || wide, found.outside += !right;
     }
     free(set), free(wide), free(narrow);
     return found;
+}
+
+static inline size_t golden_outside(const golden_file *file, int number, const golden_json *output, const golden_result *results) {
+    return golden_judge(file, number, output, results).outside;
+}
+
+static inline size_t golden_judged(const golden_file *file, int number, const golden_json *output, const golden_result *results) {
+    return golden_judge(file, number, output, results).judged;
 }
 
 /* print the named wrong values that the results are: to a millionth, at every element that the file names */

@@ -17,10 +17,10 @@ import numpy as np
 from refgrad.arithmetic.dtypes import is_float
 from refgrad.candidates.mask_function import MaskSeen
 from refgrad.candidates.program_arrays import decoded, dtype_of, encoded, same_number, text
-from refgrad.candidates.program_hello import NAMED, VERSION, checked, shown_of, words_of
+from refgrad.candidates.program_hello import VERSION, called, checked, shown_of, words_of
 from refgrad.candidates.program_names import KINDS, names_of
 from refgrad.candidates.program_process import Process
-from refgrad.candidates.protocol import REFUSED, CandidateFault
+from refgrad.candidates.protocol import DECLARED, REFUSED, CandidateFault
 from refgrad.errors import CandidateError, bad_argument
 from refgrad.layout import printable
 from refgrad.rule import Rule
@@ -45,9 +45,10 @@ class Program:
         try:
             self.hello = self._greeted(rule)
         except CandidateFault as fault:
-            legal = "a program that answers each line of JSON with one, the first, which asks hello, too"
-            raise CandidateError(f"the program does not say what it is: {fault}; legal: {legal}") from None
-        self._name = printable(self.hello["name"][:NAMED])
+            legal = "a JSON object in a line of UTF-8 for each line that it reads, the first, which asks hello, too"
+            said = str(fault).partition("; legal: ")[0]
+            raise CandidateError(f"the program does not say what it is: {said}; legal: {legal}") from None
+        self._name = self._process.name = called(self.hello, self._name)
 
     def _greeted(self, rule: Rule) -> Mapping[str, Any]:
         told = self._answer({"refgrad": VERSION, "ask": "hello", "rule": names_of(type(rule))[0], "kind": rule.kind})
@@ -77,24 +78,67 @@ class Program:
             raise CandidateFault(
                 "structure", f"{self._name} answered question {shown_of(told.get('id'))}, not {self._count}"
             )
+        self._check_answer(told)
         if "refused" in told:
-            raise CandidateFault(REFUSED, f"{self._name} refused: {words_of(told['refused'])}")
-        found = told.get("arrays")
+            kind = DECLARED if told["refused"] in self.hello["restrictions"] else REFUSED
+            raise CandidateFault(kind, f"{self._name} refused: {words_of(told['refused'])}")
+        found = told["arrays"]
         if not isinstance(found, dict) or set(found) != set(self.hello["gives"]):
-            what = shown_of(sorted(found)) if isinstance(found, dict) else type(found).__name__
+            what = shown_of(sorted(found) if isinstance(found, dict) else found)
             raise CandidateFault("structure", f"{self._name} gave {what}; legal: {', '.join(self.hello['gives'])}")
         return {n: decoded(a, dtype_of(a, dtype), f"{self._name}'s {n}") for n, a in found.items()}
+
+    def _check_answer(self, told: Mapping[str, Any]) -> None:
+        """That an answer has arrays, or says why there are none."""
+        legal = "arrays, or refused with a sentence"
+        if ("arrays" in told) == ("refused" in told):
+            how = "arrays, and refused too" if "arrays" in told else "no arrays"
+            raise CandidateFault("structure", f"{self._name} gave {how}; legal: {legal}")
+        said = told.get("refused", "-")
+        if not isinstance(said, str) or not said.strip():
+            raise CandidateFault("structure", f"{self._name} said refused: {shown_of(said)}; legal: {legal}")
 
     def _answer(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to a message: one line each."""
         line = self._process.ask(json.dumps(message, separators=(",", ":")).encode(), self._patience, message["ask"])
         try:
-            found = json.loads(line)
-        except (ValueError, RecursionError):
-            raise CandidateFault("structure", f"{self._name} wrote {line[:60]!r}; legal: a line of JSON") from None
+            found = json.loads(line.decode("utf-8"), object_pairs_hook=_once)
+        except _TwiceError as error:
+            raise CandidateFault("structure", f"{self._name} wrote {error} twice in one object; legal: once") from None
+        except (ValueError, RecursionError):  # bytes of another encoding, and a mark of byte order, too
+            legal = "a line of JSON in UTF-8"
+            raise CandidateFault("structure", f"{self._name} wrote {line[:60]!r}; legal: {legal}") from None
         if not isinstance(found, dict):
             raise CandidateFault("structure", f"{self._name} wrote {line[:60]!r}; legal: a JSON object")
         return found
+
+
+class _TwiceError(ValueError):
+    """A name that stands in an object twice."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, with each name once."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise _TwiceError(shown_of(next(n for n in names if names.count(n) > 1)))
+    return found
+
+
+def formats(command: Sequence[str], rule: Rule, patience: float = math.inf) -> tuple[str, list[str]]:
+    """The name of a program and the float formats that it says that it has.
+
+    Args:
+        command: the program and its arguments.
+        rule: the rule that it claims to be.
+        patience: seconds in which it is to say so.
+
+    Raises:
+        CandidateError: it cannot be started, or does not say that it is such a rule.
+    """
+    hello = Program(command, rule, patience).hello
+    return called(hello, ""), list(hello["dtypes"])
 
 
 @dataclass(frozen=True)
@@ -159,7 +203,7 @@ def function(
             f"{names_of(type(rule))[0]} is of kind {rule.kind}; programs are asked to be of kind {legal}"
         )
     program = Program(command, rule, patience, group)
-    plain = printable(program.hello["name"][:NAMED])
+    plain = called(program.hello, "")
     if dtype is not None and dtype not in program.hello["dtypes"]:
         raise bad_argument("dtype", dtype, f"{', '.join(program.hello['dtypes'])}, which {plain} says that it has")
     said = [printable(each[:200]) for each in program.hello["restrictions"]]
@@ -169,10 +213,10 @@ def function(
 
     names = program.hello["takes"]
 
-    def called(*values: Any, **given: Any) -> dict[str, np.ndarray]:
+    def answered(*values: Any, **given: Any) -> dict[str, np.ndarray]:
         return program.call(_asked_for(plain, names, {**dict(zip(names, values, strict=False)), **given}))
 
     takes = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names]
-    called.__signature__ = inspect.Signature(takes)  # type: ignore[attr-defined]
-    called.__module__, called.__qualname__ = "builtins", name
-    return called
+    answered.__signature__ = inspect.Signature(takes)  # type: ignore[attr-defined]
+    answered.__module__, answered.__qualname__ = "builtins", name
+    return answered

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +21,8 @@ ENCODINGS = ("hex", "base64")
 WHOLE = ("bool", *(f"{sign}int{bits}" for bits in (8, 16, 32, 64) for sign in ("", "u")))
 #: what a number of an answer may be
 NUMBER = f"a number of JSON, or a text: {hex_floats.LEGAL}"
+#: what an array of an answer is
+ARRAY = "an object with shape, and data or base64"
 
 
 def encoded(array: np.ndarray, encoding: str) -> dict[str, Any]:
@@ -57,17 +61,37 @@ def decoded(value: Any, dtype: np.dtype, name: str) -> np.ndarray:
         CandidateFault: it is no array.
     """
     try:
+        if not isinstance(value, dict):
+            raise ValueError(f"it is {ascii(value)[:40]}; legal: {ARRAY}")
+        parts = [part for part in ("data", "base64") if part in value]
+        if "shape" not in value or len(parts) != 1:
+            raise ValueError(f"it has {', '.join(sorted(map(ascii, value)))[:80] or 'nothing'}; legal: {ARRAY}")
         shape = _shape(value["shape"])
-        if "base64" in value:
-            raw = base64.b64decode(value["base64"], validate=True)
-            if dtype.kind == "b" and not set(raw) <= {0, 1}:
-                raise ValueError("a bool is 0 or 1")
-            return np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
-        numbers = [_number(each, dtype) for each in value["data"]]
+        if parts == ["base64"]:
+            return _of_bytes(value["base64"], shape, dtype)
+        data = value["data"]
+        if not isinstance(data, list) or len(data) != math.prod(shape):
+            has = f"{len(data)} numbers" if isinstance(data, list) else ascii(data)[:40]
+            raise ValueError(f"its data is {has}; legal of shape {list(shape)}: a list of {math.prod(shape)} numbers")
+        numbers = [_number(each, dtype) for each in data]
         return (_rounded if is_float(dtype) else _whole)(numbers, dtype).reshape(shape)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        message = printable(f"{name} is no array: {type(error).__name__}: {str(error)[:200]}")
-        raise CandidateFault("structure", message) from None
+    except ValueError as error:
+        raise CandidateFault("structure", printable(f"{name} is no array: {str(error)[:400]}")) from None
+
+
+def _of_bytes(text: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """The array whose little-endian bytes base64 has."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (TypeError, ValueError):
+        legal = "base64 of RFC 4648, padded, without line ends"
+        raise ValueError(f"its base64 is {ascii(text)[:40]}; legal: {legal}") from None
+    size = math.prod(shape) * dtype.itemsize
+    if len(raw) != size:
+        raise ValueError(f"its base64 has {len(raw)} bytes; legal of shape {list(shape)} as {dtype}: {size}")
+    if dtype.kind == "b" and not set(raw) <= {0, 1}:
+        raise ValueError("its base64 has other bytes than 0 and 1; legal: a bool is 0 or 1")
+    return np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
 
 
 def dtype_of(value: Any, otherwise: str) -> np.dtype:
@@ -86,7 +110,14 @@ def dtype_of(value: Any, otherwise: str) -> np.dtype:
 def _number(value: Any, dtype: np.dtype) -> float:
     """A number of an answer; true and false are numbers where they are asked for alone."""
     if isinstance(value, str):
-        return hex_floats.read(value)
+        try:
+            return hex_floats.read(value)
+        except OverflowError:
+            raise ValueError(f"it has {value[:40]!r}, which is larger than any number of float64; legal: inf") from None
+    if isinstance(value, int) and is_float(dtype) and abs(value) > sys.float_info.max:
+        raise ValueError(
+            f"it has a whole number of {len(str(abs(value)))} digits, larger than any of float64; legal: inf"
+        )
     if isinstance(value, int | float) and (dtype.kind == "b" or not isinstance(value, bool)):
         return value
     raise ValueError(f"it has {ascii(value)[:40]}; legal: {NUMBER}")
@@ -110,7 +141,8 @@ def _whole(numbers: Sequence[float], dtype: np.dtype) -> np.ndarray:
     low, high = (0, 1) if dtype.kind == "b" else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
     for number in numbers:
         if not low <= number <= high or number != int(number):
-            raise ValueError(f"it has {number:g}; legal as {dtype}: whole numbers from {low} to {high}")
+            has = f"{number:g}" if isinstance(number, float) else ascii(number)[:40]
+            raise ValueError(f"it has {has}; legal as {dtype}: whole numbers from {low} to {high}")
     return np.asarray([int(number) for number in numbers], dtype)
 
 

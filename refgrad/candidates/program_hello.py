@@ -16,6 +16,7 @@ from refgrad.rule import Rule
 VERSION = 1
 #: characters of a program's name, and of a sentence of its own, that are shown
 NAMED, SAID = 80, 400
+NAMES = "a list of names, one at least, each once"
 DTYPES = "float formats, such as float16, bfloat16, float32 and float64"
 
 
@@ -31,14 +32,18 @@ def checked(told: dict[str, Any], rule: Rule, name: str) -> Mapping[str, Any]:
         CandidateError: it is no such rule, or this is no such answer.
     """
     names = names_of(type(rule))
+    name = called(told, name)
     if "refused" in told:
         raise CandidateError(f"{name} refuses to be {names[0]}: {words_of(told['refused'])}")
-    if not same_number(told.get("refgrad"), VERSION):
-        raise CandidateError(f"{name} speaks version {shown_of(told.get('refgrad'))}; legal: {VERSION}")
-    for field, legal in FIELDS.items():
-        words = told.get(field)
-        if not words or not _are_names(words, legal):
-            raise CandidateError(f"{name} said {field}: {shown_of(words)}; legal: a list of names, each once")
+    if "refgrad" not in told:
+        raise CandidateError(f"{name} does not say 'refgrad'; legal: {VERSION}, the version that it speaks")
+    if not same_number(told["refgrad"], VERSION):
+        raise CandidateError(f"{name} speaks version {shown_of(told['refgrad'])}; legal: {VERSION}")
+    for field, is_name in FIELDS.items():
+        if field not in told:
+            raise CandidateError(f"{name} does not say {field!r}; legal: {NAMES}")
+        if not told[field] or not _are_names(told[field], is_name):
+            raise CandidateError(f"{name} said {field}: {shown_of(told[field])}; legal: {NAMES}")
     if not set(names) & set(told["rules"]):
         raise CandidateError(f"{name} is no {names[0]}; it says: {', '.join(told['rules'])}")
     for dtype in told["dtypes"]:
@@ -58,8 +63,19 @@ def _check_rest(told: dict[str, Any], name: str) -> None:
     said = told.setdefault("restrictions", [])
     if not isinstance(said, list) or not all(isinstance(each, str) for each in said):
         raise CandidateError(f"{name} said restrictions: {shown_of(said)}; legal: a list of sentences")
-    if not isinstance(told.setdefault("name", name), str):
-        raise CandidateError(f"{name} said name: {shown_of(told['name'])}; legal: a text")
+    if not isinstance(told.setdefault("name", name), str) or not told["name"].strip():
+        raise CandidateError(f"{name} said name: {shown_of(told['name'])}; legal: a text that is not empty")
+
+
+def called(told: Mapping[str, Any], otherwise: str) -> str:
+    """The name that a program says of itself, as messages have it; what it is started with may be an interpreter of many.
+
+    Args:
+        told: what it says.
+        otherwise: how it is called where that is no name.
+    """
+    said = told.get("name")
+    return printable(said[:NAMED]) if isinstance(said, str) and said.strip() else otherwise
 
 
 def _are_names(words: Any, legal: Callable[[str], bool]) -> bool:

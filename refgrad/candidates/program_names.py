@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.errors import nearest
+from refgrad.optimizers.transform import named_results
 from refgrad.rule import Rule, qualified_name, short_name
 
 
@@ -72,11 +73,38 @@ def _gives_quantizer(rule: Any, takes: Sequence[str]) -> tuple[list[str], list[s
 
 
 def _gives_estimator(rule: Any, takes: Sequence[str]) -> tuple[list[str], list[str]]:
-    return [], [*rule.results()]
+    return ["x_grad"], [*rule.results()]
 
 
 def _gives_mask(rule: Any, takes: Sequence[str]) -> tuple[list[str], list[str]]:
     return ["mask"], ["mask", "scores"]
+
+
+def _gives_transform(rule: Any, takes: Sequence[str]) -> tuple[list[str], list[str]]:
+    names = result_names(rule)
+    return names, names
+
+
+def result_names(rule: Any) -> list[str]:
+    """What the results of a transform are called, if there are several or its body names them; of one result none.
+
+    Args:
+        rule: a transform or a formula, whose body is run on arrays that are drawn for it.
+
+    >>> import refgrad
+    >>> @refgrad.formula(x="n")
+    ... def doubled_and_halved(x):
+    ...     return x * 2.0, x * 0.5
+    >>> result_names(doubled_and_halved())
+    ['result[0]', 'result[1]']
+    """
+    arrays = rule.drawn(rule.lengths, np.random.Generator(np.random.Philox(0)))
+    try:
+        with np.errstate(all="ignore"):
+            names = list(named_results(rule.sketched(*arrays.values())))
+    except Exception:  # whatever a body of the user's does is said where cases are made for it
+        return []
+    return names if len(names) > 1 else []
 
 
 #: kinds of rules with what a program gives that takes some names: what it has to give, and all that it may
@@ -85,6 +113,7 @@ GIVES: Mapping[str, Callable[[Any, Sequence[str]], tuple[list[str], list[str]]]]
     "quantizer": _gives_quantizer,
     "estimator": _gives_estimator,
     "mask": _gives_mask,
+    "transform": _gives_transform,
 }
 
 
@@ -116,9 +145,9 @@ def _wrong_in(rule: Rule, takes: Sequence[str]) -> str:
 
 
 def _wrong_out(rule: Rule, takes: Sequence[str], gives: Sequence[str]) -> str:
-    if rule.kind not in GIVES:  # names of a formula's results are its own
-        return ""
     needed, legal = GIVES[rule.kind](rule, takes)
+    if not legal:
+        return "" if len(gives) == 1 else f"gives {', '.join(gives)}; legal: one name, since {rule} has one result"
     for name in gives:
         if name not in legal:
             return f"gives {name!r}, which is nothing that {rule} gives{_unless(name, rule, takes)}; legal: {', '.join(legal)}"

@@ -36,8 +36,10 @@ class Observation:
 ABSENT, SAVED, GROUPS, RATES, STRIDED, COUNTED = "absent", "saved", "groups", "rates", "strided", "counted"
 
 
-#: the kind of the fault of a candidate that says that it does not take what it was handed: no more than a restriction
-REFUSED = "refused"
+#: the kinds of the fault of a candidate that says that it does not take what it was handed, no more than a restriction: as it
+#: says there, and as it said of itself beforehand, in the same words
+REFUSED, DECLARED = "refused", "refused as declared"
+REFUSALS = frozenset({REFUSED, DECLARED})
 
 
 class Run(Protocol):
@@ -78,7 +80,7 @@ class Candidate(Protocol):
 
 @dataclass(eq=False)  # an exception is itself alone, and can be hashed
 class CandidateFault(RefgradError):
-    """The candidate broke the protocol; ``kind`` is a key of `refgrad.oracle.engine.verdict.FAULTS`, or `REFUSED`."""
+    """The candidate broke the protocol; ``kind`` is a key of `refgrad.oracle.engine.verdict.FAULTS`, or of `REFUSALS`."""
 
     kind: str
     message: str

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from refgrad.candidates.names import EXTRAS, GRADIENT, PARAMETER, STEP
-from refgrad.errors import CandidateError, bad_argument
+from refgrad.candidates.numpy_function import Binding, bind
+from refgrad.errors import ArgumentError, CandidateError, bad_argument, shown
 
 #: what an argument may be declared as, besides a pointer
 TYPES: Mapping[str, Any] = {
@@ -74,9 +76,16 @@ def _wrong(name: str, kind: str, starred: bool, array: bool, before: list[str]) 
         return f"{name!r} is no name"
     if name in before:
         return f"{name} stands there twice"
+    if starred and (name == COUNT or name in STEP or name in GRADIENT):
+        what = "an array that is read alone" if name in GRADIENT else "a whole number"
+        return f"{name}* must be {name}, since it is {what}"
     if kind and kind not in TYPES:
         return f"{kind!r} of {name} is none of the types {', '.join(TYPES)}"
-    return f"{name}{'*' * starred} is an array, which has no type of its own" if kind and array else ""
+    return (
+        f"{name}{'*' * starred} is an array, which has no type of its own"
+        if kind and (array or name in GRADIENT)
+        else ""
+    )
 
 
 def _lacks(name: str, written: bool, found: Argument | None) -> str:
@@ -87,21 +96,54 @@ def _lacks(name: str, written: bool, found: Argument | None) -> str:
     return f"{found.name} must be {found.name}*, since it is written" if written and not found.written else ""
 
 
-def check_slots(signature: str, rule: Any) -> None:
-    """That a signature declares the arrays of a rule's state as arrays that are written.
+def check_signature(
+    signature: str,
+    rule: Any,
+    options: Mapping[str, Any] = MappingProxyType({}),
+    stated: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """That each argument of a signature stands for something of a rule, and is declared as what it is handed.
 
     Args:
         signature: as `arguments_of` reads it.
         rule: what the function claims to be.
+        options: values of arguments that the user names.
+        stated: slot -> the argument that takes it, where the user says so.
 
     Raises:
-        ArgumentError: one is declared as a number; or the signature is none.
+        ArgumentError: one is declared as what it is not, or stands for nothing; or the signature is none.
     """
-    arrays = [name for name, slot in getattr(rule, "slots", dict)().items() if not slot.scalar]
-    for argument in arguments_of(signature):
-        if argument.name in arrays and not argument.written:
-            name = argument.name
-            raise bad_argument("signature", signature, f"{LEGAL}; {name} must be {name}*, since {rule} writes it")
+    declared = arguments_of(signature)
+    if rule.kind != "optimizer":
+        return
+    try:
+        binding = bind(_with_arguments(declared, lambda **_: None), rule, options, "the function", stated)
+    except CandidateError as error:
+        raise ArgumentError(f"signature is {shown(signature)}: {error}") from None
+    for argument in declared:
+        wrong = _misdeclared(argument, binding, rule)
+        if wrong:
+            raise bad_argument("signature", signature, f"{LEGAL}; {wrong}")
+
+
+def _misdeclared(argument: Argument, binding: Binding, rule: Any) -> str:
+    """What is wrong with what an argument is declared as; empty if nothing is."""
+    name, slot = argument.name, binding.slots.get(argument.name)
+    if name in PARAMETER or name in GRADIENT or name == COUNT or name in STEP:
+        return ""
+    if slot is not None:
+        if slot in binding.scalar_values:
+            return f"{name} is one number of the state, which a function in place cannot write: leave it out"
+        return "" if argument.written else f"{name} must be {name}*, since {rule} writes it"
+    if argument.written:
+        return f"{name} must be {name}, since it is read alone"
+    if name in binding.extras:
+        scalar = rule.inputs()[binding.extras[name]].scalar
+        return f"{name} must be {name}:double, since it is one number" if scalar and argument.type is None else ""
+    value = binding.constants[name]
+    if isinstance(value, int | float) and argument.type is not None:
+        return ""
+    return f"{name} is {value!r}, which is no one number that a C function takes"
 
 
 def function(path: str, symbol: str, signature: str) -> Callable[..., None]:
@@ -135,11 +177,17 @@ def function(path: str, symbol: str, signature: str) -> Callable[..., None]:
         whole = (ctypes.c_int32, ctypes.c_int64)
         call(*[_passed(a, {COUNT: np.size(first), **given}[a.name], a.type in whole) for a in declared])
 
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    names = [a.name for a in declared if a.name != COUNT]
-    called.__signature__ = inspect.Signature([inspect.Parameter(n, keyword) for n in names])  # type: ignore[attr-defined]
+    _with_arguments(declared, called)
     called.__module__, called.__qualname__ = "builtins", f"{Path(path).name}:{symbol}"
     return called
+
+
+def _with_arguments(declared: Sequence[Argument], function: Callable[..., None]) -> Callable[..., None]:
+    """A function that takes what is declared by name; the number of elements is not handed over."""
+    names = [a.name for a in declared if a.name != COUNT]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    function.__signature__ = inspect.Signature([inspect.Parameter(n, keyword) for n in names])  # type: ignore[attr-defined]
+    return function
 
 
 def _passed(argument: Argument, value: Any, whole: bool) -> Any:

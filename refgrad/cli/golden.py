@@ -75,7 +75,7 @@ def verify(names: tuple[str, ...], folder: Path) -> int:
     code = _told(checking.verify(folder, known, say, own), lambda: "right" if progress else "")
     others = [] if known or code else checking.unknown(folder, own)
     if others:
-        which = f"{', '.join(others[:6])}{f' and {len(others) - 6} more' if len(others) > 6 else ''}"
+        which = checking.some_of(others)
         legal = f"rules of your own by their files too, as in `refgrad golden verify mine.py:{others[0]}`"
         click.echo(f"not verified, since no rule of refgrad is called so: {which}; legal: {legal}", err=True)
     return UNJUDGED if others else code
@@ -85,9 +85,11 @@ def verify(names: tuple[str, ...], folder: Path) -> int:
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 def diff(old: Path, new: Path) -> int:
-    """What changed from OLD to NEW, case by case."""
+    """What changed from OLD to NEW, case by case. Files that are damaged or missing are an error."""
     from refgrad.golden import checking
 
+    _check_folder(old, "OLD")
+    _check_folder(new, "NEW")
     return _told(checking.differences(old, new), lambda: "the same")
 
 
@@ -98,16 +100,17 @@ def show(case: str, folder: Path) -> int:
     """Show one case as people read it."""
     from refgrad.golden import checking
 
+    _check_folder(folder)
     click.echo(checking.shown(folder, case))
     return 0
 
 
-def _check_folder(folder: Path) -> None:
+def _check_folder(folder: Path, argument: str = "--at") -> None:
     """`ArgumentError` unless there are golden files in a folder."""
     from refgrad.golden.making import MANIFEST
 
     if not (folder / MANIFEST).is_file():
-        raise bad_argument("--at", str(folder), f"a folder of golden files, which has a {MANIFEST}")
+        raise bad_argument(argument, str(folder), f"a folder of golden files, which has a {MANIFEST}")
 
 
 def _known(names: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,7 @@ def verify(
     asking = {**searched(words), **({"shrink": False, "explain": False} if quiet else {})}
     given = pairs(options, "--set", literal)
     stated = pairs(states, "--state", str)
-    candidate: Any = target if signature is None else _library(target, signature, claim)
+    candidate: Any = target if signature is None else _library(target, signature, claim, given, stated)
     with document.apart():
         verdict = refgrad.verify(
             candidate, claim, options=given, state_names=stated, isolate=isolate, device=device, **asking
@@ -164,7 +165,7 @@ def _lost(verdict: Any) -> str:
     return next((fault.kind for fault in verdict.faults if fault.kind in ("crashed", "hung")), "")
 
 
-def _library(target: str, signature: str, claim: Any) -> Any:
+def _library(target: str, signature: str, claim: Any, options: Mapping[str, Any], stated: Mapping[str, str]) -> Any:
     """The recipe of a function of a shared library."""
     from refgrad.candidates import shared_library
     from refgrad.candidates.resolve import LIBRARIES
@@ -177,7 +178,7 @@ def _library(target: str, signature: str, claim: Any) -> Any:
     ):
         legal = "path/to/library.so:function; what is Python is judged without --signature"
         raise bad_argument("target", target, f"with --signature {legal}")
-    shared_library.check_slots(signature, claim)
+    shared_library.check_signature(signature, claim, options, stated)
     given = {"path": path, "symbol": symbol, "signature": signature}
     return Recipe(shared_library.__name__, "", "function", given, lambda: shared_library.function(**given))
 

@@ -10,6 +10,7 @@ import click
 from refgrad.cli.command_line import command_line
 from refgrad.cli.options import ASKED, HYPERPARAMETERS, JSON, SEARCHED, claimed, searched
 from refgrad.cli.results import show
+from refgrad.errors import ArgumentError
 from refgrad.report import document
 
 JUDGED = """\b
@@ -47,13 +48,28 @@ def judge(
 
     claim = claimed(rule, hyperparameters)
     asked = searched(words)
-    dtype = str(as_dtype(asked["dtype"] or claim.kept_in))
-    given = {"command": [program, *arguments], "rule": claim, "dtype": dtype}
-    given["patience"] = check_time_limit(asked["time_limit"])
-    # in a process of its own it is ended with that process's group
-    there = {**given, "group": False}
-    recipe = Recipe(subject.__name__, "", "function", there, lambda: subject.function(**given))
+    command, patience = [program, *arguments], check_time_limit(asked["time_limit"])
+
+    def judged(dtype: str) -> Any:
+        given = {"command": command, "rule": claim, "dtype": dtype, "patience": patience}
+        # in a process of its own it is ended with that process's group
+        there = {**given, "group": False}
+        recipe = Recipe(subject.__name__, "", "function", there, lambda: subject.function(**given))
+        isolate = hosting.FRESH if hosting.possible() else True
+        return refgrad.verify(recipe, claim, isolate=isolate, **{**asked, "dtype": dtype})
+
+    usual = str(as_dtype(asked["dtype"] or claim.kept_in))
     with document.apart():
-        verdict = refgrad.verify(recipe, claim, isolate=hosting.FRESH if hosting.possible() else True, **asked)
+        try:
+            verdict = judged(usual)
+        except ArgumentError:
+            if asked["dtype"] is not None:
+                raise
+            name, formats = subject.formats(command, claim, patience)
+            if len(formats) > 1 or usual in formats:  # it is wrong for another reason, or there is a choice
+                raise
+            verdict = judged(formats[0])
+            said = f"{usual}: {name} has {formats[0]} alone, in which it was judged, since no --dtype was named"
+            verdict = dataclasses.replace(verdict, unexercised=(said, *verdict.unexercised))
     show(dataclasses.replace(verdict, reproduce=command_line(verdict.seed)), as_json)
     return verdict.exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import exact
-from refgrad.errors import RefgradError
+from refgrad.errors import RefgradError, nearest
 from refgrad.golden import records
 from refgrad.golden.case import MORE_DIGITS, within
 from refgrad.golden.flags import FLAGS
@@ -24,6 +25,15 @@ from refgrad.rule import Rule
 #: the product of a whole setting, which may be a length, and the numbers of a case's largest array, at most: what a file
 #: has computed takes no more memory than that
 MOST = 1 << 24
+#: names that are listed one after the other
+NAMED = 6
+#: what a document says besides its cases, and what it is called where it changed
+BESIDE_CASES: Mapping[str, str] = {
+    "version": "the version of the rule",
+    "wrong": "wrong values",
+    "not_refused": "what no case refuses",
+    "mutants": "the number of faults that were tried",
+}
 
 
 def listed(folder: Path) -> dict[str, Any]:
@@ -50,10 +60,13 @@ def lint(folder: Path, names: Sequence[str] = ()) -> Iterator[str]:
     if manifest["notes"] != {n: f._asdict() for n, f in FLAGS.items()}:
         yield f"{MANIFEST}: its notes are not those of this version"
     known = {each["rule"]: each for each in manifest["files"]}
+    missing = [n for n in names or known if n in known and not (folder / f"{n}.json").exists()]
     for name in names or known:
         try:
             if name not in known:
                 raise records.GoldenError(f"{MANIFEST} has no {name!r}")
+            if name in missing:
+                continue
             digest = hashlib.sha256(records.read_bytes(folder / f"{name}.json")).hexdigest()
             if digest != known[name]["sha256"]:
                 yield f"{name}.json: another digest than the manifest's"
@@ -61,6 +74,18 @@ def lint(folder: Path, names: Sequence[str] = ()) -> Iterator[str]:
             yield from (f"{name}: no note on {w['flag']}" for w in file.document["wrong"] if w["flag"] not in FLAGS)
         except records.GoldenError as error:
             yield str(error)
+    if missing:
+        which = some_of([f"{name}.json" for name in missing])
+        yield f"{folder}: {len(missing)} of the {len(known)} files that {MANIFEST} lists are not there: {which}"
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first names of many, and how many more there are.
+
+    >>> some_of(["AdamW", "Lion"])
+    'AdamW, Lion'
+    """
+    return f"{', '.join(names[:NAMED])}{f' and {len(names) - NAMED} more' if len(names) > NAMED else ''}"
 
 
 def verify(
@@ -181,14 +206,43 @@ def _on(values: np.ndarray, file: File, number: int, output: Mapping[str, Any]) 
 def differences(old: Path, new: Path) -> Iterator[str]:
     """What changed between two folders, case by case; a case that changed at one version of its rule is marked.
 
+    All files that a manifest lists are read, also those that have one digest in both: what the manifests say alike, the files
+    beside them may not.
+
     Args:
         old, new: where the files are.
+
+    Raises:
+        GoldenError: a file is missing, or is not the one that its manifest and its schema say.
     """
-    before, after = ({each["rule"]: each["sha256"] for each in listed(folder)["files"]} for folder in (old, new))
-    yield from (f"{name}: {'gone' if name in before else 'new'}" for name in sorted(before.keys() ^ after.keys()))
-    for name in sorted(before.keys() & after.keys()):
-        if before[name] != after[name]:
-            yield from _differing(read(old, name), read(new, name))
+    before, after = (_digests(folder) for folder in (old, new))
+    for name in sorted(before.keys() | after.keys()):
+        files = [_as_listed(folder, name, of[name]) for folder, of in ((old, before), (new, after)) if name in of]
+        if len(files) < 2:
+            yield f"{name}: {'gone' if name in before else 'new'}"
+        elif before[name] != after[name]:
+            yield from _differing(*files)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """The digests of the documents that a folder's manifest lists, by rule."""
+    try:
+        return {each["rule"]: each["sha256"] for each in listed(folder)["files"]}
+    except records.GoldenError as error:
+        raise records.GoldenError(f"{folder}: {error}") from None
+
+
+def _as_listed(folder: Path, name: str, digest: str) -> File:
+    """The files of a rule, if they are those that the manifest lists."""
+    try:
+        found = hashlib.sha256(records.read_bytes(folder / f"{name}.json")).hexdigest()
+        if found != digest:
+            raise records.GoldenError(f"{name}.json: another digest than the manifest's")
+        return read(folder, name)
+    except records.GoldenError as error:
+        place = "" if str(folder) in str(error) else f"{folder}: "
+        legal = "" if "; legal: " in str(error) else "; legal: whole files, as `refgrad golden lint` finds them"
+        raise records.GoldenError(f"{place}{error}{legal}") from None
 
 
 def _differing(old: File, new: File) -> Iterator[str]:
@@ -197,14 +251,21 @@ def _differing(old: File, new: File) -> Iterator[str]:
     first, second = ({c["id"]: n for n, c in enumerate(f.document["cases"])} for f in (old, new))
     yield from (f"{id_}: {'gone' if id_ in first else 'new'}" for id_ in sorted(first.keys() ^ second.keys()))
     for id_ in sorted(first.keys() & second.keys()):
-        one, other = (
-            {k.partition("/")[2]: a.tobytes() for k, a in f.arrays.items() if k.partition("/")[0] == str(n[id_])}
-            for f, n in ((old, first), (new, second))
-        )
-        if one != other:
+        if _said_of(old, first[id_]) != _said_of(new, second[id_]):
             yield f"{id_}: changed{', and the version of the rule is the same' if same else ''}"
-    if old.document["wrong"] != new.document["wrong"]:
-        yield f"{name}: wrong values changed"
+    for field, called in BESIDE_CASES.items():
+        if old.document.get(field) != new.document.get(field):
+            yield f"{name}: {called} changed"
+
+
+def _said_of(file: File, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A case of a file, wherever its arrays stand there."""
+    record = {n: v for n, v in file.document["cases"][number].items() if n != "shared"}
+    return record, {
+        key.partition("/")[2]: (str(a.dtype), a.shape, a.tobytes())
+        for key, a in file.arrays.items()
+        if key.partition("/")[0] == str(number)
+    }
 
 
 def shown(folder: Path, id_: str) -> str:
@@ -222,17 +283,23 @@ def shown(folder: Path, id_: str) -> str:
         raise records.GoldenError(
             f"the case is {id_[:120]!r}; legal: a rule's name and the case's own, such as AdamW-b66d4da5f219"
         )
+    rules = _of_folder(folder)
+    if name not in rules:
+        legal = f"of a rule that {MANIFEST} lists, such as {some_of(rules)}" if rules else f"none, as {MANIFEST} says"
+        raise records.GoldenError(f"there is no case {id_[:120]!r}{nearest(name, rules, 0.7)}; legal: a case {legal}")
     file = read(folder, name)
-    numbers = [n for n, case in enumerate(file.document["cases"]) if case["id"] == id_]
-    if not numbers:
-        raise records.GoldenError(f"there is no case {id_[:120]!r}")
-    case = file.document["cases"][numbers[0]]
+    ids = [case["id"] for case in file.document["cases"]]
+    if id_ not in ids:
+        like = sorted(ids, key=lambda each: -difflib.SequenceMatcher(None, each, id_).ratio())
+        raise records.GoldenError(f"there is no case {id_[:120]!r}; legal: {some_of(like)}")
+    number = ids.index(id_)
+    case = file.document["cases"][number]
     lines = [f"{id_}: {_called(file.document['rule'], case)}", f"{case['family']}, {case['dtype']}", ""]
     lines += [f"{n} = {v:g}" for n, v in scalars(case).items()]
     for name in case["inputs"]:
-        lines.append(f"{name} = {file.array(numbers[0], 'in', name).reshape(-1)[:4].tolist()} ...")
+        lines.append(f"{name} = {file.array(number, 'in', name).reshape(-1)[:4].tolist()} ...")
     for each in case["outputs"]:
-        low, high = file.array(numbers[0], "set", each["name"])[0].astype(np.float64).reshape(2, -1)
+        low, high = file.array(number, "set", each["name"])[0].astype(np.float64).reshape(2, -1)
         given = f", given {', '.join(each['given'])}" if each["given"] else ""
         lines.append(f"{each['name']}[0] in [{float(low[0]).hex()}, {float(high[0]).hex()}]{given}")
     told = [w for w in file.document["wrong"] if w["case"] == id_]

@@ -275,4 +275,5 @@ def _raised(told: Any, what: str) -> Exception:
         return NotMadeError(message, kind)
     if name in known:
         return known[name](message)
-    return CandidateFault(kind, f"{what} {message}" if kind == "crashed" else message)
+    named = kind != "crashed" or message.startswith(what.partition(" (")[0])  # a program's fault has its name already
+    return CandidateFault(kind, message if named else f"{what} {message}")

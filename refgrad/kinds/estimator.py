@@ -94,6 +94,10 @@ class EstimatorKind(Stateless):
         """The value and the gradients."""
         return rule.results()
 
+    def essential(self, rule: Estimator) -> tuple[str, ...]:
+        """The gradient, which estimators differ in: values are those of any rounding or sign."""
+        return ("x_grad",)
+
     def start(self, subject: Any, rule: Estimator, call: Call) -> Callable[[Arrays], Any]:
         """Build the candidate once; it is called with each case."""
         run = call(lambda: subject.start(rule), f"building {subject.name}")

@@ -216,6 +216,10 @@ class Kind(ABC):
         """The outputs that the rule has, so that the verdict can name those that the candidate did not give."""
         return ()
 
+    def essential(self, rule: Any) -> tuple[str, ...]:
+        """The outputs without which nothing can be said of a candidate, whatever else it gives."""
+        return ()
+
     def fault_of(self, record: Record, output: Output) -> Fault | None:
         """A fault that an output of the claim itself shows, besides values outside."""
         return None

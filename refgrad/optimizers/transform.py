@@ -225,6 +225,25 @@ class Transform(Rule):
         return found
 
 
+def named_results(result: Any) -> dict[str, Any]:
+    """A transform's results by name: the names of a dict, "result[0]" and so on of a tuple, or "result".
+
+    Args:
+        result: what its body returned.
+
+    Returns:
+        Name -> result.
+
+    >>> list(named_results((1.0, 2.0)))
+    ['result[0]', 'result[1]']
+    """
+    if isinstance(result, Mapping):
+        return {str(name): r for name, r in result.items()}
+    if isinstance(result, tuple | list):
+        return {f"result[{i}]": r for i, r in enumerate(result)}
+    return {"result": result}
+
+
 def axes_named(text: str) -> list[str]:
     """The names of an array's axes.
 

@@ -111,7 +111,8 @@ def sets(
         given: outputs of an implementation, by name, to condition on.
 
     Returns:
-        Output name -> `OutputSet`, in conditioning order.
+        Output name -> `OutputSet`, in conditioning order. Of arrays without elements the sets have none either. Where the
+        result is NaN, as of a state that no steps lead to (a negative second moment under a root), the ends are NaN.
 
     Raises:
         ArgumentError: an array is missing or unknown, or the rule does not take them.
@@ -145,7 +146,19 @@ def sets(
         each = _set(kind, rule, record, output, ways, truths.get(name), before, policy)
         wide = _hull([way.sets[name] for way in free if name in way.sets])
         found[name] = _conditioned(each, wide) if name not in as_seen else replace(each, given=(name,))
-    return found
+    return found | {n: _empty(a) for n, a in _shown(kind, record).items() if n not in found and not np.size(a)}
+
+
+def _shown(kind: Kind, record: Record) -> dict[str, Any]:
+    """The outputs of the last step or case, those too of which nothing is judged."""
+    last = record.seen[-1]
+    return {**last.state[0], "p": last.params[0]} if kind.stepped else dict(last)
+
+
+def _empty(array: Any) -> OutputSet:
+    """The set of an output without elements, of which nothing is judged: of its shape, and given nothing."""
+    none, no = np.zeros(np.shape(array)), np.zeros(np.shape(array), bool)
+    return OutputSet(none, none, no, ((none, none),), none, none.astype(object), (), (none, none), none)
 
 
 def _before(

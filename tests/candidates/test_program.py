@@ -26,7 +26,7 @@ from refgrad.errors import ArgumentError, CandidateError
 from refgrad.estimators import ClippedSTE
 from refgrad.isolation import host, hosting
 from refgrad.isolation.recipe import Recipe
-from refgrad.optimizers import AdamW
+from refgrad.optimizers import AdamW, NAdam, PolyakSGD
 from refgrad.quantizers import Affine
 from refgrad.sparsity import LotteryTicket, Magnitude
 
@@ -272,12 +272,40 @@ def test_a_program_that_refuses_some_is_judged_on_the_others() -> None:
     assert any(re.match(r"ordinary cases: .* \(python[\d.]* refused: large\)$", each) for each in verdict.unexercised)
 
 
+#: a mask that refuses all questions but the first few
+REFUSING = (
+    "**({{'refused': 'not this'}} if n > {most} else {{'arrays': {{'mask': {{'dtype': 'bool', "
+    "'shape': asked['arrays']['w']['shape'], 'data': [1] * len(asked['arrays']['w']['data'])}}}}}})"
+)
+
+
+@pytest.mark.parametrize(
+    ("most", "restrictions", "judged"),
+    [(1, [], False), (5, [], False), (8, [], True), (1, ["not this"], True), (1, ["not that"], False)],
+    ids=["one", "few", "most", "one, as it said", "one, and not as it said"],
+)
+def test_what_refuses_most_ordinary_cases_is_not_judged_unless_it_said_so(
+    most: int, restrictions: list[str], judged: bool
+) -> None:
+    """All that is right of the rest is no promise for what is refused, unless that stands beside its name."""
+    says = {**json.loads(SAYS), "rules": ["Magnitude"], "takes": ["w", "sparsity"], "gives": ["mask"]}
+    rule = Magnitude(sparsity=0.0)
+    words = answering({**says, "restrictions": restrictions}, REFUSING.format(most=most))
+    verdict = refgrad.verify(program.function(words, rule), rule, shrink=False, explain=False)
+    assert verdict.exit_code == (0 if judged else 2), str(verdict)
+    assert not verdict.faults
+    first = verdict.unexercised[0]
+    assert (
+        first.startswith(f"it takes {most} of 11 ordinary cases and refused {11 - most}, more than 50%") is not judged
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("said", "options", "message"),
     [
         ({}, ["--dtype", "float64"], r"dtype is 'float64'; legal: float32, which .* says that it has"),
-        ({"dtypes": ["float64"]}, [], "dtype is 'float32'; legal: float64, which"),
+        ({"dtypes": ["float64", "float16"]}, [], "dtype is 'float32'; legal: float64, float16, which"),
         ({}, ["--dtype", "float33"], "dtype is 'float33'; legal: a float dtype"),
     ],
     ids=["other", "by default", "none"],
@@ -289,6 +317,18 @@ def test_a_dtype_that_a_program_does_not_have_is_bad_input(
     assert found.exit_code == 64
     assert re.search(message, found.stderr)
     assert len(found.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("options", [[], ["--dtype", "float32"]], ids=["none named", "named"])
+def test_the_only_dtype_of_a_program_is_taken_where_none_is_named(options: list[str]) -> None:
+    says = {**json.loads(SAYS), "name": "mine", "dtypes": ["float64"]}
+    found = judge(answering(says, '"refused": "no"'), "--as", "AdamW", *options)
+    assert found.exit_code == (64 if options else 2), found.output
+    if not options:
+        verdict = json.loads(found.stdout)
+        assert verdict["dtype"] == "float64"
+        said = "float32: mine has float64 alone, in which it was judged, since no --dtype was named"
+        assert verdict["unexercised"][0] == said
 
 
 #: a formula, and a rule, as somebody writes them in a file
@@ -406,16 +446,29 @@ def python(code: str) -> list[str]:
 @pytest.mark.parametrize(
     ("code", "says"),
     [
-        ("print('nonsense')", "legal: a line of JSON"),
+        ("print('nonsense')", r"wrote b'nonsense'; legal: a JSON object in a line of UTF-8 for each line[^;]*$"),
+        (f"print('\\ufeff{SAYS}')", r"wrote b'\\xef\\xbb\\xbf"),
+        (f"print('{SAYS}'[:-1] + ',\"takes\":[\"p\"]}}')", "wrote 'takes' twice in one object; legal"),
         ('print(\'{"refused":"no"}\')', "refuses to be AdamW: no"),
-        ("print('[1]')", "legal: a JSON object"),
+        ("print('[1]')", r"wrote b'\[1\]'; legal: a JSON object"),
         ("print('{\"refgrad\":2}')", "speaks version 2"),
         (f"print('{SAYS}'.replace('AdamW', 'Lion'))", "is no AdamW; it says: Lion"),
         (f"print('{SAYS}'.replace('[\"p\"]', '[]'))", "said gives"),
         ("import os; os.abort()", "SIGABRT"),
         ("raise SystemExit(3)", "exit code 3"),
     ],
-    ids=["no JSON", "refusal", "no object", "version", "other rule", "gives nothing", "dies", "ends"],
+    ids=[
+        "no JSON",
+        "mark of byte order",
+        "twice",
+        "refusal",
+        "no object",
+        "version",
+        "other rule",
+        "gives nothing",
+        "dies",
+        "ends",
+    ],
 )
 def test_what_is_no_greeting_is_no_candidate(code: str, says: str) -> None:
     with pytest.raises(CandidateError, match=says):
@@ -439,6 +492,11 @@ def test_a_program_that_drips_in_place_of_a_greeting_is_told_by_its_name_in_time
         ('\'{"id":1,"arrays":{"p":{"shape":[1],"data":["x"]}}}\'', "structure"),
         ('\'{"id":1,"arrays":{"p":{"shape":[-1],"base64":"!"}}}\'', "structure"),
         ("'[' * 100000", "structure"),
+        ('\'{"id":1,"refused":""}\'', "structure"),
+        ('\'{"id":1,"refused":3}\'', "structure"),
+        ('\'{"id":1,"refused":"no","arrays":{}}\'', "structure"),
+        ('\'{"id":1,"id":1,"refused":"no"}\'', "structure"),
+        ('\'{"id":1,"refused":"no"}\'', "refused"),
     ],
     ids=[
         "nothing",
@@ -449,6 +507,11 @@ def test_a_program_that_drips_in_place_of_a_greeting_is_told_by_its_name_in_time
         "no number",
         "no base64",
         "nested",
+        "refused without a word",
+        "refused with a number",
+        "arrays, and refused",
+        "twice",
+        "refused",
     ],
 )
 def test_what_is_no_answer_is_a_fault(answer: str, kind: str) -> None:
@@ -513,9 +576,10 @@ def test_a_program_that_nobody_asks_any_more_is_ended(code: str, monkeypatch: py
     assert started[0].returncode is not None
 
 
-def test_a_program_that_dies_between_is_a_crash() -> None:
-    asked = program.function(python(f"print('{SAYS}', flush=True); input(); raise SystemExit(4)"), AdamW())
-    with pytest.raises(CandidateFault, match="exit code 4") as caught:
+def test_a_program_that_dies_between_is_a_crash_of_that_name() -> None:
+    says = SAYS.replace("{", '{"name":"mine",', 1)
+    asked = program.function(python(f"print('{says}', flush=True); input(); raise SystemExit(4)"), AdamW())
+    with pytest.raises(CandidateFault, match=r"^mine: .*exit code 4") as caught:
         asked(p=np.ones(2, np.float32), g=np.ones(2, np.float32))
     assert caught.value.kind == "crashed"
 
@@ -555,14 +619,35 @@ def test_a_mask_of_other_numbers_than_0_and_1_is_refused() -> None:
         ("p*,m*", "g is missing"),
         ("p*,p*,g", "p stands there twice"),
         ("p*,g,lr:quad", "'quad' of lr is none of the types int32, int64, float, double"),
-        ("p*,g*:float", r"g\* is an array, which has no type of its own"),
+        ("p*,g:float", "g is an array, which has no type of its own"),
+        ("p*,m*:float,g", r"m\* is an array, which has no type of its own"),
         ("p*,g,m,v*", r"m must be m\*, since AdamW\(\) writes it"),
+        ("p*,g,exp_avg", r"exp_avg must be exp_avg\*, since AdamW\(\) writes it"),
+        ("p*,g*", r"g\* must be g, since it is an array that is read alone"),
+        ("p*,g,n*", r"n\* must be n, since it is a whole number"),
+        ("p*,g,step*", r"step\* must be step, since it is a whole number"),
+        ("p*,g,lr*", "lr must be lr, since it is read alone"),
+        ("p*,g,betas", r"betas is \(0.9, 0.999\), which is no one number that a C function takes"),
+        ("p*,g,eps_placement", "eps_placement is 'outside', which is no one number that a C function takes"),
     ],
     ids=str,
 )
 def test_a_signature_that_is_none_is_refused(signature: str, wrong: str) -> None:
     with pytest.raises(ArgumentError, match=f"legal: names in the order of the C function: .*; {wrong}$"):
-        shared_library.check_slots(signature, AdamW())
+        shared_library.check_signature(signature, AdamW())
+
+
+def test_a_signature_is_held_against_what_the_rule_is_handed() -> None:
+    """Numbers of the state, inputs that are one number, and names that the user gives a value or a slot."""
+    with pytest.raises(ArgumentError, match=r"mu_product is one number of the state, .*: leave it out"):
+        shared_library.check_signature("p*,g,mu_product*", NAdam())
+    with pytest.raises(ArgumentError, match="loss must be loss:double, since it is one number"):
+        shared_library.check_signature("p*,g,loss", PolyakSGD())
+    shared_library.check_signature("p*,g,loss:double", PolyakSGD())
+    with pytest.raises(ArgumentError, match="'bta1' that stands for nothing in AdamW; did you mean 'beta1'") as caught:
+        shared_library.check_signature("p*,g,bta1", AdamW())
+    assert str(caught.value).count("legal: ") == 1
+    shared_library.check_signature("p*,g,mine*,blocks:int32", AdamW(), {"blocks": 8}, {"m": "mine"})
 
 
 @pytest.mark.parametrize("target", ["mine.py:adamw", "numpy:add", "package.mod:adamw"])

@@ -41,6 +41,19 @@ def test_codes_of_64_bits_are_read_exactly() -> None:
         ("float32", {"data": [1], "shape": [-1]}, r"its shape is \[-1\]; legal: a list of whole numbers from 0 on"),
         ("float32", {"data": [1], "shape": [1.0]}, r"its shape is \[1\.0\]"),
         ("float32", {"data": [1], "shape": "1"}, "its shape is '1'"),
+        ("float32", {"data": [1, 2]}, r"its data is 2 numbers; legal of shape \[1\]: a list of 1 numbers"),
+        ("float32", {"data": "ab"}, "its data is 'ab'; legal of shape"),
+        (
+            "float32",
+            {"data": [1], "base64": ""},
+            "it has 'base64', 'data', 'shape'; legal: an object with shape, and data",
+        ),
+        ("float32", {"base64": "!!!!"}, "its base64 is '!!!!'; legal: base64 of RFC 4648"),
+        ("float32", {"base64": 5}, "its base64 is 5; legal: base64"),
+        ("float32", {"base64": "AAA="}, r"its base64 has 2 bytes; legal of shape \[1\] as float32: 4"),
+        ("float32", {"data": [10**400]}, "it has a whole number of 401 digits, larger than any of float64; legal: inf"),
+        ("float32", {"data": ["0x1p+9999"]}, "it has '0x1p[+]9999', which is larger than any number of float64"),
+        ("int8", {"data": [10**400]}, "it has 10000.*; legal as int8: whole numbers from -128 to 127"),
     ],
     ids=str,
 )
@@ -78,6 +91,14 @@ def test_numbers_as_c_prints_them_are_read(number: Any, value: float) -> None:
 def test_what_is_no_number_of_json_is_none(number: Any) -> None:
     with pytest.raises(CandidateFault, match="legal: a number of JSON, or a text: a hex float with 0x"):
         program_arrays.decoded({"shape": [1], "data": [number]}, np.dtype(np.float32), "p")
+
+
+@pytest.mark.parametrize("value", [None, 5, [1.0], {"data": [1]}, {"shape": [1]}], ids=str)
+def test_what_is_no_array_of_an_answer_is_told_what_one_is(value: Any) -> None:
+    with pytest.raises(
+        CandidateFault, match=r"^p is no array: it .*; legal: an object with shape, and data or base64$"
+    ):
+        program_arrays.decoded(value, np.dtype(np.float32), "p")
 
 
 def test_true_and_false_are_a_mask() -> None:

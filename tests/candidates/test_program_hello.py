@@ -19,12 +19,15 @@ SAYS: dict[str, Any] = {"refgrad": 1, "rules": ["AdamW"], "dtypes": ["float32"],
 @pytest.mark.parametrize(
     ("said", "legal"),
     [
-        ({"gives": ["p", "p"]}, "a list of names, each once"),
+        ({"gives": ["p", "p"]}, "a list of names, one at least, each once"),
         ({"takes": ["a b"]}, "a list of names"),
         ({"rules": ["\x1b[2J"]}, r"\\x1b\[2J'\]; legal: a list of names"),
         ({"restrictions": 5}, "a list of sentences"),
         ({"restrictions": "one axis"}, "a list of sentences"),
-        ({"name": 5}, "a text"),
+        ({"name": 5}, "it said name: 5; legal: a text that is not empty"),
+        ({"name": " "}, "a text that is not empty"),
+        ({"gives": []}, r"said gives: \[\]; legal: a list of names, one at least, each once"),
+        ({"name": "mine", "gives": 5}, "^mine said gives"),
         ({"encoding": []}, "hex, base64"),
         ({"refgrad": True}, "speaks version True; legal: 1"),
         ({"rules": ["Lion"]}, "is no AdamW; it says: Lion"),
@@ -51,6 +54,12 @@ def test_a_greeting_of_other_words_is_no_candidate(said: dict[str, Any], legal: 
     with pytest.raises(CandidateError, match=legal) as caught:
         program_hello.checked(told, AdamW(), "it")
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("field", SAYS)
+def test_what_is_not_said_is_told_by_its_name(field: str) -> None:
+    with pytest.raises(CandidateError, match=f"^it does not say '{field}'; legal: "):
+        program_hello.checked({n: v for n, v in SAYS.items() if n != field}, AdamW(), "it")
 
 
 @pytest.mark.parametrize("name", ["AdamW", "refgrad.optimizers:AdamW"])

@@ -440,6 +440,81 @@ def test_differences_are_named_by_case(made: Path, copied: Path) -> None:
     assert f"{ids[-1]}: gone" in list(checking.differences(made, copied))
 
 
+def test_what_a_document_says_otherwise_is_a_difference(made: Path, copied: Path) -> None:
+    """Numbers and settings of a case, and what stands beside the cases, count as its arrays do."""
+    assert damaged(copied, lambda d: d["cases"][0]["hyperparameters"].update(lr="0x1.0p+3")) != [""]
+    id_ = reading.read(made, "SignDescent").document["cases"][0]["id"]
+    told = [f"{id_}: changed, and the version of the rule is the same"]
+    assert list(checking.differences(made, copied)) == told
+    damaged(copied, lambda d: d.update(mutants=d["mutants"] + 1))
+    assert list(checking.differences(made, copied)) == [
+        *told,
+        "SignDescent: the number of faults that were tried changed",
+    ]
+
+
+@pytest.mark.parametrize("name", ["SignDescent.json", "SignDescent.safetensors"])
+@pytest.mark.parametrize("change", ["missing", "cut", "edited"])
+def test_files_that_are_damaged_beside_two_like_manifests_are_not_the_same(
+    name: str, change: str, made: Path, copied: Path
+) -> None:
+    path = copied / name
+    data = path.read_bytes()
+    path.unlink()
+    if change != "missing":
+        edited = (
+            data.replace(b'"mutants":', b'"mutants":1') if name.endswith("json") else data[:-1] + bytes([data[-1] ^ 1])
+        )
+        path.write_bytes(data[:-9] if change == "cut" else edited)
+    for folders in ((made, copied), (copied, made)):
+        with pytest.raises(GoldenError, match=rf"{name}.*; legal: whole files") as found:
+            list(checking.differences(*folders))
+        assert str(copied) in str(found.value)
+        assert str(found.value).count("legal: ") == 1
+
+
+def test_the_command_says_which_folder_has_no_golden_files(made: Path, tmp_path: Path) -> None:
+    for words, argument in (
+        (("diff", str(tmp_path), str(made)), "OLD"),
+        (("diff", str(made), str(tmp_path)), "NEW"),
+        (("show", "SignDescent-1", "--at", str(tmp_path)), "--at"),
+    ):
+        with pytest.raises(ArgumentError, match=f"^{argument} is .*; legal: a folder of golden files, which has a"):
+            CliRunner().invoke(commands.golden, words, standalone_mode=False, catch_exceptions=False)
+
+
+def test_files_that_are_not_there_are_told_in_one_line(copied: Path) -> None:
+    for path in copied.glob("*.json"):
+        if path.name != making.MANIFEST:
+            path.unlink()
+    (said,) = checking.lint(copied)
+    assert said == (
+        f"{copied}: 2 of the 2 files that manifest.json lists are not there: BatchScaledRate.json, SignDescent.json"
+    )
+
+
+@pytest.mark.parametrize(
+    ("id_", "says"),
+    [
+        (
+            "SignDescnt-0123456789ab",
+            "; did you mean 'SignDescent'?; legal: a case of a rule that manifest.json lists, ",
+        ),
+        ("SignDescent-0123456789ab", "; legal: SignDescent-"),
+        ("SignDescent", "; legal: a rule's name and the case's own, such as "),
+    ],
+)
+def test_a_case_that_there_is_not_is_told_with_those_like_it(made: Path, id_: str, says: str) -> None:
+    with pytest.raises(GoldenError, match=re.escape(says)):
+        checking.shown(made, id_)
+
+
+def test_the_case_most_like_what_was_asked_for_is_named_first(made: Path) -> None:
+    ids = [c["id"] for c in reading.read(made, "SignDescent").document["cases"]]
+    with pytest.raises(GoldenError, match=f"; legal: {ids[-1]}"):
+        checking.shown(made, f"{ids[-1][:-1]}")
+
+
 @pytest.mark.slow
 def test_the_command_makes_verifies_and_shows(made: Path, copied: Path) -> None:
     def run(*words: str) -> Any:
@@ -455,6 +530,23 @@ def test_the_command_makes_verifies_and_shows(made: Path, copied: Path) -> None:
     assert "no JSON" in found.output
     assert run("make", "SignDescent", "--out", str(copied)).return_value == 0
     assert run("lint", "SignDescent", "--at", str(copied)).return_value == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "narrow"),
+    [("NAdam", "mu_product", False), ("Affine", "scale", True), ("Coherence", "result", True)],
+)
+def test_what_is_wider_than_its_case_is_right_unrounded(name: str, output: str, narrow: bool) -> None:
+    """A number that is made of hyperparameters is float64; scales and sums may be float32, in cases of bfloat16 too."""
+    file, rounded = reading.read(FOLDER, name), []
+    for number, case in enumerate(file.document["cases"]):
+        truth = file.arrays.get(f"{number}/truth/{output}")
+        found = file.arrays.get(f"{number}/set/{output}")
+        if truth is not None and found is not None and found.dtype == np.float64:
+            assert within(truth, list(found), "nan" in case["policy"]).all()
+            rounded.append(within(truth.astype(np.float32).astype(np.float64), list(found)).all())
+    assert rounded
+    assert all(rounded) is narrow
 
 
 def test_there_are_three_levels() -> None:

@@ -189,6 +189,64 @@ def test_golden_h_takes_no_decimal_for_a_hex_float(tmp_path: Path) -> None:
         assert run(made, f'{{"n":{number}}}').returncode == 2, number
 
 
+#: judges the first case of a file, whose results have the names that are its arguments: those of the first output for each
+NAMED = """
+#include "golden.h"
+int main(int argc, char **argv) {
+    golden_file file = golden_open(argv[1], argv[2]);
+    const golden_json *output = golden_need(golden_case(&file, 0), "outputs", '[')->child;
+    for (; output; output = output->next) {
+        size_t n;
+        double *x = golden_tensor(&file, 0, "set", golden_word(output, "name"), &n);
+        golden_result results[] = {{argc > 3 ? argv[3] : NULL, x, n / 2 / golden_whole(golden_get(output, "ways"), "ways")}, {0}};
+        printf("%s %zu ", golden_word(output, "name"), golden_judged(&file, 0, output, results));
+        printf("%zu\\n", golden_outside(&file, 0, output, results));
+    }
+    return 0;
+}
+"""
+
+
+def test_golden_h_says_what_is_judged_and_ends_at_names_that_there_are_not(tmp_path: Path) -> None:
+    source = tmp_path / "named.c"
+    source.write_text(NAMED)
+    made, first = built(source, tmp_path), reading.read(FOLDER, "Lion").document["cases"][0]["outputs"]
+    assert [each["name"] for each in first] == ["m", "p"]
+    assert run(made, str(FOLDER), "Lion", "m").stdout == "m 24 0\np 0 0\n"
+    assert run(made, str(FOLDER), "Lion").stdout == "m 0 0\np 0 0\n"
+    misnamed = run(made, str(FOLDER), "Lion", "momentum")
+    assert (misnamed.returncode, misnamed.stdout) == (2, "")
+    assert misnamed.stderr == "golden: no case has an output that is called as this result is: momentum\n"
+
+
+@pytest.mark.parametrize(
+    ("rule", "result", "old", "new", "says"),
+    [
+        (
+            "Lion",
+            "m",
+            '"name":"m","truth"',
+            '"name":"q","truth"',
+            "no case has an output that is called as this result is: m",
+        ),
+        ("APoT", "y", '"given":["codes"]', '"given":["q"]', "it is given an output that the case does not have: q"),
+    ],
+    ids=["name", "given"],
+)
+def test_golden_h_tells_names_of_outputs_that_are_damaged(
+    rule: str, result: str, old: str, new: str, says: str, tmp_path: Path
+) -> None:
+    for end in ("json", "safetensors"):
+        data = (FOLDER / f"{rule}.{end}").read_bytes()
+        (tmp_path / f"{rule}.{end}").write_bytes(data.replace(old.encode(), new.encode()))
+    shutil.copy(FOLDER / "manifest.json", tmp_path)
+    source = tmp_path / "named.c"
+    source.write_text(NAMED)
+    found = run(built(source, tmp_path), str(tmp_path), rule, result)
+    assert found.returncode == 2
+    assert found.stderr.startswith(f"golden: {says}")
+
+
 @pytest.mark.slow
 def test_the_reader_of_adamw_refuses_what_is_cut_off(tmp_path: Path) -> None:
     made, step = sanitized(SUBJECTS / "read_golden.c"), depth.at_depth(quick=23, suite=11, thorough=1)

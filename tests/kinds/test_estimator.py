@@ -165,6 +165,13 @@ def test_rude_candidates_get_a_verdict(candidate: Any, kind: str) -> None:
     assert kind in [fault.kind for fault in verdict.faults], str(verdict)
 
 
+def test_an_estimator_whose_gradient_nobody_saw_is_not_judged() -> None:
+    """Its values alone are those of any rounding or sign."""
+    verdict = refgrad.verify((forward, lambda g, x: {}), RULE, shrink=False, explain=False)
+    assert (verdict.outcome, verdict.exit_code) == ("could not be judged", 2), str(verdict)
+    assert "nothing of x_grad was seen, without which it is no estimator" in verdict.notes[0]
+
+
 def test_outputs_that_are_not_there_are_noted() -> None:
     def only_x(g: np.ndarray, x: np.ndarray, scale: np.ndarray) -> np.ndarray:
         return lsq(np.rint, lambda d: d >= 0)[1](g, x, scale)["x"]

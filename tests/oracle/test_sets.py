@@ -15,6 +15,7 @@ import refgrad
 from refgrad.arithmetic import exact
 from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError
+from refgrad.estimators import ClippedSTE
 from refgrad.golden.inputs import drawn, golden_rule
 from refgrad.golden.levels import LEVELS
 from refgrad.kinds.record import Wanted
@@ -22,8 +23,9 @@ from refgrad.kinds.table import kind_of
 from refgrad.optimizers import SGD, AdamW, Lion, Prodigy
 from refgrad.oracle import sets as module
 from refgrad.oracle.acceptance.judge import OUTSIDE
-from refgrad.quantizers import NF4
+from refgrad.quantizers import NF4, Affine
 from refgrad.rule import Rule, rules
+from refgrad.sparsity import Magnitude
 from tests.fuzz.values import REFUSED
 
 F32 = np.dtype(np.float32)
@@ -64,6 +66,31 @@ def test_the_ends_are_accepted_and_what_is_beyond_is_refused(rule: Any) -> None:
             assert outside(rule, arrays, name, beyond) == end.size
             assert found.contains(end).all()
             assert not found.contains(beyond).any()
+
+
+@pytest.mark.parametrize(
+    "rule", [AdamW(), SGD(momentum=0.9), ClippedSTE(), Magnitude(), Affine()], ids=lambda rule: type(rule).__name__
+)
+@pytest.mark.parametrize("shape", [(0,), (0, 4)], ids=str)
+def test_arrays_without_elements_have_sets_without_elements(rule: Any, shape: tuple[int, ...]) -> None:
+    none = np.zeros(shape, np.float32)
+    names = {"optimizer": ["p", "g"], "estimator": ["x", "cotangent"], "mask": ["w"], "quantizer": ["x"]}[rule.kind]
+    wanted = set(refgrad.sets(rule, {n: np.ones((2, 4), np.float32) for n in names}))
+    found = refgrad.sets(rule, dict.fromkeys(names, none))
+    assert set(found) == wanted
+    empty = {n: each for n, each in found.items() if not each.truth.size}
+    assert {"p", "y", "mask"} & set(empty)
+    for each in empty.values():
+        assert each.low.shape == each.high.shape == each.open.shape == each.truth.shape
+        assert each.contains(each.reference).shape == each.truth.shape
+
+
+def test_a_state_that_no_steps_lead_to_has_ends_that_are_nan() -> None:
+    arrays = {n: np.float32([1.0]) for n in ("p", "g")} | {"v": np.float32([-1.0])}
+    found = refgrad.sets(AdamW(), arrays)
+    assert np.isnan(found["p"].low).all()
+    assert found["p"].contains(np.float32([np.nan])).all()
+    assert not found["p"].contains(np.float32([1.0])).any()
 
 
 def outside(rule: Any, arrays: Any, name: str, values: np.ndarray) -> int:

@@ -17,7 +17,7 @@ from refgrad.arithmetic.running_error import Bounded, Model, exact
 from refgrad.errors import ArgumentError, TraceError
 from refgrad.formula_forms import bodies
 from refgrad.formulas import Formula
-from refgrad.optimizers.transform import Transform
+from refgrad.optimizers.transform import Transform, named_results
 from refgrad.oracle.acceptance.judge import INSIDE, UNDECIDED, Judged, compare, model_for, outside
 from refgrad.oracle.acceptance.policy import Policy
 
@@ -29,12 +29,8 @@ Results = Mapping[str, Any]
 
 
 def named(result: Any) -> Results:
-    """A transform's results by name: the names of a dict, "result[0]" and so on of a tuple, or "result"."""
-    if isinstance(result, Mapping):
-        return {str(name): r for name, r in result.items()}
-    if isinstance(result, tuple | list):
-        return {f"result[{i}]": r for i, r in enumerate(result)}
-    return {"result": result}
+    """A transform's results by name: see `named_results`."""
+    return named_results(result)
 
 
 def ways(

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from refgrad.candidates.faults import check_fit
-from refgrad.candidates.protocol import REFUSED, CandidateFault
+from refgrad.candidates.protocol import REFUSALS, CandidateFault
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.kinds.kind import Kind
 from refgrad.kinds.record import Question, Record
@@ -63,7 +63,7 @@ def _asked(question: Question, record: Record, number: int, subject: Any) -> Fau
         record.seen.append(question())
         return None
     except CandidateFault as error:
-        known = isinstance(error.kind, str) and (error.kind in FAULTS or error.kind == REFUSED)
+        known = isinstance(error.kind, str) and (error.kind in FAULTS or error.kind in REFUSALS)
         kind = error.kind if known else "raised"  # it may be a stranger's
         fault = Fault(kind, number, str(error))
     except CandidateError:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from refgrad.candidates.protocol import REFUSED, CandidateFault
+from refgrad.candidates.protocol import REFUSALS, REFUSED, CandidateFault
 from refgrad.errors import ArgumentError, CandidateError, TraceError
 from refgrad.float_environment import candidate_notes
 from refgrad.kinds.kind import Kind
@@ -248,6 +248,10 @@ def examine(claim: Claim) -> Judgement:
     return run
 
 
+#: the share of ordinary cases that a candidate without state may refuse for reasons that it did not state beforehand
+MOST_REFUSED = 0.5
+
+
 def refusals(record: Record, stepped: bool) -> tuple[str, list[str]]:
     """What a candidate refused of its ordinary cases, which is no fault of the record any more.
 
@@ -258,15 +262,20 @@ def refusals(record: Record, stepped: bool) -> tuple[str, list[str]]:
     Returns:
         Why nothing can be said of it, empty if something can; and what it was not exercised on, a sentence each.
     """
-    found = [fault for fault in record.faults if fault.kind == REFUSED]
+    found = [fault for fault in record.faults if fault.kind in REFUSALS]
     if not found:
         return "", []
-    record.faults[:] = [fault for fault in record.faults if fault.kind != REFUSED]
-    said = found[0].message.partition(" (on ")[0]
+    record.faults[:] = [fault for fault in record.faults if fault.kind not in REFUSALS]
+    undeclared = [fault for fault in found if fault.kind == REFUSED]
+    said = (undeclared or found)[0].message.partition(" (on ")[0]
     if stepped:
         return f"it takes no ordinary cases, at step {found[0].step}: {said}", []
     if not record.answered:
         return f"it takes no ordinary case: {said}", []
+    refused, asked = len(record.seen) - record.answered, len(record.seen)
+    if undeclared and refused > MOST_REFUSED * asked:
+        how = f"more than {MOST_REFUSED:.0%}, and not for what it says of itself"
+        return f"it takes {asked - refused} of {asked} ordinary cases and refused {refused}, {how}: {said}", []
     names = dict.fromkeys(record.cases.name(i) for i, seen in enumerate(record.seen) if seen is None)
     return "", [f"ordinary cases: {', '.join(names)} ({said})"]
 
@@ -401,6 +410,9 @@ class Judgement:
         if self.refusal:
             return "it refused what all others take"
         total = self.total()
+        lacking = [name for name in self.claim.kind.essential(self.claim.rule) if name not in total.counts]
+        if lacking and total.counts:
+            return f"nothing of {', '.join(lacking)} was seen, without which it is no {self.claim.kind.name}"
         return why_unjudged(total.counts, total.undecided_nan)
 
     def total(self) -> Tally:

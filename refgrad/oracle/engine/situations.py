@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from refgrad.candidates.protocol import REFUSED
+from refgrad.candidates.protocol import REFUSALS
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.kinds.record import Driven, Record, Situation
 from refgrad.oracle.engine.nearly_alike import told
@@ -21,7 +21,7 @@ from refgrad.oracle.inputs.settings import every_step, neutral
 from refgrad.rule import is_own
 
 #: faults that restrict a candidate
-RESTRICTS = frozenset({"raised", REFUSED})
+RESTRICTS = REFUSALS | {"raised"}
 #: faults that restrict a candidate where they show on arrays without axes or without elements alone
 MISSHAPEN = frozenset({"shape", "structure", "dtype"})
 
@@ -177,7 +177,7 @@ def _driven(claim: Any, situation: Situation) -> Exercised:
     if not claim.kind.stepped:
         return _asked(claim, situation)
     record, raised = _attempt(claim, situation.cases)
-    told = record is not None and any(fault.kind == REFUSED for fault in record.faults)
+    told = record is not None and any(fault.kind in REFUSALS for fault in record.faults)
     if not raised or (situation.alike and record is not None and record.steps and not told):
         return Exercised(situation, claim, record)
     return _restricted(claim, situation, raised)

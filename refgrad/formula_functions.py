@@ -83,7 +83,7 @@ def hadamard(x: Any, axis: int = -1) -> Any:
     """
     _check_axis(x, axis)
     n = int(x.shape[axis])
-    if n & (n - 1) or n > LONGEST_TRANSFORM:
+    if n < 1 or n & (n - 1) or n > LONGEST_TRANSFORM:
         raise bad_argument("x.shape", tuple(x.shape), f"a power of two up to {LONGEST_TRANSFORM} along axis {axis}")
     rows = np.swapaxes(x, axis, -1)
     found = _butterflies(rows) if isinstance(x, np.ndarray) else rows @ signs(n)

@@ -63,6 +63,7 @@ METADATA = np.arange(64 * 2, dtype=np.uint16).reshape(64, 2)
 
 #: the name of a gated function -> arguments that are right, made anew each time
 ARGUMENTS: Mapping[str, Callable[[], dict[str, Any]]] = {
+    "refgrad.hadamard": lambda: {"x": ordinary("hadamard", 3, 4)},
     "refgrad.logsumexp": lambda: {"x": ordinary("logsumexp", 3, 5)},
     "refgrad.one_hot": lambda: {"labels": np.asarray([0, 2]), "count": 3},
     "refgrad.segment_sum": lambda: {"x": x("segment_sum", 3, 2), "labels": np.asarray([0, 2, 0]), "count": 3},

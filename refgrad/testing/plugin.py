@@ -43,7 +43,7 @@ OPTIONS: Mapping[str, str] = {"refgrad_seed": "seed", "refgrad_steps": "steps"}
 #: of a test, the error that says why its candidate cannot be asked
 UNASKED = pytest.StashKey[Exception]()
 #: of a run, what was timed
-TIMINGS = pytest.StashKey["list[Timing]"]()
+TIMINGS: pytest.StashKey[list[Timing]] = pytest.StashKey()
 
 
 class Misuse(Exception):

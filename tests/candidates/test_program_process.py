@@ -83,6 +83,7 @@ def test_one_that_hangs_ends_with_the_process_that_asks_it(how: str, tmp_path: P
         import refgrad
         from refgrad.candidates import program
         from refgrad.optimizers import AdamW
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what runs behind it ignore it
         given = dict.fromkeys("pgmv", np.ones(2, np.float32))
         asked = program.function({hanging(tmp_path / "pids")!r}, AdamW())
         {ENDS[how]}

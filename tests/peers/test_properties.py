@@ -241,7 +241,7 @@ def test_there_is_something_to_draw_for_every_row() -> None:
 
 def test_every_package_has_rows() -> None:
     assert {row.package for row in OURS} == {"torch", "optax", "keras"}
-    assert {row.claim.kind for row in STATELESS} == {"quantizer", "estimator", "mask"}
+    assert {row.claim.kind for row in STATELESS} == {"quantizer", "estimator", "mask", "transform"}
     for package in ("torch", "optax"):
         wanted = {type(row.claim) for row in ROWS if row.package == package and row.claim.kind == "optimizer"}
         asked = {type(row.claim) for row in OURS if row.package == package}

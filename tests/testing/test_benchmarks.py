@@ -43,6 +43,8 @@ def test_no_size(refgrad_benchmark):
 
 @pytest.fixture(autouse=True)
 def _this_refgrad(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pytest of its own, of this refgrad, and of none of xdist's processes, where nothing is measured."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]))
 
 

@@ -87,7 +87,8 @@ def test_numbers_are_read_from_every_library_and_nothing_else_is() -> None:
     for value in (3, 3.0, np.int8(3), np.float16(3.0), np.asarray(3), np.asarray([3.0]), Fraction(3)):
         assert arguments.number(value, "x") == 3.0
     assert np.isnan(arguments.number(float("nan"), "x"))
-    for value in ("3", b"3", True, np.True_, None, [3], 3j, np.datetime64("2020"), 10**400, np.ones(2)):
+    texts = ("3", b"3", np.asarray("3"), np.asarray("nan"))
+    for value in (*texts, True, np.True_, None, [3], 3j, np.datetime64("2020"), 10**400, np.ones(2)):
         with pytest.raises(ArgumentError, match="x is "):
             arguments.number(value, "x")
 

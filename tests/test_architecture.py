@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "version",
         "layout",
         "rooms",
+        "tensor_memory",
         "whole_file",
     ),
     ("trees", "json_log", "installed_rules", "hex_floats"),

@@ -1,7 +1,7 @@
 """Whether the memory of a torch tensor has its values: what may be read there, and what may be written.
 
-Torch has tensors without memory of their own, such as those of FSDP between two steps, of DTensor and of FakeTensor, and hands out
-their address by DLPack all the same. torch is not imported here: where there is a tensor, somebody else has.
+Torch has tensors without memory of their own, such as those of FSDP between two steps, of DTensor and of FakeTensor, and hands
+out their address by DLPack all the same. torch is not imported here: where there is a tensor, somebody else has.
 """
 
 from __future__ import annotations

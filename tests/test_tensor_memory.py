@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +68,9 @@ WITHOUT: Mapping[str, tuple[Callable[[], Any], str]] = {
 
 
 @pytest.fixture(params=sorted(WITHOUT))
-def without(request: pytest.FixtureRequest) -> Iterator[tuple[Any, str]]:
+def without(request: pytest.FixtureRequest) -> tuple[Any, str]:
     make, why = WITHOUT[request.param]
-    yield make(), why
+    return make(), why
 
 
 def test_what_has_no_memory_is_refused_as_parameter_gradient_state_and_weights(without: tuple[Any, str]) -> None:
@@ -97,7 +97,10 @@ def test_what_functions_of_torch_hand_on_without_memory_is_refused() -> None:
         torch.func.functionalize(lambda x: rule.step(x * 2, p, rule.init(p))[0])(p)
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    with FakeTensorMode(allow_non_fake_inputs=True), pytest.raises(ArgumentError, match=r"^p is a Tensor that cannot be read \(a FakeTensor"):
+    with (
+        FakeTensorMode(allow_non_fake_inputs=True),
+        pytest.raises(ArgumentError, match=r"cannot be read \(a FakeTensor"),
+    ):
         rule.init(p)
 
 
@@ -122,7 +125,9 @@ def test_a_negation_that_torch_has_put_off_is_read_and_not_written() -> None:
     assert rule.step(p, x, rule.init(p))[0].tolist() == [1.0] * 4
     assert rule.step(x, torch.zeros(4), rule.init(p))[0].tolist() == [-1.0] * 4
     state = rule.init(x)
-    with pytest.raises(ArgumentError, match=r"^p is a Tensor that cannot be written in place \(its negative bit is set"):
+    with pytest.raises(
+        ArgumentError, match=r"^p is a Tensor that cannot be written in place \(its negative bit is set"
+    ):
         rule.step_(x, torch.ones(4), state)
     assert (x.tolist(), state["t"]) == ([-1.0] * 4, 0)
     rule.step_(p, x, state)
@@ -135,7 +140,9 @@ def test_an_inference_tensor_is_written_in_inference_mode_alone() -> None:
         x, state = torch.ones(4), rule.init(torch.ones(4))
     both = [torch.ones(4), x]
     known = rule.init(both)
-    with pytest.raises(ArgumentError, match=r"^p\[1\] is a Tensor that cannot be written in place \(it is an inference"):
+    with pytest.raises(
+        ArgumentError, match=r"^p\[1\] is a Tensor that cannot be written in place \(it is an inference"
+    ):
         rule.step_(both, [torch.ones(4)] * 2, known)
     assert [each.tolist() for each in both] == [[1.0] * 4] * 2
     assert known["t"] == 0
@@ -155,6 +162,24 @@ def test_a_candidates_tensors_are_read_as_they_are_or_refused(without: tuple[Any
     assert to_array(negated()).tolist() == [-1.0] * 4
 
 
+def test_a_quantizer_that_returns_tensors_is_judged_by_their_values_or_refused() -> None:
+    rule = refgrad.quantizers.Affine(bits=4)
+
+    def negative(x: Any) -> Any:
+        found = rule.quantize(x)
+        codes = torch.tensor(np.array(found["codes"]))
+        return {"scale": found["scale"], "zero_point": found["zero_point"], "codes": codes}
+
+    def without_memory(x: Any) -> Any:
+        found = negative(x)
+        found["codes"].untyped_storage().resize_(0)
+        return found
+
+    assert refgrad.verify(negative, rule).conforms
+    told = str(refgrad.verify(without_memory, rule))
+    assert "is a Tensor that cannot be read (its storage has 0 bytes" in told
+
+
 def test_a_record_refuses_what_has_no_values(without: tuple[Any, str], tmp_path: Path) -> None:
     x, why = without
     p = torch.nn.Parameter(torch.ones(x.shape))
@@ -163,7 +188,9 @@ def test_a_record_refuses_what_has_no_values(without: tuple[Any, str], tmp_path:
     optimizer.step()
     optimizer.state[p]["momentum_buffer"] = x
     refgrad.record(optimizer, tmp_path, 1)
-    with pytest.raises(ArgumentError, match=rf"^momentum_buffer of group0.0 is an? \w+ that cannot be recorded \({why}"):
+    with pytest.raises(
+        ArgumentError, match=rf"^momentum_buffer of group0.0 is an? \w+ that cannot be recorded \({why}"
+    ):
         optimizer.step()
 
 

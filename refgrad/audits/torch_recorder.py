@@ -35,7 +35,11 @@ def record(optimizer: torch.optim.Optimizer, folder: str, steps: int, names: Any
     def before(own: Any, args: Any, keywords: Any) -> None:
         now[0] = next(counter)
         write(folder, now[0], "before", _arrays(optimizer, called), _groups(optimizer, called))
-        grads = {called[p]: _read(f"the gradient of {called[p]}", p.grad) for p in _parameters(optimizer) if p.grad is not None}
+        grads = {
+            called[p]: _read(f"the gradient of {called[p]}", p.grad)
+            for p in _parameters(optimizer)
+            if p.grad is not None
+        }
         write(folder, now[0], "grads", grads)
 
     def after(own: Any, args: Any, keywords: Any) -> None:

@@ -374,7 +374,7 @@ def to_tensor(array: np.ndarray) -> torch.Tensor:
 
 
 def to_array(tensor: torch.Tensor) -> np.ndarray:
-    """An array that shares memory with a tensor on the CPU (a copy of one elsewhere, or of one that torch has not negated yet)."""
+    """An array that shares memory with a tensor on the CPU (a copy of one elsewhere, or not negated yet)."""
     why = unreadable(tensor)
     if why:
         what = with_article(type(tensor).__name__)

@@ -187,9 +187,10 @@ def read_array(value: Any, name: str) -> Any:
         return value
     try:
         why = _without_values(value)
-        if not why:
-            value = tensor_memory.resolved(value.detach()) if hasattr(value, "detach") else value
-            why = _without_values(value)  # under a mode of torch that computes without numbers
+        if not why and hasattr(value, "detach"):
+            kind, value = type(value), tensor_memory.resolved(value.detach())
+            if type(value) is not kind:  # under a mode of torch that computes without numbers, it is another one's
+                why = _without_values(value)
         if not why:
             device = value.__dlpack_device__()[0]
             if device in READABLE:

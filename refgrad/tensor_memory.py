@@ -24,18 +24,20 @@ def unreadable(value: Any) -> str:
     Returns:
         What follows "that cannot be read"; nothing where they are, or the value is no tensor of torch.
     """
-    tensor = getattr(sys.modules.get("torch"), "Tensor", None)
+    torch: Any = sys.modules.get("torch")
+    tensor = getattr(torch, "Tensor", None)
     if tensor is None or not isinstance(value, tensor):
         return ""
     if type(value).__torch_dispatch__ is not tensor.__torch_dispatch__:
         return f"{with_article(type(value).__name__)} computes its values, and has no memory of them"
-    if value.device.type not in ADDRESSED or str(value.layout) != "torch.strided" or not value.numel():
+    if value.device.type not in ADDRESSED or value.layout is not torch.strided or not value.numel():
         return ""
-    storage, item = value.untyped_storage(), value.element_size()
-    reached = sum((n - 1) * stride for n, stride in zip(value.shape, value.stride(), strict=True)) + 1
-    needed = item * (value.storage_offset() + reached)
-    if storage.nbytes() < needed:
-        return f"its storage has {storage.nbytes()} bytes, of which it needs {needed}"
+    storage, last = value.untyped_storage(), value.numel() - 1
+    if not value.is_contiguous():
+        last = sum((n - 1) * stride for n, stride in zip(value.shape, value.stride(), strict=True))
+    needed, has = value.element_size() * (value.storage_offset() + last + 1), storage.nbytes()
+    if has < needed:
+        return f"its storage has {has} bytes, of which it needs {needed}"
     try:
         return "" if storage.data_ptr() else "its storage has no memory"
     except RuntimeError:  # such as a tensor that `torch.func.functionalize` hands to a function
@@ -51,13 +53,13 @@ def unwritable(value: Any) -> str:
     Returns:
         What follows "that cannot be written in place"; nothing where it can, or the value is no tensor of torch.
     """
-    torch = sys.modules.get("torch")
+    torch: Any = sys.modules.get("torch")
     tensor = getattr(torch, "Tensor", None)
     if tensor is None or not isinstance(value, tensor):
         return ""
     if value.is_neg():
         return "its negative bit is set: what lies in its memory are the negatives of its values; its clone() can"
-    if value.is_inference() and not torch.is_inference_mode_enabled():  # type: ignore[union-attr]
+    if value.is_inference() and not torch.is_inference_mode_enabled():
         return "it is an inference tensor outside inference mode; its clone() can"
     return ""
 

@@ -12,13 +12,13 @@ import functools
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
-from refgrad import trees
+from refgrad import tensor_memory, trees
 from refgrad.errors import ArgumentError, with_article
 
 #: the packages whose arrays lie on a device, and the modules that run rules on them; the modules are loaded by these names
@@ -27,6 +27,8 @@ DEVICES: Mapping[str, str] = {"cupy": "refgrad.backends.cuda.doors"}
 READABLE = (1, 3)
 #: what Python's dataclasses have, of which the records of arrays are: nothing else is asked for its arrays
 RECORD = "__dataclass_fields__"
+#: the argument whose entries a step in place replaces, such as the count of steps, besides writing into its arrays
+ENTRIES = "state"
 
 
 def is_foreign(value: Any) -> bool:
@@ -75,7 +77,10 @@ def called_with(
         door = importlib.import_module(DEVICES[library(kind)])
         return door.call(rule, function, args, keywords, [n for n, _ in zip(names, args, strict=False)], writes)
     given = [*zip(names, args, strict=False), *keywords.items()]
-    read = [mapped(value, read_array, name) for name, value in given]
+    for name, value in given:
+        if isinstance(value, Mapping):
+            trees.check_entries(value, name, name == ENTRIES and name in writes)
+    read = [mapped(value, _read_to_write if name in writes else read_array, name) for name, value in given]
     before = [dict(each) if isinstance(each, dict) else each for each in read]
     result = function(rule, *read[: len(args)], **dict(zip(keywords, read[len(args) :], strict=True)))
     for (name, value), new, old in zip(given, read, before, strict=True):
@@ -156,8 +161,8 @@ def mapped(node: Any, action: Callable[[Any, str], Any], path: str = "") -> Any:
 
 
 def _write_back(value: Any, new: Any, old: Any, kind: Any) -> None:
-    """What a step in place has changed besides the memory of arrays: entries of a dict, and what a framework counts."""
-    if isinstance(value, dict):
+    """What a step in place has changed besides the memory of arrays: entries of a mapping, and what a framework counts."""
+    if isinstance(value, MutableMapping):
         for name, each in new.items():
             if each is not old.get(name):
                 value[name] = mapped(
@@ -180,17 +185,40 @@ def read_array(value: Any, name: str) -> Any:
     """
     if not is_foreign(value):
         return value
-    value = value.detach() if hasattr(value, "detach") else value
     try:
-        device = value.__dlpack_device__()[0]
-        if device in READABLE:
-            return _narrow(value) if _narrow_dtype(value) is not None else np.from_dlpack(value)
-        why = f"is on a device ({device!r})"
+        why = _without_values(value)
+        if not why and hasattr(value, "detach"):
+            kind, value = type(value), tensor_memory.resolved(value.detach())
+            if type(value) is not kind:  # under a mode of torch that computes without numbers, it is another one's
+                why = _without_values(value)
+        if not why:
+            device = value.__dlpack_device__()[0]
+            if device in READABLE:
+                return _narrow(value) if _narrow_dtype(value) is not None else np.from_dlpack(value)
+            why = f"is on a device ({device!r})"
     except Exception as error:  # whatever another library raises, such as where there are no numbers yet
         why = f"cannot be read ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
     raise ArgumentError(
         f"{name} is {with_article(type(value).__name__)} that {why}; legal: an array in the processor's memory"
     )
+
+
+def _without_values(value: Any) -> str:
+    """Why an array of another library has no values that could be read, where its memory is no matter."""
+    if getattr(value, "is_deleted", bool)():
+        return "cannot be read (it was deleted, or donated to a function)"
+    why = tensor_memory.unreadable(value)
+    return f"cannot be read ({why})" if why else ""
+
+
+def _read_to_write(value: Any, name: str) -> Any:
+    """The same of an array that is written in place."""
+    read = read_array(value, name)
+    why = tensor_memory.unwritable(value)
+    if why:
+        what = with_article(type(value).__name__)
+        raise ArgumentError(f"{name} is {what} that cannot be written in place ({why}); legal: the pure `step`")
+    return read
 
 
 def _narrow_dtype(value: Any) -> Any:

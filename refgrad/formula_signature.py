@@ -175,7 +175,9 @@ def types_of(function: Callable[..., Any], numbers: Mapping[str, inspect.Paramet
     """
     try:
         hints = typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):  # a name that is nowhere, or what is no type, such as a Choice by itself
+    except (
+        Exception
+    ):  # a name or an attribute that is nowhere, no Python, or what is no type, such as a Choice by itself
         hints = dict(inspect.get_annotations(function))
     for number in numbers:
         if typing.get_origin(hints.get(number)) is not Annotated:

@@ -139,18 +139,24 @@ class Formula(Transform):
             if not plain:
                 raise
             raise ArgumentError(f"{name}'s body raised LinAlgError, of a singular matrix") from None
-        except Exception as error:  # whatever it is, it is the formula's and no kernel's
+        except (Exception, SystemExit) as error:  # whatever it is, it is the formula's and no kernel's
             if isinstance(error.__cause__ or error.__context__, TraceError):  # NumPy's own words for it say less
                 raise (error.__cause__ or error.__context__) from None  # type: ignore[misc]
             shapes = ", ".join(str(getattr(a, "shape", ())) for a in arrays)
             raise ArgumentError(f"{name}'s body raised {type(error).__name__}: {error} (shapes {shapes})") from error
+        unnamed = [key for key in found if not isinstance(key, str)] if isinstance(found, dict) else []
+        if unnamed:
+            raise ArgumentError(
+                f"{name} returned a result by the name {shown(unnamed[0])}; legal: names that are texts"
+            )
         several = list(_each(found)) if isinstance(found, tuple | list | dict) else [found]
         if any(each is None for each in several):
             raise ArgumentError(f"{name} returned None; legal: `return` an array, or a tuple or dict of arrays")
         for each in several if plain else ():
-            if not isinstance(each, np.ndarray | np.generic) or each.dtype.kind not in "fbV":
+            if not _is_array(each) or each.dtype.kind not in "fbV":
                 legal = "arrays of floats, made of the arrays that it takes"
-                what = with_article(type(each).__name__) if isinstance(each, tuple | list | dict) else shown(each)
+                held = isinstance(each, tuple | list | dict) or (isinstance(each, np.ndarray) and not _is_array(each))
+                what = with_article(type(each).__name__) if held else shown(each)
                 raise ArgumentError(f"{name} returned {what} as a result; legal: {legal}")
         if not several:
             raise ArgumentError(f"{name} returned nothing, {found}; legal: an array, or a tuple or dict of arrays")
@@ -185,6 +191,13 @@ class Formula(Transform):
         except (OSError, TypeError):
             return []
         return lines[next(i for i, line in enumerate(lines) if line.startswith("def ")) :]
+
+
+def _is_array(result: Any) -> bool:
+    """True of NumPy's own arrays and numbers, and of those that bodies are handed; False of a matrix or a masked array."""
+    kind = type(result)
+    ours = kind is np.ndarray or kind.__module__.partition(".")[0] == "refgrad"
+    return isinstance(result, np.generic) or (isinstance(result, np.ndarray) and ours)
 
 
 def _each(found: Any) -> Iterator[Any]:

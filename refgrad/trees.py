@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,7 +162,8 @@ def matching(reference: Any, other: Any, name: str, path: str = "") -> list[Any]
         The leaves of ``other``, each at the place of its counterpart in `leaves` of ``reference``.
 
     Raises:
-        ArgumentError: the structures differ; the error says where, and what is legal there.
+        ArgumentError: the structures differ, and the error says where, and what is legal there; or a leaf of ``reference``,
+            which errors call ``p``, is something else that holds arrays.
 
     >>> matching({"w": 1, "b": 2}, {"b": 20, "w": 10}, "g")
     [10, 20]
@@ -170,6 +171,7 @@ def matching(reference: Any, other: Any, name: str, path: str = "") -> list[Any]
     wanted, found = branch(reference), branch(other)
     if wanted is None:
         if found is not None:
+            _check_leaf(reference, f"p{path}")
             raise _differs(name, path, other, "an array")
         return [other]
     children = _children(reference, wanted, other, found)
@@ -182,6 +184,13 @@ def matching(reference: Any, other: Any, name: str, path: str = "") -> list[Any]
         elif its is not None:
             raise _differs(name, path + step, its, "None")
     return result
+
+
+def _check_leaf(leaf: Any, name: str) -> None:
+    """Refuse what holds arrays and is no node, such as a mapping that is no dict, before the tree beside it is blamed."""
+    if isinstance(leaf, Collection) and not _is_leaf(leaf):
+        what = with_article(type(leaf).__name__)
+        raise ArgumentError(f"{name} is {what}; legal: an array, or a dict, list or tuple of them")
 
 
 def _children(reference: Any, wanted: Branch, other: Any, found: Branch | None) -> Sequence[Any] | None:
@@ -204,6 +213,35 @@ def _legal(reference: Any, wanted: Branch) -> str:
     if isinstance(reference, list | tuple):
         return f"a sequence of {len(reference)}"
     return f"{with_article(type(reference).__name__)} of {', '.join(wanted.steps)}"
+
+
+def check_entries(node: Mapping[Any, Any], name: str, written: bool) -> None:
+    """Check that a mapping of somebody else's class gives its entries, and takes them too.
+
+    Args:
+        node: the mapping; Python's own dicts are not looked at.
+        name: what errors call it.
+        written: True if entries of it are replaced: each is written once as it is, so that a mapping that refuses does it now.
+
+    Raises:
+        ArgumentError: it raises something.
+
+    >>> from types import MappingProxyType
+    >>> check_entries(MappingProxyType({"t": 0}), "state", False)
+    """
+    if type(node) is dict:
+        return
+    done = "read"
+    try:
+        found = {key: node[key] for key in node}
+        done = "written"
+        for key, value in found.items() if written else ():
+            node[key] = value  # type: ignore[index]
+    except Exception as error:  # whatever somebody's class raises
+        why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        raise ArgumentError(
+            f"{name} is {with_article(type(node).__name__)} whose entries cannot be {done} ({why}); legal: a dict"
+        ) from None
 
 
 def rebuild(tree: Any, new: list[Any]) -> Any:

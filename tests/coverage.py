@@ -26,6 +26,7 @@ GATES = (
     "refgrad/oracle/engine/request.py",
     "refgrad/quantizers/parts.py",
     "refgrad/schedule_numbers.py",
+    "refgrad/tensor_memory.py",
     "refgrad/trees.py",
 )
 

@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "rooms",
         "whole_file",
     ),
-    ("trees", "json_log", "installed_rules", "hex_floats"),
+    ("trees", "json_log", "installed_rules", "hex_floats", "tensor_memory"),
     ("registry",),
     ("derived", "foreign_arrays"),
     ("axes", "legal"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from collections import UserDict
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -215,6 +216,45 @@ def test_a_mapping_that_is_no_dict_comes_back_as_one() -> None:
     after, _ = rule.step(dict(p), dict(g), MappingProxyType({"t": 0}))  # type: ignore[arg-type]
     assert np.asarray(read_array(after["w"], "w")).tolist() == [0.5] * 3
     assert mapped_of(p, lambda leaf, path: path) == {"w": "['w']"}
+
+
+def test_a_state_that_is_no_dict_counts_its_steps() -> None:
+    torch = pytest.importorskip("torch")
+    rule, p = AdamW(lr=0.5), torch.ones(3)
+    known, other = rule.init(p), UserDict(rule.init(p))
+    twin = p.clone()
+    for _ in range(2):
+        rule.step_(p, torch.ones(3), known)
+        rule.step_(twin, torch.ones(3), other)  # type: ignore[arg-type]
+    assert other["t"] == known["t"] == 2
+    assert twin.tolist() == p.tolist()
+
+
+class Refusing(dict[str, Any]):
+    """A state that takes no entries."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        raise TypeError("frozen")
+
+
+def test_a_state_that_takes_no_entries_is_refused_before_tensors_are_written() -> None:
+    torch = pytest.importorskip("torch")
+    rule, p = AdamW(lr=0.5), torch.ones(3)
+    state = Refusing(rule.init(p))
+    with pytest.raises(
+        ArgumentError, match=r"^state is a Refusing whose entries cannot be written \(TypeError: frozen"
+    ):
+        rule.step_(p, torch.ones(3), state)
+    assert p.tolist() == [1.0] * 3
+    assert not state["m"].any()
+
+
+def test_an_array_of_jax_that_was_deleted_is_refused() -> None:
+    jnp = pytest.importorskip("jax.numpy")
+    x = jnp.ones(3)
+    x.delete()
+    with pytest.raises(ArgumentError, match=r"^p is an ArrayImpl that cannot be read \(it was deleted, or donated"):
+        SGD().init(x)
 
 
 class OnDevice:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -256,12 +257,38 @@ def into_zeros(x: Any) -> Any:
         (lambda x: np.asarray(x), "numbers are made of an array, as by numpy.asarray"),
         (into_zeros, "where an array of numpy.zeros is filled; write numpy's functions, and numpy.stack"),
         (lambda x: x * x[0].item(), "an array's item is not known to refgrad"),
+        (lambda x: {1: x}, "returned a result by the name 1; legal: names that are texts"),
+        (lambda x: sys.exit(3), "body raised SystemExit: 3"),
     ],
 )
 def test_what_is_wrong_with_a_body_is_not_said_of_the_kernel(body: Any, message: str) -> None:
     with pytest.raises(ArgumentError, match=message) as raised:
         refgrad.verify(lambda x: x, refgrad.formula(x="n")(body)())
     assert not {"Ranged", "Decision", "transform"} & set(str(raised.value).split())
+
+
+@pytest.mark.parametrize(
+    "kind", [lambda x: x.view(np.matrix), lambda x: np.ma.array(x, mask=x > 0)], ids=["matrix", "masked"]
+)
+def test_a_body_that_gives_another_kind_of_array_is_refused(kind: Any) -> None:
+    rule, x = refgrad.formula(x="n m")(kind)(), np.ones((2, 2), np.float32)
+    with pytest.raises(
+        ArgumentError, match=r"<lambda> returned a (matrix|MaskedArray) as a result; legal: arrays of floats"
+    ):
+        rule(x)
+    assert type(refgrad.formula(x="n m")(lambda x: x + 1)()(x.view(np.matrix))) is np.ndarray
+
+
+@pytest.mark.parametrize("text", ["refgrad.Nope", "Nope", "a b", "refgrad.Positive.nope"])
+def test_a_type_that_is_nowhere_is_said(text: str) -> None:
+    def scaled(x: Any, *, eps: Any = 1.0) -> Any:
+        return x * eps
+
+    scaled.__annotations__ = {"eps": text}
+    with pytest.raises(
+        ArgumentError, match=rf"the type of scaled.eps is '{text}'; legal: a type with its legal values"
+    ):
+        refgrad.formula(x="n")(scaled)
 
 
 def test_a_formula_is_called_by_the_names_of_its_arrays() -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections import OrderedDict, defaultdict, namedtuple
+from collections import ChainMap, OrderedDict, defaultdict, namedtuple
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
 from refgrad.errors import ArgumentError
-from refgrad.optimizers import LAMB, SGD
+from refgrad.optimizers import LAMB, SGD, AdamW, DAdaptAdam, Stored
 from refgrad.quantizers import EightBit
 from refgrad.trees import branch, leaves, matching, rebuild
 
@@ -238,3 +238,51 @@ def test_a_leaf_in_place_of_a_node_is_refused() -> None:
         matching({"a": 1}, 3, "g")
     with pytest.raises(ArgumentError, match=r"g is a list; legal: a sequence of 2"):
         matching([1, 2], [1], "g")
+
+
+class NoEntries(dict[str, Any]):
+    """A dict that takes no entries."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        raise ValueError("no")
+
+
+class NoReading(dict[str, Any]):
+    """A dict that gives no entries."""
+
+    def __getitem__(self, name: str) -> Any:
+        raise KeyError("none")
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda p: p, lambda p: {"w": p}, lambda p: [p, p.copy()]], ids=["array", "dict", "list"]
+)
+@pytest.mark.parametrize("kind", [NoEntries, NoReading])
+@pytest.mark.parametrize("rule", [AdamW(lr=0.5), DAdaptAdam(), Stored(rounding="stochastic")], ids=repr)
+def test_a_mapping_that_refuses_entries_is_refused_before_anything_is_written(rule: Any, kind: Any, wrap: Any) -> None:
+    p, g = wrap(np.ones(3, np.float32)), wrap(np.ones(3, np.float32))
+    state = rule.init(p)
+    before = str(p), str(state)
+    done = "written" if kind is NoEntries else "read"
+    with pytest.raises(
+        ArgumentError, match=rf"^state is a {kind.__name__} whose entries cannot be {done} .*; legal: a dict"
+    ):
+        rule.step_(p, g, kind(state))
+    assert (str(p), str(state)) == before
+    if kind is NoEntries:  # which may be read
+        assert rule.step(p, g, kind(state))[1]["t"] == 1
+    else:
+        with pytest.raises(ArgumentError, match=r"^state is a NoReading whose entries cannot be read"):
+            rule.step(p, g, kind(state))
+
+
+@pytest.mark.parametrize("holder", [MappingProxyType, ChainMap, set])
+def test_what_holds_arrays_and_is_no_node_is_blamed_itself(holder: Any) -> None:
+    tree, rule = {"w": np.ones(3, np.float32)}, SGD(lr=0.5)
+    for p, path in ((holder(tree), "p"), ([holder(tree)], r"p\[0\]")):
+        g = tree if path == "p" else [tree]
+        for method in (rule.step, rule.step_):
+            with pytest.raises(
+                ArgumentError, match=rf"^{path} is a \w+; legal: an array, or a dict, list or tuple of them"
+            ):
+                method(p, g, rule.init(g))

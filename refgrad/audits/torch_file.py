@@ -11,6 +11,7 @@ import torch
 
 from refgrad.audits.stored import Contents, RecordError, Stored, identity
 from refgrad.errors import CandidateError
+from refgrad.tensor_memory import unreadable
 
 #: how deep dicts may lie in one another
 DEEPEST = 32
@@ -87,6 +88,9 @@ class _Found:
         where = f"{self.path}!{name}"
         if tensor.layout != torch.strided or tensor.is_quantized:
             raise RecordError(f"{where} is no dense tensor of plain numbers")
+        why = unreadable(tensor)
+        if why:
+            raise RecordError(f"{where} cannot be read: {why}")
         try:
             dtype = array_of(tensor.reshape(-1)[:0]).dtype
         except (TypeError, RuntimeError, AttributeError, KeyError, CandidateError):

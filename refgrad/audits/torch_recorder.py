@@ -11,7 +11,8 @@ import torch
 
 from refgrad.audits.record_files import write
 from refgrad.audits.torch_file import array_of
-from refgrad.errors import bad_argument
+from refgrad.errors import ArgumentError, bad_argument, with_article
+from refgrad.tensor_memory import unreadable
 
 
 class Handle:
@@ -34,7 +35,11 @@ def record(optimizer: torch.optim.Optimizer, folder: str, steps: int, names: Any
     def before(own: Any, args: Any, keywords: Any) -> None:
         now[0] = next(counter)
         write(folder, now[0], "before", _arrays(optimizer, called), _groups(optimizer, called))
-        grads = {called[p]: array_of(p.grad) for p in _parameters(optimizer) if p.grad is not None}
+        grads = {
+            called[p]: _read(f"the gradient of {called[p]}", p.grad)
+            for p in _parameters(optimizer)
+            if p.grad is not None
+        }
         write(folder, now[0], "grads", grads)
 
     def after(own: Any, args: Any, keywords: Any) -> None:
@@ -67,14 +72,23 @@ def _names(optimizer: torch.optim.Optimizer, names: Any) -> dict[torch.Tensor, s
 
 def _arrays(optimizer: torch.optim.Optimizer, names: Mapping[torch.Tensor, str]) -> dict[str, np.ndarray]:
     """The parameters, and what the state keeps of each that is an array or a number."""
-    found = {name: array_of(p) for p, name in names.items()}
+    found = {name: _read(name, p) for p, name in names.items()}
     for p, name in names.items():
         for key, value in optimizer.state.get(p, {}).items():
             if isinstance(value, torch.Tensor):
-                found[f"state/{name}/{key}"] = array_of(value)
+                found[f"state/{name}/{key}"] = _read(f"{key} of {name}", value)
             elif isinstance(value, int | float):
                 found[f"state/{name}/{key}"] = np.asarray(float(value))
     return found
+
+
+def _read(name: str, tensor: torch.Tensor) -> np.ndarray:
+    """A tensor's array; one without memory, such as a shard that was given back, has no values to be recorded."""
+    why = unreadable(tensor)
+    if why:
+        what = with_article(type(tensor).__name__)
+        raise ArgumentError(f"{name} is {what} that cannot be recorded ({why}); legal: a tensor in memory")
+    return array_of(tensor)
 
 
 def _groups(optimizer: torch.optim.Optimizer, names: Mapping[torch.Tensor, str]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ import numpy as np
 from refgrad.axes import ELEMENT, axes_shape
 from refgrad.candidates.arguments import check_options, parameters_of, with_options
 from refgrad.candidates.estimator_arguments import Arrays, Bound, bind, called
-from refgrad.candidates.faults import building, check_kept, copies, stepping
+from refgrad.candidates.faults import building, check_kept, copies, returned_array, stepping
 from refgrad.candidates.frameworks import adapter
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import describe, load
@@ -119,7 +119,7 @@ def check_outputs(results: Mapping[str, Any], rule: Estimator, arrays: Arrays, n
     x, axes = arrays["x"], rule.gives()
     found = {}
     for output, value in results.items():
-        array = np.asarray(value)
+        array = returned_array(value, f"{output} of {name}")
         wanted = axes_shape(axes.get(output, ELEMENT), x.shape)
         if array.shape != wanted:
             if output not in axes or array.size != int(np.prod(wanted)):

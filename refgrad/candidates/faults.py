@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
 from refgrad.candidates.protocol import CandidateFault
-from refgrad.errors import CandidateError, RefgradError
+from refgrad.errors import CandidateError, RefgradError, with_article
+from refgrad.tensor_memory import resolved, unreadable
 
 
 @contextmanager
@@ -56,6 +58,22 @@ def check_fit(error: BaseException, name: str) -> None:
     if type(error) is TypeError and inside.partition(".")[0] == "refgrad" and MISFIT.search(str(error)):
         legal = "arguments that `refgrad show` names of the rule, and others with a default or --set NAME=VALUE"
         raise CandidateError(f"the arguments of {name} do not fit the rule: {error}; legal: {legal}") from error
+
+
+def returned_array(value: Any, what: str) -> np.ndarray:
+    """What a candidate returned for an array, as NumPy's.
+
+    Args:
+        value: an array of any library, or what NumPy makes an array of.
+        what: what messages call it.
+
+    Raises:
+        CandidateFault: it is a tensor without memory, of which NumPy would read what lies there.
+    """
+    why = unreadable(value)
+    if why:
+        raise CandidateFault("structure", f"{what} is {with_article(type(value).__name__)} that cannot be read ({why})")
+    return np.asarray(resolved(value))
 
 
 def same_bits(one: np.ndarray, other: np.ndarray) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.candidates.arguments import check_options, parameters_of, takes_anything, with_options
-from refgrad.candidates.faults import stepping
+from refgrad.candidates.faults import returned_array, stepping
 from refgrad.candidates.mask_function import NAMES, MaskFunction
 from refgrad.candidates.masks import resolve_mask
 from refgrad.candidates.names import Names, known_as
@@ -93,4 +93,5 @@ def _called(candidate: MaskFunction, rule: MaskUpdate, arrays: Arrays, t: int) -
         named = dict(zip(("mask", "w"), pair, strict=False))
     if named.get("mask") is None:
         raise CandidateFault("structure", f"{candidate.name} returned no mask; legal: mask, (mask, w), or a dict")
-    return {n: np.asarray(candidate.unwrap(named[n])) for n in ("mask", "w") if named.get(n) is not None}
+    found = {n: candidate.unwrap(named[n]) for n in ("mask", "w") if named.get(n) is not None}
+    return {n: returned_array(value, f"{n} of {candidate.name}") for n, value in found.items()}

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.candidates.arguments import check_options, parameters_of, takes_anything, with_options
+from refgrad.candidates.faults import returned_array
 from refgrad.candidates.frameworks import candidate_of
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.resolve import describe, describe_rule, load
@@ -157,7 +158,7 @@ def named_parts(result: Any, rule: Quantizer, name: str, given: frozenset[str] =
     own = tuple(n for n in rule.parts if n not in given)
     unpack = getattr(rule, "unpack", None)
     if unpack is not None and not isinstance(result, (Mapping, tuple, list)):
-        return dict(unpack(np.asarray(result)).arrays)
+        return dict(unpack(returned_array(result, f"what {name} returned")).arrays)
     legal = f"a dict with {', '.join(own)}, a tuple of these, or {own[-1]} alone"
     if isinstance(result, Mapping):
         missing = [n for n in rule.parts[-1:] if n not in result]
@@ -168,14 +169,14 @@ def named_parts(result: Any, rule: Quantizer, name: str, given: frozenset[str] =
             if part not in known:
                 hint = nearest(str(part), known)
                 raise CandidateFault("structure", f"{name} returned {part!r}{hint}; legal: {', '.join(known)}")
-        return {n: np.asarray(result[n]) for n in (*rule.parts, "y") if n in result}
+        return {n: returned_array(result[n], f"{n} of {name}") for n in (*rule.parts, "y") if n in result}
     if isinstance(result, (tuple, list)):
         shown = [n for n in own if n not in rule.constant_parts()]
         if len(result) == len(shown):
-            return {n: np.asarray(a) for n, a in zip(shown, result, strict=True)}
+            return {n: returned_array(a, f"{n} of {name}") for n, a in zip(shown, result, strict=True)}
         if len(result) != len(own):
             raise CandidateFault("structure", f"{name} returned {len(result)} values; legal: {legal}")
-        return {n: np.asarray(a) for n, a in zip(own, result, strict=True)}
+        return {n: returned_array(a, f"{n} of {name}") for n, a in zip(own, result, strict=True)}
     if len([n for n in own if n not in rule.constant_parts()] if given else own) > 1:
         raise CandidateFault("structure", f"{name} returned {with_article(type(result).__name__)}; legal: {legal}")
-    return {own[-1]: np.asarray(result)}
+    return {own[-1]: returned_array(result, f"{own[-1]} of {name}")}

@@ -60,7 +60,7 @@ def arrays_of(value: Any) -> Any:
         return tuple(arrays_of(each) for each in value)
     if isinstance(value, Mapping):
         return {name: arrays_of(each) for name, each in value.items()}
-    if type(value).__module__.partition(".")[0] == "torch":
+    if any(cls.__module__.partition(".")[0] == "torch" for cls in type(value).__mro__):
         from refgrad.candidates.torch_optimizer import to_array
 
         return to_array(value)

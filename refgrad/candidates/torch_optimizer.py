@@ -39,6 +39,7 @@ from refgrad.candidates.step_counts import Place, places, set_counts
 from refgrad.errors import CandidateError, with_article
 from refgrad.optimizers.base import Optimizer
 from refgrad.rule import Flag, Range
+from refgrad.tensor_memory import resolved, unreadable
 
 Tensors = list[torch.Tensor]
 #: from the rule and the parameters: the optimizer, and what it was told
@@ -373,8 +374,12 @@ def to_tensor(array: np.ndarray) -> torch.Tensor:
 
 
 def to_array(tensor: torch.Tensor) -> np.ndarray:
-    """An array that shares memory with a tensor on the CPU (a copy of one elsewhere); the dtype is kept."""
-    tensor = tensor.detach().cpu()
+    """An array that shares memory with a tensor on the CPU (a copy of one elsewhere, or not negated yet)."""
+    why = unreadable(tensor)
+    if why:
+        what = with_article(type(tensor).__name__)
+        raise CandidateError(f"{what} of the candidate cannot be read ({why}); legal: a tensor in memory")
+    tensor = resolved(tensor.detach()).cpu()
     if tensor.dtype in (torch.float16, torch.float32, torch.float64):
         return tensor.numpy()
     if not tensor.dtype.is_floating_point:

@@ -509,7 +509,8 @@ def check_state(state: Any, in_place: bool = False) -> None:
         in_place: whether it is written too.
 
     Raises:
-        ArgumentError: it is something else.
+        ArgumentError: it is something else, or raises where it is read or written.
     """
     if not isinstance(state, MutableMapping if in_place else Mapping):
         raise bad_argument("state", state, "the dict that init or the last step returned")
+    trees.check_entries(state, "state", in_place)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.errors import RefgradError
+from refgrad.legal import is_numeric
 
 
 class RecordError(RefgradError):
@@ -25,12 +26,21 @@ class Stored:
         shape, dtype: of the array.
         part: from the first element and one past the last, in C order, to these elements as a flat array.
         place: where its numbers lie: a file and an offset, or a name within it.
+
+    Raises:
+        RecordError: it has numbers that are not real.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
     part: Callable[[int, int], np.ndarray] = field(repr=False)
     place: str
+
+    def __post_init__(self) -> None:
+        if self.dtype.kind != "b" and not is_numeric(
+            self.dtype
+        ):  # such as complex ones, of which a float would be the real part alone
+            raise RecordError(f"{self.place} has dtype {self.dtype}; legal: real numbers")
 
     @property
     def size(self) -> int:

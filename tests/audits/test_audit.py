@@ -354,6 +354,7 @@ def test_nan_and_other_hyperparameters(right: Step, tmp_path: Path) -> None:
     ("options", "words"),
     [
         ({"step": 0}, "step is 0"),
+        ({"step": 10**400}, "step is 1000"),
         ({"explain": "x"}, "explain is 'x'"),
         ({"before": "nowhere.npz"}, "which is not there"),
         ({"before": []}, "before is"),

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from refgrad import whole_file
 from refgrad.arguments import by_name
 from refgrad.audits.record_files import GROUPS
 from refgrad.audits.stored import Contents, RecordError, Stored
@@ -45,6 +46,8 @@ AFTER = frozenset(("grad",))
 #: what the count of steps is called, and a copy in float32 that is stepped
 STEPS = ("step", "count", "t", "steps", "state_step")
 MASTER = ("fp32_params", "fp32_param", "master_params", "master_param", "master_weight", "master_weights", "fp32")
+#: bytes of a file of names
+LARGEST = 1 << 26
 #: where a state keeps hyperparameters that are injected
 INJECTED = "hyperparams"
 
@@ -157,13 +160,12 @@ def _there(sentence: str, there: bool, word: str, known: Iterable[str]) -> None:
 @in_standard  # Python reads decimals as the processor rounds
 def _toml(path: Any) -> Mapping[str, Any]:
     try:
-        with open(os.fspath(path), "rb") as file:
-            return tomllib.load(file)
+        return tomllib.loads(whole_file.read(os.fspath(path), LARGEST).decode())
     except FileNotFoundError:
         raise ArgumentError(
             f"map is {str(path)!r}, which is not there; legal: a file in TOML, as docs/audit.md has it"
         ) from None
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError, RecursionError) as error:
         raise ArgumentError(
             f"map is {str(path)!r}: {str(error)[:200]}; legal: a file in TOML, as docs/audit.md has it"
         ) from None
@@ -247,7 +249,7 @@ def checkpoint(contents: Contents, rule: Optimizer, names: Names, known: Iterabl
 
 
 def _put(state: dict[str, Any], slot: str, value: Any, name: str) -> None:
-    """Add a slot to the state of a parameter, which has it once; counts of steps may be there twice, where they say one number."""
+    """Add a slot to the state of a parameter, which has it once; counts of steps may be there twice where they are one number."""
     if slot in state and not (slot == "step" and _count(state[slot]) == _count(value)):
         raise RecordError(f"the state of {name!r} has its {slot} twice, under two names; legal: once, or --map")
     state[slot] = value

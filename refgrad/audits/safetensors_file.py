@@ -44,7 +44,7 @@ def read(path: str) -> Contents:
     Raises:
         RecordError: it is no such file, or its header does not fit it.
     """
-    with open(path, "rb") as file:
+    with whole_file.opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         head = file.read(8)
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else -1

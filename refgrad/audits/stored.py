@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad import whole_file
 from refgrad.errors import RefgradError
 from refgrad.legal import is_numeric
 
@@ -37,9 +38,7 @@ class Stored:
     place: str
 
     def __post_init__(self) -> None:
-        if self.dtype.kind != "b" and not is_numeric(
-            self.dtype
-        ):  # such as complex ones, of which a float would be the real part alone
+        if self.dtype.kind != "b" and not is_numeric(self.dtype):  # a float of a complex number is its real part alone
             raise RecordError(f"{self.place} has dtype {self.dtype}; legal: real numbers")
 
     @property
@@ -118,7 +117,7 @@ def from_file(path: str, offset: int, dtype: np.dtype) -> Callable[[int, int], n
 
     def part(start: int, stop: int) -> np.ndarray:
         try:
-            with open(path, "rb", buffering=0) as file:
+            with whole_file.opened(path, buffering=0) as file:
                 file.seek(offset + start * dtype.itemsize)
                 raw = np.empty((stop - start) * dtype.itemsize, np.uint8)
                 view, done = raw.data, 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import os
 import pickle
 import struct
 import zipfile
@@ -312,3 +313,16 @@ def test_what_lies_within_files_of_torch(tmp_path: Path) -> None:
         torch.save({"w": thing}, tmp_path / "y.pt")
         with pytest.raises(RecordError, match=words):
             formats.read(tmp_path / "y.pt", "before")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
+def test_a_pipe_among_files_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "shard.safetensors")
+    index = tmp_path / "index.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"w": "shard.safetensors"}}))
+    with pytest.raises(RecordError, match="no regular file"):
+        formats.read(index, "before")
+    index.unlink()
+    os.mkfifo(index)
+    with pytest.raises(RecordError, match="no regular file"):
+        formats.read(tmp_path, "before")

@@ -322,8 +322,8 @@ def _rotation() -> Rotation:
 def public() -> Iterator[tuple[str, Callable[..., Any]]]:
     """The name and the function of every public one that is no rule, each once.
 
-    These are what rooms name, what the modules that rooms, docs and `MODULES` name have, what docs name, and of all modules of rooms of rules what
-    has a gate, or is never mentioned in the package, so that it is there for those who use it.
+    These are what rooms name, what docs name, what the modules that rooms, docs and `MODULES` name have, and of all modules of
+    rooms of rules what has a gate, or is never mentioned in the package, so that it is there for those who use it.
     """
     found: dict[Callable[..., Any], str] = {}
     for name, function in _everywhere():

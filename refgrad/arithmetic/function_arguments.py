@@ -389,7 +389,8 @@ def _of_numbers(name: str, value: object) -> np.ndarray:
     if isinstance(value, complex):
         return np.asarray(value)
     if not isinstance(value, list | tuple):
-        return np.asarray(value if as_whole(value) is not None else number(value, name, "numbers"))
+        whole = as_whole(value)
+        return np.asarray(number(value, name, "numbers") if whole is None else whole)
     try:
         return np.asarray(value)
     except (TypeError, ValueError, OverflowError):

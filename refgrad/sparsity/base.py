@@ -316,6 +316,9 @@ def tensors(ws: Any, others: Mapping[str, Any]) -> list[tuple[Any, dict[str, Any
         ws: the weights.
         others: what else is taken, by name, one a tensor.
 
+    Returns:
+        Pairs of a tensor and what else is taken of it, by name.
+
     Raises:
         ArgumentError: one of these is no sequence, or they have not as many things.
     """

@@ -7,9 +7,10 @@ wherever it is handed in, in one error that names the argument. Arrays have a ga
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 from collections.abc import Mapping, Set
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -28,6 +29,9 @@ AT_LEAST_ONE = Whole(1)
 FROM_ZERO = Whole(0)
 #: steps of one run: as many as are kept in memory with what each of them brings
 STEPS = Whole(1, 10_000)
+
+#: how many things are gone through
+MOST = 1_000_000
 
 #: how large a size may make an array: so many elements, and so many times as many as it had
 ENLARGED, TIMES = 2**26, 128
@@ -119,7 +123,7 @@ def number(value: Any, name: str, legal: str = "a number") -> float:
     Raises:
         ArgumentError: it is none, such as a text or a bool, or is larger than any float.
     """
-    value = value.reshape(()) if isinstance(value, np.ndarray) and value.size == 1 else value
+    value = value.reshape(()) if is_a(value, np.ndarray) and value.size == 1 else value
     found = as_number(value)
     if math.isnan(found) and not _is_nan(value):
         raise bad_argument(name, value, legal)
@@ -128,11 +132,11 @@ def number(value: Any, name: str, legal: str = "a number") -> float:
 
 def _is_nan(value: Any) -> bool:
     """True for a number of any library that is NaN."""
-    if isinstance(value, NO_NUMBERS) or not hasattr(type(value), "__float__"):
-        return False
-    if isinstance(value, np.ndarray) and not is_numeric(value.dtype):
+    if not hasattr(type(value), "__float__"):
         return False
     try:
+        if isinstance(value, NO_NUMBERS) or (isinstance(value, np.ndarray) and not is_numeric(value.dtype)):
+            return False
         return math.isnan(float(value))
     except Exception:  # that it is none, or whatever the code of others raises
         return False
@@ -151,7 +155,7 @@ def flag(name: str, value: object) -> bool:
     Raises:
         ArgumentError: it is no bool.
     """
-    if not isinstance(value, bool):
+    if type(value) is not bool:
         raise bad_argument(name, value, "True or False")
     return value
 
@@ -170,12 +174,43 @@ def by_name(name: str, value: object, example: str) -> Mapping[str, Any]:
     Raises:
         ArgumentError: it is no mapping, or has a key that is no text.
     """
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+    if not is_a(value, Mapping) or not all_texts(value):
         raise bad_argument(name, value, f"values by name, such as {example}")
-    return value
+    return cast("Mapping[str, Any]", value)
 
 
-def several(name: str, value: object, what: str, ordered: bool = True) -> list[Any]:
+def is_a(value: object, types: Any) -> bool:
+    """`isinstance`, False of what fails when it is asked for its class.
+
+    Args:
+        value: anything.
+        types: a type, or several.
+
+    >>> is_a("a", str), is_a("a", (int, list))
+    (True, False)
+    """
+    try:
+        return isinstance(value, types)
+    except Exception:  # whatever the code of others raises
+        return False
+
+
+def all_texts(value: Any) -> bool:
+    """True if all that is gone through is texts; False of what fails at it.
+
+    Args:
+        value: a mapping, or a sequence.
+
+    >>> all_texts({"a": 1}), all_texts([1]), all_texts(1)
+    (True, False, False)
+    """
+    try:
+        return all(isinstance(each, str) for each in itertools.islice(value, MOST))
+    except Exception:  # whatever the code of others raises
+        return False
+
+
+def several(name: str, value: object, what: str, ordered: bool = True, most: int = MOST) -> list[Any]:
     """A value that must hold several things in order: a list, a tuple, or whatever else can be gone through, but no text.
 
     Args:
@@ -183,21 +218,24 @@ def several(name: str, value: object, what: str, ordered: bool = True) -> list[A
         value: what was handed in.
         what: what it holds, for the error.
         ordered: False where it does not matter which is first, so that a set is taken too.
+        most: how many there are at most: what has no end would fill the memory.
 
     Returns:
         The things.
 
     Raises:
-        ArgumentError: it cannot be gone through, or is a text, bytes, a mapping, or a set where the order matters.
+        ArgumentError: it cannot be gone through, has more things, or is a text, bytes, a mapping, or a set where the order
+            matters.
     """
-    if isinstance(value, str | bytes | bytearray | memoryview | np.void | Mapping) or (
-        ordered and isinstance(value, Set)
-    ):
+    if is_a(value, str | bytes | bytearray | memoryview | np.void | Mapping) or (ordered and is_a(value, Set)):
         raise bad_argument(name, value, f"a sequence of {what}")
     try:
-        return list(value)  # type: ignore[call-overload, no-any-return]
+        found = list(itertools.islice(value, most + 1))  # type: ignore[call-overload]
     except Exception as error:  # that it cannot be gone through, or whatever the code of others raises
         raise bad_argument(name, value, f"a sequence of {what}") from error
+    if len(found) > most:
+        raise ArgumentError(f"{name} has more than {most} things; legal: a sequence of {what}, {most} at most")
+    return found
 
 
 def function_of_one(name: str, value: object, what: str) -> Any:
@@ -214,12 +252,12 @@ def function_of_one(name: str, value: object, what: str) -> Any:
     Raises:
         ArgumentError: it is no function, or cannot be called with one argument.
     """
-    if not callable(value) or isinstance(value, type):
+    if not callable(value) or is_a(value, type):
         raise bad_argument(name, value, f"a function of {what}")
     try:
         inspect.signature(value).bind(None)
-    except TypeError:
-        raise bad_argument(name, value, f"a function of {what}") from None
     except ValueError:  # a function of C that does not say what it takes
         return value
+    except Exception:  # that it is none, or whatever the code of others raises
+        raise bad_argument(name, value, f"a function of {what}") from None
     return value

@@ -6,6 +6,7 @@ Its first line says of what it is. It is read in bounded memory, and what was to
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import json
 import os
@@ -83,7 +84,7 @@ def lines(place: Path) -> Iterator[dict[str, Any]]:
     """
     if not place.is_file():
         return
-    with place.open("rb") as file:
+    with whole_file.opened(place) as file:
         for each in itertools.islice(_whole(file), MOST):
             yield _read(each)
 
@@ -113,18 +114,22 @@ def begun(place: Path, header: Mapping[str, Any], kept: Iterable[Mapping[str, An
     at any moment leaves the one or the other.
 
     Args:
-        place: the path of a file; a pipe or a device is written to, and nothing takes its place.
+        place: the path of a file; a pipe that is read or a device is written to, and nothing takes its place.
         header: the first line.
         kept: the lines after it.
 
     Raises:
         OSError: it cannot be written.
     """
-    if place.exists() and not place.is_file():
-        file = place.open("a", encoding="utf-8")
+    if whole_file.is_special(place):
+        file = _text(place)
         file.write(line(header))
         file.flush()
         return file
     with whole_file.written(place) as new:
         new.writelines(line(each).encode() for each in (header, *kept))
-    return place.open("a", encoding="utf-8")
+    return _text(place)
+
+
+def _text(place: Path) -> IO[str]:
+    return io.TextIOWrapper(whole_file.appended(place), encoding="utf-8")

@@ -158,9 +158,10 @@ class Choice:
         Raises:
             ArgumentError: it is none of them; the error says which is nearest.
         """
-        if not isinstance(value, str) or value not in self.sentences:
-            raise bad_argument(name, value, f"{self}{nearest(value, self.sentences)}")
-        return str(value)
+        text = as_text(value)
+        if text is None or text not in self.sentences:
+            raise bad_argument(name, value, f"{self}{nearest(text, self.sentences)}")
+        return text
 
 
 class Flag:
@@ -196,9 +197,24 @@ class Flag:
         Raises:
             ArgumentError: it is neither; 1 and 0 are not.
         """
-        if not isinstance(value, bool):
+        if type(value) is not bool:  # of which there is no subclass; whatever the value itself says of its class
             raise bad_argument(name, value, "True or False")
         return value
+
+
+def as_text(value: object) -> str | None:
+    """A value as a text of Python's own; None for what is none, whatever it says of itself.
+
+    Args:
+        value: a text, also of a subclass, or anything else.
+
+    >>> as_text(np.str_("keep")), as_text(b"keep")
+    ('keep', None)
+    """
+    try:
+        return str.__str__(value) if isinstance(value, str) else None
+    except Exception:  # whatever the code of others raises
+        return None
 
 
 def as_number(value: object) -> float:
@@ -210,11 +226,11 @@ def as_number(value: object) -> float:
     >>> as_number(2), as_number(True), as_number("2"), as_number(10**400)
     (2.0, nan, nan, nan)
     """
-    if isinstance(value, NO_NUMBERS) or (isinstance(value, np.ndarray) and not is_numeric(value.dtype)):
-        return math.nan
     if not hasattr(type(value), "__float__") and not hasattr(type(value), "__index__"):
         return math.nan  # else Python reads the text in its memory, as of a memoryview
     try:
+        if isinstance(value, NO_NUMBERS) or (isinstance(value, np.ndarray) and not is_numeric(value.dtype)):
+            return math.nan
         return float(value)  # type: ignore[arg-type]
     except Exception:  # that it is none, or whatever the code of others raises
         return math.nan
@@ -229,9 +245,9 @@ def as_whole(value: object) -> int | None:
     >>> as_whole(3), as_whole(3.0), as_whole(True)
     (3, None, None)
     """
-    if isinstance(value, NO_NUMBERS) or (isinstance(value, np.ndarray) and not is_numeric(value.dtype)):
-        return None
     try:
+        if isinstance(value, NO_NUMBERS) or (isinstance(value, np.ndarray) and not is_numeric(value.dtype)):
+            return None
         return operator.index(value)  # type: ignore[arg-type]
     except Exception:  # that it is none, or whatever the code of others raises
         return None
@@ -243,7 +259,12 @@ def is_numeric(dtype: np.dtype) -> bool:
 
 
 def _alternative(sentence: str | Alternative) -> Alternative:
-    return sentence if isinstance(sentence, Alternative) else Alternative(sentence)
+    if type(sentence) is Alternative:
+        return sentence
+    text = as_text(sentence)
+    if text is None:
+        raise bad_argument("sentence", sentence, "a text, or what refgrad.citation.by gives")
+    return Alternative(text)
 
 
 Positive = Annotated[float, Range(0.0)]

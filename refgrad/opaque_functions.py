@@ -10,12 +10,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from refgrad.arguments import is_a
 from refgrad.citation import Citation
 from refgrad.errors import ArgumentError, bad_argument, shown, with_article
 from refgrad.formula_gradients import NoGradient
 from refgrad.formula_signature import axes_of, lengths_of, parameters, types_of
 from refgrad.formulas import Formula
-from refgrad.legal import Choice, Range
+from refgrad.legal import Choice, Range, as_text
 
 #: what errors of inputs and results are relative to
 ERRORS = Choice(element="to each number", array="to the largest number of each array")
@@ -145,10 +146,15 @@ def _of_library(
     module: str,
 ) -> type[Opaque]:
     """The class of a function that somebody else wrote."""
-    name = getattr(function, "__name__", "")
+    try:
+        name = as_text(function.__name__) or ""
+        for word in functools.WRAPPER_ASSIGNMENTS:
+            getattr(function, word, None)
+    except Exception:  # that it has none, or whatever the code of others raises
+        name = ""
     if not callable(function) or not name.isidentifier():
         raise bad_argument("what is opaque", function, "a function, such as scipy.linalg.expm")
-    if isinstance(function, type) or not axes:
+    if is_a(function, type) or not axes:
         legal = "a function, and the axes of its arrays, as in refgrad.opaque(scipy.linalg.expm, A='row row')"
         raise bad_argument("what is opaque", function, legal)
 
@@ -165,7 +171,7 @@ def _check_taken(function: Any, name: str, arrays: list[str]) -> None:
     """The arrays come first of what a function takes, in their order, as far as its signature says so."""
     try:
         taken = list(inspect.signature(function).parameters)
-    except (TypeError, ValueError):  # of what is compiled
+    except Exception:  # of what is compiled, or whatever the code of others raises
         return
     named = all(word in taken for word in arrays)
     if named and taken[: len(arrays)] != arrays:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
+import refgrad
 from refgrad import Cases, arguments
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import ArgumentError, nearest, shown
 from refgrad.estimators import ClippedSTE
 from refgrad.optimizers import SGD, AdamW, BatchScaledRate
-from refgrad.quantizers import NF4, QSGD, Affine, Cast, PowerSGD, Quantized
+from refgrad.quantizers import NF4, QSGD, Affine, Cast, PowerSGD, Quantized, majority_vote
 from refgrad.rule import find
-from refgrad.sparsity import SET, Magnitude, NOfM
+from refgrad.sparsity import SET, Magnitude, NOfM, RandomMask
 
 X = np.linspace(-1.0, 1.0, 8, dtype=np.float32)
 STATE = AdamW().init(X)
@@ -218,3 +221,115 @@ def test_what_fails_while_it_is_gone_through_is_refused() -> None:
 def test_letters_are_no_numbers_of_a_case(kind: Callable[[bytes], Any]) -> None:
     with pytest.raises(ArgumentError, match=r"x is .*; legal: "):
         Cases.of(x=kind(b"3"))
+
+
+class Endless:
+    """What can be gone through for ever, and has no memory to be shown with."""
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.repeat(1)
+
+    def __repr__(self) -> str:
+        raise MemoryError
+
+
+W = np.ones(3, np.float32)
+
+
+@pytest.mark.parametrize("endless", [range(10**9), Endless()], ids=["range", "endless"])
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("things", lambda many: arguments.several("things", many, "numbers", most=5)),
+        ("codes", majority_vote),
+        ("packages", lambda many: refgrad.survey(packages=many)),
+        ("rules", lambda many: refgrad.survey(packages=["optax"], rules=many)),
+        ("ws", Magnitude(granularity="together").masks),
+        ("ws", Magnitude().masks),
+        ("w2", lambda many: Magnitude().masks([W], w2=many)),
+        ("p", lambda many: refgrad.Inputs(many, [[W]])),
+        ("g", lambda many: refgrad.Inputs.of(W, many)),
+        (
+            "quantized.shape",
+            lambda many: NF4().dequantize(Quantized(NF4().quantize(W).arrays, many, np.dtype(np.float32))),
+        ),
+    ],
+)
+def test_what_has_no_end_is_refused_by_name(name: str, call: Callable[[Any], Any], endless: Any) -> None:
+    with pytest.raises(ArgumentError, match=rf"^{name} has more than \d+ things; legal: a sequence of "):
+        call(endless)
+
+
+def test_tensors_and_what_stands_beside_them_are_as_many() -> None:
+    for granularity in ("together", "tensor"):
+        with pytest.raises(ArgumentError, match=r"len\(u\) is 1; legal: 2, one a tensor"):
+            RandomMask(granularity=granularity).masks([W, W], u=[W])
+
+
+class Classless:
+    """What fails when it is asked for its class, or for anything else."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+class Liar:
+    """What says that it is of another class."""
+
+    def __init__(self, said: type) -> None:
+        self.said = said
+
+    @property
+    def __class__(self) -> Any:  # type: ignore[override]
+        return self.said
+
+
+class Unhashed(str):
+    """A text that has no hash."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        raise RuntimeError("no hash")
+
+
+#: made within a test, since pytest asks values for their class
+HOSTILE: dict[str, Callable[[], Any]] = {
+    "classless": Classless,
+    **{said.__name__: partial(Liar, said) for said in (str, bool, int, float, dict, list, np.ndarray, refgrad.Policy)},
+    "an array": lambda: W,
+    "a range": lambda: range(10**9),
+}
+
+
+@pytest.mark.parametrize("made", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: refgrad.Flag(x),
+        lambda x: refgrad.Choice(a=x),
+        lambda x: refgrad.Flag("a sentence").check("name", x),
+        lambda x: refgrad.Policy(stored=[x]),
+        lambda x: refgrad.Policy(stored={"p": x}),
+        lambda x: refgrad.Policy(subnormals=x),
+        lambda x: refgrad.Policy(roundings=x),
+        lambda x: AdamW(lr=x),
+        lambda x: SGD(nesterov=x),
+        lambda x: refgrad.opaque(x, a="row"),
+        lambda x: refgrad.Inputs(x),
+        lambda x: refgrad.Inputs.of([1.0, 2.0], x),
+        lambda x: refgrad.quantizers.tables.dynamic(x),
+        lambda x: refgrad.quantizers.tables.dynamic(True, x),
+        lambda x: refgrad.gradients.convex_networks.most_patterns(8, x),
+        lambda x: majority_vote([W > 0], even=x),
+    ],
+)
+def test_what_fails_or_lies_about_its_class_is_refused(call: Callable[[Any], Any], made: Callable[[], Any]) -> None:
+    with pytest.raises(ArgumentError):
+        call(made())
+
+
+def test_a_text_without_a_hash_is_the_text_that_it_is() -> None:
+    assert refgrad.Policy(subnormals=Unhashed("flush")) == refgrad.Policy(subnormals="flush")
+    with pytest.raises(ArgumentError, match=r"subnormals is 'flash'; legal: .*did you mean 'flush'"):
+        refgrad.Policy(subnormals=Unhashed("flash"))

@@ -15,13 +15,13 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
 
-from refgrad.arguments import function_of_one, number, several
+from refgrad.arguments import MOST, function_of_one, number, several
 from refgrad.arithmetic.arrays import as_array, plain_array
 from refgrad.arithmetic.dtypes import is_float, native
 from refgrad.arithmetic.operations.op import Value
 from refgrad.arithmetic.perturbed import Perturbed
 from refgrad.arithmetic.working import Working
-from refgrad.errors import ArgumentError, bad_argument, with_article
+from refgrad.errors import ArgumentError, RefgradError, bad_argument, with_article
 from refgrad.float_environment import in_standard
 from refgrad.legal import Iterations, Range, Whole, as_whole
 
@@ -191,13 +191,13 @@ class Several:
     Args:
         each: what each of them may be.
         least: how many there are at least.
-        most: how many there are at most; None for any number.
+        most: how many there are at most.
         kind: what they are handed on as.
     """
 
     each: Legal
     least: int = 0
-    most: int | None = None
+    most: int = MOST
     kind: type = list
 
     def check(self, name: str, value: object) -> Any:
@@ -210,9 +210,9 @@ class Several:
         Raises:
             ArgumentError: it does not hold several things, too few or too many, or one that is not legal.
         """
-        found = several(name, value, "things")
-        if len(found) < self.least or (self.most is not None and len(found) > self.most):
-            end = "" if self.most is None else f", {self.most} at most"
+        found = several(name, value, "things", most=self.most)
+        if len(found) < self.least:
+            end = "" if self.most == MOST else f", {self.most} at most"
             raise bad_argument(name, value, f"a sequence of {self.least} at least{end}")
         return self.kind(self.each.check(f"{name}[{i}]", each) for i, each in enumerate(found))
 
@@ -345,7 +345,7 @@ def gated(**legal: Legal) -> Callable[[Callable[P, R]], Callable[P, R]]:
             bound = signature.bind(*args, **kwargs)
             for name, value in bound.arguments.items():
                 if name in legal:
-                    bound.arguments[name] = legal[name].check(name, value)
+                    bound.arguments[name] = _checked(legal[name], name, value)
             try:
                 with np.errstate(all="ignore"):
                     return function(*bound.args, **bound.kwargs)
@@ -358,6 +358,16 @@ def gated(**legal: Legal) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return in_standard(run)
 
     return decorated
+
+
+def _checked(legal: Legal, name: str, value: object) -> Any:
+    """What a value becomes; one that fails while it is looked at, by code of its own, is none that is legal."""
+    try:
+        return legal.check(name, value)
+    except (RefgradError, MemoryError):
+        raise
+    except Exception as error:
+        raise bad_argument(name, value, f"what can be looked at ({type(error).__name__})") from error
 
 
 def gate_of(function: Callable[..., Any]) -> Mapping[str, Legal] | None:
@@ -374,12 +384,17 @@ def gate_of(function: Callable[..., Any]) -> Mapping[str, Legal] | None:
 
 def _of_numbers(name: str, value: object) -> np.ndarray:
     """What was handed in as NumPy's own array of whatever dtype that makes."""
+    if isinstance(
+        value, np.longdouble
+    ):  # a number as any other; an array of such is none of floats that rules compute with
+        return np.asarray(number(value, name, "numbers"))
     if isinstance(value, np.ndarray | np.generic):
         return _native(plain_array(value, name))
     if isinstance(value, complex):
         return np.asarray(value)
     if not isinstance(value, list | tuple):
-        return np.asarray(value if as_whole(value) is not None else number(value, name, "numbers"))
+        whole = as_whole(value)
+        return np.asarray(number(value, name, "numbers") if whole is None else whole)
     try:
         return np.asarray(value)
     except (TypeError, ValueError, OverflowError):

@@ -20,8 +20,8 @@ from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.request import check_explain
 from refgrad.rule import stated
 
-#: the step that is audited
-FIRST = Whole(1)
+#: the step that is audited, which enters arithmetic of float64
+FIRST = Whole(1, 2**53)
 #: is told how many elements are done, of how many, and of which tensor the last ones were
 Progress = Callable[[int, int, str], None]
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from refgrad import whole_file
 from refgrad.audits import numpy_file, safetensors_file
 from refgrad.audits.stored import Contents, RecordError, identity
 from refgrad.errors import ArgumentError, bad_argument
@@ -49,14 +50,16 @@ def _index(path: str) -> Contents:
 
 
 def _shard(path: str) -> Contents:
+    if whole_file.is_special(path):
+        raise RecordError(f"{path}: a shard that is no regular file")
     return safetensors_file.read(path) if path.endswith(".safetensors") else _torch(path)
 
 
 def _document(path: str) -> Mapping[str, Any]:
-    with open(path, "rb") as file:
-        data = file.read(LONGEST + 1)
     try:
-        found = json.loads(data.decode("utf-8")) if len(data) <= LONGEST else None
+        found = json.loads(whole_file.read(path, LONGEST).decode("utf-8"))
+    except OSError as error:
+        raise RecordError(f"{path}: {error.strerror or error}") from None
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):

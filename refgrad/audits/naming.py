@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from refgrad import whole_file
 from refgrad.arguments import by_name
 from refgrad.audits.record_files import GROUPS
 from refgrad.audits.stored import Contents, RecordError, Stored
@@ -45,6 +46,8 @@ AFTER = frozenset(("grad",))
 #: what the count of steps is called, and a copy in float32 that is stepped
 STEPS = ("step", "count", "t", "steps", "state_step")
 MASTER = ("fp32_params", "fp32_param", "master_params", "master_param", "master_weight", "master_weights", "fp32")
+#: bytes of a file of names
+LARGEST = 1 << 26
 #: where a state keeps hyperparameters that are injected
 INJECTED = "hyperparams"
 
@@ -157,13 +160,12 @@ def _there(sentence: str, there: bool, word: str, known: Iterable[str]) -> None:
 @in_standard  # Python reads decimals as the processor rounds
 def _toml(path: Any) -> Mapping[str, Any]:
     try:
-        with open(os.fspath(path), "rb") as file:
-            return tomllib.load(file)
+        return tomllib.loads(whole_file.read(os.fspath(path), LARGEST).decode())
     except FileNotFoundError:
         raise ArgumentError(
             f"map is {str(path)!r}, which is not there; legal: a file in TOML, as docs/audit.md has it"
         ) from None
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError, RecursionError) as error:
         raise ArgumentError(
             f"map is {str(path)!r}: {str(error)[:200]}; legal: a file in TOML, as docs/audit.md has it"
         ) from None
@@ -235,7 +237,7 @@ def checkpoint(contents: Contents, rule: Optimizer, names: Names, known: Iterabl
         if place is None:
             params[name] = contents.arrays[key]
         elif place[0] is not None:
-            state.setdefault(place[0], {})[place[1]] = contents.arrays[key]
+            _put(state.setdefault(place[0], {}), place[1], contents.arrays[key], place[0])
         else:
             unread.append(key)
     found_groups = _of_metadata(contents.metadata)
@@ -244,6 +246,13 @@ def checkpoint(contents: Contents, rule: Optimizer, names: Names, known: Iterabl
     for optimizer in contents.optimizers:
         found = _with_optimizer(found, optimizer, contents.ordered, names, slots, tuple(kept or known))
     return _with_counts(found, contents, rule, slots, rows)
+
+
+def _put(state: dict[str, Any], slot: str, value: Any, name: str) -> None:
+    """Add a slot to the state of a parameter, which has it once; counts of steps may be there twice where they are one number."""
+    if slot in state and not (slot == "step" and _count(state[slot]) == _count(value)):
+        raise RecordError(f"the state of {name!r} has its {slot} twice, under two names; legal: once, or --map")
+    state[slot] = value
 
 
 def _of_metadata(metadata: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
@@ -263,8 +272,13 @@ def _bare_names(keys: Iterable[str], names: Names) -> dict[str, str]:
     """By the name of what it is of, without what stands around it, each key of a file; a stated name is taken as it is."""
     keys = list(keys)
     short = [names.names.get(key) or ".".join(bare(words(key))) for key in keys]
-    unique = len(set(short)) == len(short)
-    return dict(zip(short if unique else [names.names.get(k, ".".join(words(k))) for k in keys], keys, strict=True))
+    if len(set(short)) < len(short):
+        short = [names.names.get(key, ".".join(words(key))) for key in keys]
+    found = dict[str, str]()
+    for name, key in zip(short, keys, strict=True):
+        if found.setdefault(name, key) != key:
+            raise RecordError(f"{found[name]!r} and {key!r} are both {name!r}; legal: names that differ, or --map")
+    return found
 
 
 def slots_of(rule: Optimizer) -> tuple[str, ...]:
@@ -321,11 +335,16 @@ def _with_optimizer(
                 **{n: v for n, v in group.items() if n not in ("params", "param_names")},
                 "group": number,
             }
+    called = dict[str, Any]()
     for key, each in optimizer["state"].items():
-        own = state.setdefault(numbered(key), {})
+        name = numbered(key)
+        if called.setdefault(name, key) != key:
+            raise RecordError(f"the optimizer has two states of {name!r}, as {called[name]!r} and {key!r}; legal: one")
+        own = state.setdefault(name, {})
         for word, value in each.items():
             slot = "step" if word in STEPS and word not in slots else slots.get(word)
-            own.update({} if slot is None else {slot: value})
+            if slot is not None:
+                _put(own, slot, value, name)
     return replace(found, state=state, groups=groups)
 
 

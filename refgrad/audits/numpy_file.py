@@ -11,6 +11,7 @@ from typing import IO, Any
 import ml_dtypes
 import numpy as np
 
+from refgrad import whole_file
 from refgrad.audits.stored import Contents, RecordError, Stored, from_file, identity
 
 #: bytes of an array's header at most
@@ -28,7 +29,7 @@ def read_npy(path: str) -> Contents:
     Raises:
         RecordError: it is no such file, or holds no plain numbers.
     """
-    with open(path, "rb") as file:
+    with whole_file.opened(path) as file:
         shape, dtype = _header(path, file)
         offset = file.tell()
         _check_room(path, path, offset, shape, dtype)
@@ -85,7 +86,7 @@ def _check_room(where: str, path: str, offset: int, shape: tuple[int, ...], dtyp
 
 def _data_offset(where: str, path: str, info: zipfile.ZipInfo) -> int:
     """Where the bytes of a member that is not compressed begin in the file."""
-    with open(path, "rb") as file:
+    with whole_file.opened(path) as file:
         file.seek(info.header_offset)
         head = file.read(LOCAL)
     if len(head) != LOCAL or head[:4] != b"PK\x03\x04":

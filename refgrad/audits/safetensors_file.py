@@ -44,7 +44,7 @@ def read(path: str) -> Contents:
     Raises:
         RecordError: it is no such file, or its header does not fit it.
     """
-    with open(path, "rb") as file:
+    with whole_file.opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         head = file.read(8)
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else -1
@@ -112,13 +112,18 @@ def write(path: str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, st
         path: of the file.
         arrays: by name; of the dtypes of `DTYPES`.
         metadata: texts by name.
+
+    Raises:
+        RecordError: an array has another dtype.
     """
     names = {dtype: name for name, dtype in DTYPES.items()}
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     start = 0
     for name, array in arrays.items():
         stop = start + array.nbytes
-        kind = names[array.dtype.newbyteorder("<") if array.dtype.kind in "fiu" else array.dtype]
+        kind = names.get(array.dtype.newbyteorder("<") if array.dtype.kind in "fiu" else array.dtype)
+        if kind is None:
+            raise RecordError(f"{path}: {name[:80]!r} has dtype {array.dtype}; legal: {', '.join(DTYPES)}")
         header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [start, stop]}
         start = stop
     text = json.dumps(header).encode("utf-8")

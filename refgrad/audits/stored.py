@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from refgrad import whole_file
 from refgrad.errors import RefgradError
+from refgrad.legal import is_numeric
 
 
 class RecordError(RefgradError):
@@ -25,12 +27,19 @@ class Stored:
         shape, dtype: of the array.
         part: from the first element and one past the last, in C order, to these elements as a flat array.
         place: where its numbers lie: a file and an offset, or a name within it.
+
+    Raises:
+        RecordError: it has numbers that are not real.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
     part: Callable[[int, int], np.ndarray] = field(repr=False)
     place: str
+
+    def __post_init__(self) -> None:
+        if self.dtype.kind != "b" and not is_numeric(self.dtype):  # a float of a complex number is its real part alone
+            raise RecordError(f"{self.place} has dtype {self.dtype}; legal: real numbers")
 
     @property
     def size(self) -> int:
@@ -108,7 +117,7 @@ def from_file(path: str, offset: int, dtype: np.dtype) -> Callable[[int, int], n
 
     def part(start: int, stop: int) -> np.ndarray:
         try:
-            with open(path, "rb", buffering=0) as file:
+            with whole_file.opened(path, buffering=0) as file:
                 file.seek(offset + start * dtype.itemsize)
                 raw = np.empty((stop - start) * dtype.itemsize, np.uint8)
                 view, done = raw.data, 0

@@ -57,6 +57,7 @@ class _Found:
             raise RecordError(f"{self.path}: dicts lie in one another more than {DEEPEST} deep")
         name = ".".join(keys)
         if isinstance(value, torch.Tensor):
+            self._once(name, value)
             self.arrays[name] = self._stored(name, value)
         elif isinstance(value, Mapping) and isinstance(value.get("param_groups"), list) and "state" in value:
             self.optimizers.append(self._optimizer(value))
@@ -67,15 +68,37 @@ class _Found:
             for number, each in enumerate(value):
                 self.walk(each, (*keys, str(number)))
         elif isinstance(value, bool | int | float | str):
+            self._once(name, value)
             self.numbers[name] = value
+
+    def _once(self, name: str, value: Any) -> None:
+        """Refuse what has the name of something else: keys of several kinds, or keys with dots, may be one name."""
+        if name in self.arrays or name in self.numbers:
+            raise RecordError(
+                f"{self.path}: {name[:80]!r} is there twice, by keys that are one name, such as 1 and '1', or 'a.b' and 'b' in "
+                "'a'; legal: each name once"
+            )
+
+    def _by_text(self, where: str, found: Mapping[Any, Any]) -> dict[str, Any]:
+        """A dict by the texts of its keys, each once."""
+        texts = [str(key) for key in found]
+        twice = next((text for i, text in enumerate(texts) if text in texts[:i]), None)
+        if twice is not None:
+            raise RecordError(f"{self.path}: {where} has {twice[:80]!r} twice, by keys of several kinds; legal: once")
+        return dict(zip(texts, found.values(), strict=True))
 
     def _optimizer(self, found: Mapping[str, Any]) -> Mapping[str, Any]:
         groups = [each for each in found["param_groups"] if isinstance(each, Mapping)]
         states = found["state"] if isinstance(found["state"], Mapping) else {}
         return {
-            "param_groups": [{str(k): _plain(v) for k, v in each.items()} for each in groups],
+            "param_groups": [
+                {k: _plain(v) for k, v in self._by_text(f"param_groups[{i}]", each).items()}
+                for i, each in enumerate(groups)
+            ],
             "state": {
-                key: {str(n): self._slot(f"state[{key!r}].{n}", v) for n, v in each.items()}
+                key: {
+                    n: self._slot(f"state[{key!r}].{n}", v) for n, v in self._by_text(f"state[{key!r}]", each).items()
+                }
                 for key, each in states.items()
                 if isinstance(each, Mapping)
             },

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from refgrad import whole_file
 from refgrad.errors import ArgumentError
 
 
@@ -25,9 +26,9 @@ def show(result: Any, as_json: bool) -> None:
 def write(path: str, text: str) -> None:
     """Write a text to a file that the command line names."""
     try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-    except OSError as error:
+        whole_file.write(path, f"{text}\n".encode())
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
         raise ArgumentError(
-            f"{path!r} cannot be written: {error.strerror}; legal: a file in a folder that exists"
+            f"{path!r} cannot be written: {why}; legal: a file in a folder that exists, or a pipe that is read"
         ) from None

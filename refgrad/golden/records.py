@@ -48,7 +48,7 @@ def read_bytes(path: Path) -> bytes:
             raise GoldenError(f"{path}: there is no such file")
         if path.stat().st_size > LARGEST:
             raise GoldenError(f"{path}: {path.stat().st_size} bytes; legal: up to {LARGEST}")
-        return path.read_bytes()
+        return whole_file.read(path, LARGEST)
     except OSError as error:
         raise GoldenError(f"{path}: {error.strerror}") from None
 

@@ -111,6 +111,8 @@ _Form = tuple[str, tuple[int, ...] | None, frozenset[np.dtype]]
 _Numbers = tuple[str, float | None, float, Callable[[np.ndarray], bool] | None]
 #: what parts are looked at for, of arrays of one shape and dtype: their forms, and their numbers
 _Expected = tuple[tuple[_Form, ...], tuple[_Numbers, ...]]
+#: axes that an array of NumPy has at most
+AXES = 64
 #: how many shapes are kept in mind, for each rule
 SHAPES = 64
 
@@ -221,7 +223,7 @@ def short_way(whole: Callable[..., np.ndarray], record: type) -> Callable[..., n
 def _at_a_look(rule: Any, look: _Look, quantized: Any) -> np.ndarray | None:
     """The array, or None where more than a look is needed."""
     arrays, shape, dtype = quantized.arrays, quantized.shape, quantized.dtype
-    if type(arrays) is not dict or len(arrays) != look.count:
+    if type(arrays) is not dict or len(arrays) != look.count or type(shape) is not tuple:
         return None
     for length in shape:  # 1.0 and True are found in a table where 1 is
         if type(length) is not int:
@@ -346,7 +348,7 @@ def is_kept(dtype: np.dtype) -> bool:
 
 def _is_shape(value: Any) -> bool:
     """True of a tuple of lengths, as arrays have it."""
-    if type(value) is tuple:
+    if type(value) is tuple and len(value) <= AXES:
         for length in value:
             if type(length) is not int or length < 0:
                 break
@@ -359,4 +361,5 @@ def shape_of(value: Any) -> tuple[int, ...]:
     """The shape of the array that was quantized; `ArgumentError` if it is none."""
     if _is_shape(value):
         return value  # type: ignore[no-any-return]
-    return tuple(FROM_ZERO.check("quantized.shape", length) for length in several("quantized.shape", value, "lengths"))
+    lengths = several("quantized.shape", value, "lengths", most=AXES)
+    return tuple(FROM_ZERO.check("quantized.shape", length) for length in lengths)

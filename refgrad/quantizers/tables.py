@@ -8,9 +8,14 @@ from functools import cache
 
 import numpy as np
 
+from refgrad.arithmetic.function_arguments import Numbers, gated
 from refgrad.errors import bad_argument
+from refgrad.legal import Flag, Whole
 
 Values = tuple[float, ...]
+
+#: whether there are negative values, and bits of a code: with one of them there is a sign and nothing else
+SIGNED, BITS = Flag("there are negative values"), Whole(2, 16)
 
 
 def _float32(values: list[Fraction]) -> Values:
@@ -18,6 +23,7 @@ def _float32(values: list[Fraction]) -> Values:
     return tuple(float(np.float32(float(v))) for v in sorted(values))
 
 
+@gated(signed=SIGNED, total_bits=BITS)
 @cache
 def dynamic(signed: bool = True, total_bits: int = 8) -> Values:
     """The dynamic map: a decimal exponent by the number of leading zero bits, the rest a linear fraction.
@@ -25,6 +31,16 @@ def dynamic(signed: bool = True, total_bits: int = 8) -> Values:
     For the exponents 10**(i + 2 - total_bits), i from 0, the interval from 0.1 to 1 is cut into equal parts, twice as
     many for each next i; the values are their midpoints. Zero and one are added, and with a sign the negatives of all
     but one: 1 has the code that minus zero would have. Dettmers et al. 2022, 2.3; Dettmers 2016, arXiv:1511.04561.
+
+    Args:
+        signed: whether there are negative values.
+        total_bits: bits of a code.
+
+    Returns:
+        The values, sorted.
+
+    Raises:
+        ArgumentError: an argument is not legal.
     """
     exponent_bits = total_bits - 1
     found = [Fraction(0), Fraction(1)]
@@ -37,9 +53,21 @@ def dynamic(signed: bool = True, total_bits: int = 8) -> Values:
     return _float32(found)
 
 
+@gated(signed=SIGNED, total_bits=BITS)
 @cache
 def dynamic_float32(signed: bool = True, total_bits: int = 8) -> Values:
-    """`dynamic` as bitsandbytes computes it: a float32 linspace by fused operations, and each product rounded."""
+    """`dynamic` as bitsandbytes computes it: a float32 linspace by fused operations, and each product rounded.
+
+    Args:
+        signed: whether there are negative values.
+        total_bits: bits of a code.
+
+    Returns:
+        The values, sorted.
+
+    Raises:
+        ArgumentError: an argument is not legal.
+    """
     exponent_bits = total_bits - 1
     found = [0.0, 1.0]
     for i in range(exponent_bits):
@@ -61,24 +89,44 @@ def _linspace_float32(low: float, high: float, count: int) -> np.ndarray:
     return np.where(k < count // 2, up, down).astype(np.float32)
 
 
+@gated(signed=SIGNED, total_bits=BITS)
 @cache
 def linear(signed: bool = True, total_bits: int = 8) -> Values:
-    """Equal steps: k / 127 for k from -127 to 127, or k / 255 from 0 to 255 (for 8 bits)."""
+    """Equal steps: k / 127 for k from -127 to 127, or k / 255 from 0 to 255 (for 8 bits).
+
+    Args:
+        signed: whether there are negative values.
+        total_bits: bits of a code.
+
+    Returns:
+        The values, sorted.
+
+    Raises:
+        ArgumentError: an argument is not legal.
+    """
     top = 2 ** (total_bits - signed) - 1
     return _float32([Fraction(k, top) for k in range(-top if signed else 0, top + 1)])
 
 
+@gated(sample=Numbers(least=1), total_bits=Whole(1, 16))
 def quantile(sample: np.ndarray, total_bits: int = 8) -> Values:
     """The quantile map of a sample: means of neighbouring quantiles, divided by the largest magnitude.
 
     q_i = (Q(i / (2**k + 1)) + Q((i + 1) / (2**k + 1))) / 2 for i from 0 to 2**k - 1, Q interpolating linearly between
     order statistics. Dettmers et al. 2022, 1.3, equation 5; one has to be among them, so that they are divided.
 
+    Args:
+        sample: numbers.
+        total_bits: bits of a code.
+
+    Returns:
+        The values, sorted, each once.
+
     Raises:
         ArgumentError: the sample is empty, not finite, or zero.
     """
-    sample = np.asarray(sample, np.float64).ravel()
-    if not sample.size or not np.isfinite(sample).all() or not sample.any():
+    sample = sample.ravel()
+    if not np.isfinite(sample).all() or not sample.any():
         raise bad_argument("sample", sample[:3], "finite numbers, not all of them zero")
     count = 2**total_bits
     edges = np.quantile(sample, np.arange(count + 1) / (count + 1))

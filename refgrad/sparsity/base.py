@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 
+from refgrad.arguments import several
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.top_k import NanRank, Ties, keys, top_k
@@ -235,9 +236,9 @@ class Mask(Rule):
             A mask for each of ``ws``, as `mask` returns it.
 
         Raises:
-            ArgumentError: what `mask` says.
+            ArgumentError: what `mask` says, or there are not as many of each.
         """
-        return [self.mask(w, **{n: each[i] for n, each in others.items()}) for i, w in enumerate(ws)]
+        return [self.mask(w, **own) for w, own in tensors(ws, others)]
 
 
 class Unstructured(Mask):
@@ -297,12 +298,36 @@ class Unstructured(Mask):
         Raises:
             ArgumentError: what `mask` says.
         """
-        if self.granularity != "together" or not ws:
+        if self.granularity != "together":
             return super().masks(ws, **others)
-        scores = [self.score(w, **{n: each[i] for n, each in others.items()}) for i, w in enumerate(ws)]
+        each = tensors(ws, others)
+        if not each:
+            return []
+        scores = [self.score(w, **own) for w, own in each]
         chosen = self.select(np.concatenate([s.reshape(-1) for s in scores]))
         pieces = np.split(chosen, np.cumsum([s.size for s in scores])[:-1])
-        return [self.spread(c.reshape(s.shape), np.shape(w)) for c, s, w in zip(pieces, scores, ws, strict=True)]
+        return [self.spread(c.reshape(s.shape), np.shape(w)) for c, s, (w, _) in zip(pieces, scores, each, strict=True)]
+
+
+def tensors(ws: Any, others: Mapping[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
+    """Each tensor with what else is taken of it.
+
+    Args:
+        ws: the weights.
+        others: what else is taken, by name, one a tensor.
+
+    Returns:
+        Pairs of a tensor and what else is taken of it, by name.
+
+    Raises:
+        ArgumentError: one of these is no sequence, or they have not as many things.
+    """
+    found = several("ws", ws, "arrays, one a tensor")
+    columns = {name: several(name, each, "arrays, one a tensor") for name, each in others.items()}
+    for name, each in columns.items():
+        if len(each) != len(found):
+            raise bad_argument(f"len({name})", len(each), f"{len(found)}, one a tensor")
+    return [(w, {name: each[i] for name, each in columns.items()}) for i, w in enumerate(found)]
 
 
 class Together(Unstructured):

@@ -16,7 +16,7 @@ from refgrad.backends.cuda import top_k
 from refgrad.backends.cuda.device import Device, device_of, grid
 from refgrad.backends.cuda.staged_source import copy_source
 from refgrad.errors import ArgumentError, NoKernel, bad_argument
-from refgrad.sparsity.base import Mask, Structured, Unstructured
+from refgrad.sparsity.base import Mask, Structured, Unstructured, tensors
 from refgrad.sparsity.n_of_m import Groups
 from refgrad.sparsity.sensitivity import SoftMovement
 from refgrad.tracing import free_values, plan_for
@@ -31,11 +31,12 @@ def masks(rule: Mask, ws: Sequence[Any], device: Device, **others: Sequence[Any]
     """The masks of several arrays; ``others`` are sequences beside them.
 
     Raises:
+        ArgumentError: what `mask` says, or there are not as many of each.
         NoKernel: it ranks all of their entries together, or what `mask` says.
     """
     if getattr(rule, "granularity", "") == "together":
         raise NoKernel("it ranks the entries of several arrays together")
-    return [mask(rule, w, device, **{name: each[i] for name, each in others.items()}) for i, w in enumerate(ws)]
+    return [mask(rule, w, device, **own) for w, own in tensors(ws, others)]
 
 
 def mask(rule: Mask, w: Any, device: Device, backend: str = "auto", threads: int | None = None, **others: Any) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from refgrad import json_log
+from refgrad import json_log, whole_file
 from refgrad.errors import ArgumentError
 from refgrad.json_log import JsonLog
 from refgrad.surveys.cell import Cell
@@ -36,6 +37,8 @@ class Log(JsonLog):
             return cls()
         header = {"schema": SCHEMA, "refgrad": VERSION}
         with json_log.opening(path) as place:
+            if resume and whole_file.is_special(place):
+                raise OSError(errno.EINVAL, "there is nothing to go on with in what is no regular file")
             found = _cells(place, header)
             cells = found if resume else {}
             return cls(json_log.begun(place, header, (cell.to_dict() for cell in cells.values())), cells)

@@ -114,7 +114,7 @@ class Release:
             ArgumentError: it is something else.
         """
         try:
-            data = dict(by_name("the release", json.loads(path.read_text(encoding="utf-8")), "what to_dict gave"))
+            data = dict(by_name("the release", json.loads(whole_file.read(path).decode("utf-8")), "what to_dict gave"))
             if data.pop("schema", None) != SCHEMA:
                 raise bad_argument("schema", data.get("schema"), SCHEMA)
             found = {k: Found(**{**f, "conditions": tuple(f["conditions"])}) for k, f in data.pop("found").items()}

@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from refgrad import whole_file
 from refgrad.arguments import AT_LEAST_ONE, by_name, flag, several
 from refgrad.errors import ArgumentError, bad_argument, nearest, shown
 from refgrad.float_environment import in_standard
@@ -162,7 +162,7 @@ class Survey(AsJson):
             ArgumentError: the file cannot be read, or is no survey.
         """
         try:
-            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+            return cls.from_dict(json.loads(whole_file.read(path).decode("utf-8")))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ArgumentError(f"{str(path)!r} is no survey: {error}; legal: a file that --json wrote") from None
 

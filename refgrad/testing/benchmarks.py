@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from refgrad.arguments import several
+from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import bad_argument
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.rule import Rule
@@ -53,10 +53,11 @@ def workloads(rule: Rule, sizes: Any, dtype: Any) -> list[Workload]:
     Raises:
         ArgumentError: there is no size, one is none, or the rule takes other arrays.
     """
-    given = list(sizes) if isinstance(sizes, Iterable) and not isinstance(sizes, str | Mapping) else []
+    apart = isinstance(sizes, Iterable) and not isinstance(sizes, str | Mapping)
+    given = several("sizes", sizes, "sizes", ordered=False) if apart else []
     if not given:
         raise bad_argument("sizes", sizes, f"several, each one of: {LEGAL}")
-    return [workload(rule, size, np.dtype(dtype)) for size in given]
+    return [workload(rule, size, as_dtype(dtype, "dtype")) for size in given]
 
 
 def measured(

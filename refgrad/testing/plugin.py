@@ -86,11 +86,30 @@ def _verify(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """
     apart = {} if any(True for _ in _effects(request.node)) else {"isolate": True}
 
-    def verify(candidate: Any, rule: Any, **keywords: Any) -> Any:
+    def verify(*given: Any, **keywords: Any) -> Any:
         __tracebackhide__ = True
-        return _judge(request.node, candidate, rule, {**apart, **keywords}, FIXTURE)
+        (candidate, rule), more = _taken(FIXTURE, ("candidate", "rule"), given, keywords)
+        return _judge(request.node, candidate, rule, {**apart, **more}, FIXTURE)
 
+    verify.__name__ = verify.__qualname__ = FIXTURE
     return verify
+
+
+def _taken(
+    name: str, words: tuple[str, ...], given: tuple[Any, ...], keywords: Mapping[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """What a fixture is called with: a candidate, a rule and perhaps sizes, in turn or by name; and the other keywords."""
+    __tracebackhide__ = True
+    legal = f"{name}({', '.join(words)}, **keywords of refgrad.verify)"
+    if len(given) > len(words):
+        raise Misuse(f"{name} has {len(given)} arguments in turn; legal: {legal}")
+    taken = dict(zip(words, given, strict=False))
+    twice = [word for word in taken if word in keywords]
+    missing = [word for word in words[:2] if word not in taken and word not in keywords]
+    if twice or missing:
+        raise Misuse(f"{name} has {f'{twice[0]} twice' if twice else f'no {missing[0]}'}; legal: {legal}")
+    more = {word: value for word, value in keywords.items() if word not in words}
+    return [taken.get(word, keywords.get(word)) for word in words], more
 
 
 class _NotMeasuring:
@@ -114,10 +133,12 @@ class _Measuring:
         """
         apart = {} if any(True for _ in _effects(request.node)) else {"isolate": True}
 
-        def measure(candidate: Any, rule: Any, sizes: Any = None, **keywords: Any) -> Any:
+        def measure(*given: Any, **keywords: Any) -> Any:
             __tracebackhide__ = True
-            return _measure(request.node, benchmark, candidate, rule, sizes, {**apart, **keywords})
+            (candidate, rule, sizes), more = _taken(BENCHMARK, ("candidate", "rule", "sizes"), given, keywords)
+            return _measure(request.node, benchmark, candidate, rule, sizes, {**apart, **more})
 
+        measure.__name__ = measure.__qualname__ = BENCHMARK
         return measure
 
 
@@ -126,7 +147,7 @@ def _measure(
 ) -> Any:
     """Assert that a candidate conforms, then time it; sizes are looked at first, so that no verdict is made for nothing."""
     __tracebackhide__ = True
-    from refgrad.errors import ArgumentError, CandidateError
+    from refgrad.errors import ArgumentError, CandidateError, shown
     from refgrad.testing import benchmarks
 
     how: dict[str, Any] = {
@@ -143,6 +164,9 @@ def _measure(
         timings = benchmarks.measured(benchmark, verdict, candidate, rule, work, **how)
     except CandidateError as error:
         raise Misuse(f"{BENCHMARK}: {error}") from None
+    except MemoryError as error:
+        legal = f"what there is memory for ({str(error)[:200] or 'there is none'})"
+        raise Misuse(f"{BENCHMARK}: sizes are {shown(sizes)}; legal: {legal}") from None
     item.config.stash[TIMINGS] += timings
     return timings
 

@@ -17,6 +17,8 @@ from refgrad.surveys.implementations import Implementation, known
 #: a number of elements, a shape, or arrays by the rule's names for them
 Size = int | Sequence[int] | Mapping[str, Any]
 LEGAL = "numbers of elements from 1, shapes such as (1024, 1024), or arrays by name such as {'x': x}"
+#: axes that an array has at most, and elements: 32 GiB in float32 for each array
+AXES, MOST = 64, 2**33
 #: the packages whose own implementations are timed beside, with what is looked for first of several forms
 BESIDE = {"torch": ("fused", "foreach", "for-loop"), "optax": ("",)}
 
@@ -66,6 +68,13 @@ def workload(rule: Rule, size: Any, dtype: np.dtype) -> Workload:
     Raises:
         ArgumentError: it is no size, or the rule takes other arrays.
     """
+    try:
+        return _workload(rule, size, dtype)
+    except MemoryError as error:
+        raise bad_argument("sizes", size, f"what there is memory for ({str(error) or 'there is none'})") from None
+
+
+def _workload(rule: Rule, size: Any, dtype: np.dtype) -> Workload:
     kind = kind_of(rule)
     taken = _taken(rule, dtype)
     if not isinstance(size, Mapping):
@@ -79,10 +88,12 @@ def workload(rule: Rule, size: Any, dtype: np.dtype) -> Workload:
 
 
 def _shape(size: Any) -> tuple[int, ...]:
-    shape = tuple(size) if isinstance(size, Sequence) and not isinstance(size, str) else (size,)
+    shape = tuple(size) if isinstance(size, Sequence) and not isinstance(size, str) and len(size) <= AXES else (size,)
     whole = [n for n in shape if isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n > 0]
     if len(whole) != len(shape) or not shape:
         raise bad_argument("sizes", size, LEGAL)
+    if math.prod(int(n) for n in whole) > MOST:
+        raise bad_argument("sizes", size, f"sizes of {MOST} elements at most, each of which is made several times")
     return tuple(int(n) for n in whole)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tracemalloc
 from pathlib import Path
@@ -354,6 +355,7 @@ def test_nan_and_other_hyperparameters(right: Step, tmp_path: Path) -> None:
     ("options", "words"),
     [
         ({"step": 0}, "step is 0"),
+        ({"step": 10**400}, "step is 1000"),
         ({"explain": "x"}, "explain is 'x'"),
         ({"before": "nowhere.npz"}, "which is not there"),
         ({"before": []}, "before is"),
@@ -367,6 +369,21 @@ def test_arguments(right: Step, tmp_path: Path, options: Any, words: str) -> Non
     given = {"rule": right.rule, **right.write(tmp_path), **options}
     with pytest.raises(ArgumentError, match=words):
         refgrad.audit(given.pop("rule"), **given)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
+@pytest.mark.parametrize("name", ["map", "log", "before", "grads"])
+def test_a_pipe_is_refused_at_once(right: Step, tmp_path: Path, name: str) -> None:
+    files = right.write(tmp_path)
+    os.mkfifo(tmp_path / "pipe.pt")
+    given = {"rule": right.rule, **files, name: tmp_path / "pipe.pt"}
+    with pytest.raises(ArgumentError, match=r"pipe\.pt"):
+        refgrad.audit(given.pop("rule"), **given)
+    options = [f"--{name}"] if name in ("map", "log") else []
+    line = ["audit", *(word for n, p in files.items() for word in (f"--{n}", str(p))), "--as", "AdamW", "lr=0.01"]
+    told = CliRunner().invoke(main, [*line, *(options or ["--html"]), str(tmp_path / "pipe.pt")])
+    assert told.exit_code == 64
+    assert told.output.count("Error") == 1
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
+import os
 import pickle
 import struct
 import zipfile
@@ -135,6 +138,42 @@ def test_pickles_of_torch_are_refused(tmp_path: Path) -> None:
         with pytest.raises(RecordError, match=name):
             formats.read(tmp_path / name, "before")
     assert not hit.exists()
+
+
+def test_complex_numbers_are_refused_by_every_reader(tmp_path: Path) -> None:
+    """Of which a float would be the real part alone."""
+    number = np.full(4, 1 + 5j, np.complex64)
+    np.savez(tmp_path / "c.npz", w=number)
+    np.save(tmp_path / "c.npy", number)
+    with pytest.raises(RecordError, match="'w' has dtype complex64"):
+        safetensors_file.write(str(tmp_path / "c.safetensors"), {"w": number})
+    (tmp_path / "c.safetensors").write_bytes(safetensors(entry(dtype="C64", shape=[1]), bytes(8)))
+    names = ["c.npz", "c.npy", "c.safetensors"]
+    if importlib.util.find_spec("torch") is not None:
+        torch = importlib.import_module("torch")
+        torch.save({"w": torch.full((4,), 1 + 5j)}, tmp_path / "c.pt")
+        names.append("c.pt")
+    for name in names:
+        with pytest.raises(RecordError, match=r"has dtype (complex64|'C64'); legal: "):
+            formats.read(tmp_path / name, "before")
+
+
+def test_keys_that_are_one_name_are_refused(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    w = torch.ones(2)
+    groups = [{"params": [0], "lr": 0.1}]
+    for number, twice in enumerate(
+        [
+            {1: w, "1": w},
+            {"a.b": w, "a": {"b": w}},
+            {"a.b": 1.0, "a": {"b": w}},
+            {"w": w, "optimizer": {"state": {0: {1: w, "1": w}}, "param_groups": groups}},
+            {"w": w, "optimizer": {"state": {}, "param_groups": [{**groups[0], 1: 0.1, "1": 0.2}]}},
+        ]
+    ):
+        torch.save(twice, tmp_path / f"{number}.pt")
+        with pytest.raises(RecordError, match=rf"{number}.pt: .*('1'|'a.b') (is there )?twice"):
+            formats.read(tmp_path / f"{number}.pt", "before")
 
 
 def test_a_file_that_is_cut_while_it_is_read(tmp_path: Path) -> None:
@@ -274,3 +313,16 @@ def test_what_lies_within_files_of_torch(tmp_path: Path) -> None:
         torch.save({"w": thing}, tmp_path / "y.pt")
         with pytest.raises(RecordError, match=words):
             formats.read(tmp_path / "y.pt", "before")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
+def test_a_pipe_among_files_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "shard.safetensors")
+    index = tmp_path / "index.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"w": "shard.safetensors"}}))
+    with pytest.raises(RecordError, match="no regular file"):
+        formats.read(index, "before")
+    index.unlink()
+    os.mkfifo(index)
+    with pytest.raises(RecordError, match="no regular file"):
+        formats.read(tmp_path, "before")

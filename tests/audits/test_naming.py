@@ -190,3 +190,37 @@ def test_shapes_that_do_not_fit(tmp_path: Path) -> None:
 def test_groups_that_nobody_recorded_are_refused(metadata: str) -> None:
     with pytest.raises(RecordError, match=r"is not what refgrad\.record writes"):
         checkpoint(contents("w", metadata={GROUPS: metadata}), RULE, Names())
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (contents("w", "a.b", "a/b"), r"'a.b' and 'a/b' are both 'a.b'"),
+        (contents("w", "state/w/exp_avg", "state/w/m"), "has its m twice"),
+        (
+            contents(
+                "w",
+                optimizers=(
+                    {"param_groups": [{"params": [0], "param_names": ["w"]}], "state": {0: {"m": 1, "mu": 2}}},
+                ),
+            ),
+            "has its m twice",
+        ),
+        (
+            contents(
+                "w",
+                optimizers=(
+                    {
+                        "param_groups": [{"params": [0, "0"], "param_names": ["w", "model.w"]}],
+                        "state": {0: {"exp_avg": 1}, "0": {"exp_avg_sq": 2}},
+                    },
+                ),
+            ),
+            "two states of 'w', as 0 and '0'",
+        ),
+    ],
+    ids=["parameters", "slots", "words", "numbers"],
+)
+def test_what_two_names_say_is_not_dropped(found: Contents, words: str) -> None:
+    with pytest.raises(RecordError, match=words):
+        checkpoint(found, RULE, Names())

@@ -7,6 +7,7 @@ import functools
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -220,6 +221,11 @@ ARGUMENTS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "refgrad.estimators.indicators.quantization_error": lambda: {"w": ordinary("weights", 3, 4), "frequency": 20.3},
     "refgrad.estimators.rotation.learned_rotation": lambda: {"w": ordinary("filters", 3, 6), "rotation": _rotation()},
     "refgrad.estimators.rotation.rotate": lambda: {"w": ordinary("filters", 3, 6), "rotation": _rotation()},
+    **{
+        f"refgrad.quantizers.tables.{name}": lambda: {"signed": True, "total_bits": 4}
+        for name in ("dynamic", "dynamic_float32", "linear")
+    },
+    "refgrad.quantizers.tables.quantile": lambda: {"sample": ordinary("sample", 9), "total_bits": 3},
     "refgrad.estimators.rotation.sides": lambda: {"n": 36},
     **{
         f"refgrad.estimators.schedules.{name}": lambda: {"epoch": 3, "epochs": 7}
@@ -316,8 +322,8 @@ def _rotation() -> Rotation:
 def public() -> Iterator[tuple[str, Callable[..., Any]]]:
     """The name and the function of every public one that is no rule, each once.
 
-    These are what rooms name, what the modules that rooms name and `MODULES` have, and of all modules of rooms of rules what
-    has a gate, or is never mentioned in the package, so that it is there for those who use it.
+    These are what rooms name, what docs name, what the modules that rooms, docs and `MODULES` name have, and of all modules of
+    rooms of rules what has a gate, or is never mentioned in the package, so that it is there for those who use it.
     """
     found: dict[Callable[..., Any], str] = {}
     for name, function in _everywhere():
@@ -330,12 +336,13 @@ def _everywhere() -> Iterator[tuple[str, Callable[..., Any]]]:
         module = importlib.import_module(room)
         for name in module.__all__:
             found = getattr(module, name)
-            if inspect.isfunction(found):
+            if is_function(found):
                 yield f"{room}.{name}", found
             elif isinstance(found, ModuleType) and not hasattr(found, "__path__"):
                 yield from _of_module(found)
     for place in MODULES:
         yield from _of_module(importlib.import_module(place))
+    yield from documented()
     known = mentioned()
     for room in ROOMS:
         package = importlib.import_module(f"refgrad.{room}")
@@ -343,6 +350,31 @@ def _everywhere() -> Iterator[tuple[str, Callable[..., Any]]]:
             for name, function in _of_module(importlib.import_module(each.name)):
                 if gate_of(function) is not None or function.__name__ not in known:
                     yield name, function
+
+
+def is_function(found: object) -> bool:
+    """True of functions, and of what wraps one, such as a cache; no classes.
+
+    Args:
+        found: anything that a module has.
+    """
+    return inspect.isfunction(found) or (inspect.isroutine(inspect.unwrap(found)) and hasattr(found, "__wrapped__"))  # type: ignore[arg-type]
+
+
+def documented() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """The functions of rooms of rules that the docs name, and those of modules of rooms that they name."""
+    root = Path(refgrad.__file__).parents[1]
+    pages = [path for path in (root / "docs").rglob("*.md") if "build" not in path.parts]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (*pages, root / "README.md"))
+    for name in sorted(set(re.findall(rf"refgrad\.(?:{'|'.join(ROOMS)})(?:\.[a-z_]\w*)+", text))):
+        try:
+            found = pkgutil.resolve_name(name)
+        except (ImportError, AttributeError):  # what a page counts up, or a file
+            continue
+        if isinstance(found, ModuleType) and not hasattr(found, "__path__"):
+            yield from _of_module(found)
+        elif is_function(found):
+            yield name, found
 
 
 def mentioned() -> set[str]:
@@ -359,5 +391,5 @@ def mentioned() -> set[str]:
 
 def _of_module(module: ModuleType) -> Iterator[tuple[str, Callable[..., Any]]]:
     for name, found in vars(module).items():
-        if inspect.isfunction(found) and found.__module__ == module.__name__ and not name.startswith("_"):
+        if is_function(found) and found.__module__ == module.__name__ and not name.startswith("_"):
             yield f"{module.__name__}.{name}", found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import warnings
 from collections.abc import Callable
@@ -115,6 +116,20 @@ def test_every_public_function_has_a_gate() -> None:
     assert {name.rpartition(".")[2] for name in schedules} == SCHEDULES.keys()
     assert public.keys() == gated | schedules | {"refgrad.sets"} | room_functions.ELSEWHERE.keys()
     assert room_functions.ARGUMENTS.keys() == gated | {"refgrad.quantizers.PercentileClipping.__call__"}
+
+
+def test_functions_in_a_cache_and_functions_that_docs_name_are_public() -> None:
+    cached = functools.cache(lambda x: x)
+    assert [room_functions.is_function(each) for each in (cached, len, int, np.sin, judge)] == [
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
+    assert {f"refgrad.quantizers.tables.{name}" for name in ("dynamic", "linear", "quantile")} <= {
+        name for name, _ in room_functions.documented()
+    }
 
 
 def test_what_a_rule_alone_has_is_guarded_too() -> None:

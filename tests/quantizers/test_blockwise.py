@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -115,6 +116,19 @@ def test_quantile_map() -> None:
     for bad in (np.zeros(3), np.asarray([]), np.asarray([1.0, np.nan])):
         with pytest.raises(ArgumentError, match="sample"):
             tables.quantile(bad)
+
+
+@pytest.mark.parametrize("table", [tables.dynamic, tables.dynamic_float32, tables.linear], ids=lambda f: f.__name__)
+def test_tables_of_other_numbers_of_bits(table: Any) -> None:
+    """As many values as there are codes, but for the code that the linear map of numbers with a sign leaves out."""
+    for signed, bits in itertools.product((True, False), (2, 3, 8, 11)):
+        assert len(set(table(signed, bits))) == 2**bits - (table is tables.linear and signed)
+    for bits in (10**12, 10**400, 17, 1, 0, -1, None, 8.0, [], True):
+        with pytest.raises(ArgumentError, match="total_bits is "):
+            table(True, bits)
+    for signed in (None, 1, [], np.datetime64("NaT"), math.nan):
+        with pytest.raises(ArgumentError, match="signed is "):
+            table(signed)
 
 
 def _order_statistic(ordered: np.ndarray, p: Fraction) -> Fraction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from refgrad.optimizers import SGD
 from refgrad.surveys.cell import CONFORMS, CRASHED, DIFFERS, Cell, blank
 from refgrad.surveys.implementations import Implementation
 from refgrad.surveys.log import SCHEMA, Log
+from refgrad.surveys.run import Survey
 from refgrad.version import VERSION
 from tests.surveys.fakes import row
 
@@ -149,3 +151,13 @@ def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="resume is asked for without a log"):
         Log.open(None, resume=True)
     Log.open(None, resume=False).add(CELLS[0])  # to nowhere
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
+@pytest.mark.parametrize(("resume", "words"), [(True, "nothing to go on with"), (False, "a pipe that nobody reads")])
+def test_a_pipe_is_refused_at_once(resume: bool, words: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ArgumentError, match=words):
+        Log.open(tmp_path / "pipe", resume)
+    with pytest.raises(ArgumentError, match="is no survey"):
+        Survey.read(tmp_path / "pipe")

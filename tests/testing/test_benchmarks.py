@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import refgrad
 from refgrad.errors import ArgumentError
 from refgrad.optimizers import SGD
+from refgrad.testing import plugin, timed_calls
 from refgrad.testing.benchmarks import Timing, table, workloads
 from tests.testing.test_plugin import _plugin
 
@@ -101,3 +105,50 @@ def test_the_table_has_rates_and_shares() -> None:
     lines = table(timings)
     assert lines[1].split() == ["SGD()", "1,000", "candidate", "2.0", "us", "6.00", "0.50"]
     assert lines[2].split() == ["SGD()", "1,000", "refgrad", "1.0", "us", "12.00", "1.00"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ((10**15,), "sizes is 1000000000000000; legal: sizes of 8589934592 elements at most"),
+        (((2**20, 2**20),), "legal: sizes of 8589934592 elements at most"),
+        (((1,) * 65,), "legal: numbers of elements from 1"),
+        (itertools.count(1), "sizes has more than 1000000 things"),
+    ],
+)
+def test_sizes_that_fill_the_memory_are_refused(sizes: Any, words: str) -> None:
+    with pytest.raises(ArgumentError, match=words):
+        workloads(SGD(), sizes, "float32")
+
+
+def test_a_size_for_which_there_is_no_memory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: Any) -> None:
+        raise MemoryError("Unable to allocate 8 GiB")
+
+    monkeypatch.setattr(timed_calls, "_made", full)
+    with pytest.raises(
+        ArgumentError, match=r"sizes is 1000; legal: what there is memory for \(Unable to allocate 8 GiB\)"
+    ):
+        workloads(SGD(), (1000,), "float32")
+
+
+@pytest.mark.parametrize(
+    ("given", "keywords", "words"),
+    [
+        ((), {}, "refgrad_verify has no candidate; legal: refgrad_verify(candidate, rule, **keywords"),
+        ((SGD,), {"steps": 3}, "refgrad_verify has no rule"),
+        ((SGD, SGD()), {"rule": SGD()}, "refgrad_verify has rule twice"),
+        ((SGD, SGD(), 3), {}, "refgrad_verify has 3 arguments in turn"),
+    ],
+)
+def test_what_fixtures_are_called_with(given: Any, keywords: Any, words: str) -> None:
+    with pytest.raises(plugin.Misuse, match=re.escape(words)):
+        plugin._taken("refgrad_verify", ("candidate", "rule"), given, keywords)
+    right = plugin._taken("refgrad_verify", ("candidate", "rule"), (1,), {"rule": 2, "steps": 3})
+    assert right == ([1, 2], {"steps": 3})
+
+
+def test_fixtures_functions_have_their_names(request: pytest.FixtureRequest) -> None:
+    if _plugin():
+        pytest.skip("the plugin is not installed")
+    assert request.getfixturevalue("refgrad_verify").__qualname__ == "refgrad_verify"

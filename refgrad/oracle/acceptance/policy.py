@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
+from refgrad.arguments import all_texts, is_a, several
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import ArgumentError, bad_argument, nearest, shown
+from refgrad.legal import as_text
 from refgrad.rule import Choice, Whole
 
 #: how many roundings an operation may take
@@ -90,9 +92,9 @@ class Policy:
         """
         if value is None:
             return cls()
-        if isinstance(value, cls):
-            return value
-        if not isinstance(value, Mapping):
+        if is_a(value, cls):
+            return cast("Policy", value)
+        if not is_a(value, Mapping):
             raise bad_argument("policy", value, "a Policy, a dict of its fields, or None")
         for name in value:
             if name not in cls.__dataclass_fields__:
@@ -138,15 +140,24 @@ class Policy:
 
 def _places(stored: Any) -> tuple[tuple[str, str], ...]:
     """Places with formats, in the order of their names."""
+    what = "places with formats, or a dict of them, such as {'p': 'bfloat16'}"
+    legal = f"a sequence of {what}"
     try:
-        pairs = sorted(dict(stored).items())
-    except (TypeError, ValueError):
-        raise bad_argument("Policy.stored", stored, "a dict of places and formats, such as {'p': 'bfloat16'}") from None
-    for place, name in pairs:
-        if not isinstance(place, str) or not isinstance(name, str):
-            raise bad_argument("Policy.stored", stored, "a dict of places and formats, such as {'p': 'bfloat16'}")
+        given = stored.items() if isinstance(stored, Mapping) else stored
+        pairs = [
+            tuple(map(as_text, several("Policy.stored", pair, "a place and a format", most=2)))
+            for pair in several("Policy.stored", given, what, ordered=False)
+        ]
+        found: dict[Any, Any] = dict(pairs)
+    except ArgumentError:
+        raise
+    except Exception:  # whatever the code of others raises
+        raise bad_argument("Policy.stored", stored, legal) from None
+    if not all_texts([*found, *found.values()]):
+        raise bad_argument("Policy.stored", stored, legal)
+    for place, name in found.items():
         as_dtype(name, f"Policy.stored[{place!r}]")
-    return tuple(pairs)
+    return tuple(sorted(found.items()))
 
 
 class _Opened(Policy):

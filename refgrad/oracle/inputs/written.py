@@ -78,9 +78,11 @@ class Inputs:
         ArgumentError: no leaf or no step, or shapes that are not those of the parameters.
     """
 
-    def __new__(cls, *columns: Any, **more: Any) -> Cases:  # type: ignore[misc]
+    def __new__(  # type: ignore[misc]
+        cls, p: Any, g: Any = (), names: Any = (), seed: Any = None, extras: Any = ()
+    ) -> Cases:
         """The cases."""
-        return of_steps(*columns, **more)
+        return of_steps(p, g, names, seed, extras)
 
     @staticmethod
     @in_standard

@@ -54,6 +54,7 @@ def test_a_survey_that_is_kept_is_kept_as_it_is_and_has_its_page(capsys: pytest.
 
 def test_pages_are_written_where_they_are_asked_for(tmp_path: Path) -> None:
     shutil.copy(DOCS / KEPT, tmp_path)
+    shutil.copytree(DOCS / "releases", tmp_path / "releases")
     script(upstream, str(tmp_path))
     script(rules_page, str(tmp_path))
     written = list(tmp_path.rglob("*.md"))

@@ -148,7 +148,7 @@ def _places(stored: Any) -> tuple[tuple[str, str], ...]:
             tuple(map(as_text, several("Policy.stored", pair, "a place and a format", most=2)))
             for pair in several("Policy.stored", given, what, ordered=False)
         ]
-        found: dict[Any, Any] = dict(pairs)
+        found: dict[Any, Any] = {place: dtype for place, dtype in pairs}  # noqa: C416  # a pair of another length is none
     except ArgumentError:
         raise
     except Exception:  # whatever the code of others raises

@@ -128,13 +128,14 @@ def write(path: Place, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def written(path: Place, mode: int | None = None, *, synced: bool = True) -> Iterator[BinaryIO]:
+def written(path: Place, mode: int | None = None, *, synced: bool = True, own: bool = False) -> Iterator[BinaryIO]:
     """A file of another name in the same folder, which takes its place at the end; after an error it is gone.
 
     Args:
         path: of the file, in a folder that exists.
         mode: its permissions; by default those of the file that is there, or of a new one.
         synced: wait until all stands on the disk, so that a machine that stops leaves the old file or the new one.
+        own: True of a file that the user does not name, in a folder of refgrad's own: it takes the place of a link or a pipe too.
 
     Yields:
         What is written to.
@@ -142,8 +143,8 @@ def written(path: Place, mode: int | None = None, *, synced: bool = True) -> Ite
     Raises:
         OSError: it cannot be written.
     """
-    place = Path(os.path.realpath(path))  # so that a link stays one
-    if place.exists():
+    place = Path(path if own else os.path.realpath(path))  # so that a link stays one
+    if not own and place.exists():
         _regular(path, place.stat().st_mode)
     if mode is None and place.exists():
         mode = place.stat().st_mode & 0o777

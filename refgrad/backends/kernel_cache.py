@@ -86,7 +86,7 @@ def write(source: KernelSource, code: bytes, makers: str | None = None) -> None:
     facts = {"format": FORMAT, "key": key(source, makers), "sha256": hashlib.sha256(code).hexdigest()}
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with whole_file.written(path, 0o600, synced=False) as file:  # what is cut has another checksum
+        with whole_file.written(path, 0o600, synced=False, own=True) as file:  # what is cut has another checksum
             file.write(json.dumps(facts).encode() + b"\n" + code)
 
 

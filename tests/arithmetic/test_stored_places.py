@@ -77,7 +77,9 @@ def test_a_policy_says_its_places_and_is_refused_where_there_are_none() -> None:
     with pytest.raises(ArgumentError, match=r"Policy.stored\['p'\] is 'int8'; legal: a float dtype"):
         Policy(stored={"p": "int8"})
     for wrong in ("p", {"p": 1}, 3):
-        with pytest.raises(ArgumentError, match=r"Policy.stored is .*legal: a dict of places and formats"):
+        with pytest.raises(
+            ArgumentError, match=r"Policy.stored is .*legal: a sequence of places with formats, or a dict"
+        ):
             Policy(stored=wrong)
     with pytest.raises(ArgumentError, match=r"the place of refgrad.stored is 3; legal: a name"):
         refgrad.stored(np.ones(2), 3)

@@ -363,7 +363,7 @@ def is_function(found: object) -> bool:
 
 def documented() -> Iterator[tuple[str, Callable[..., Any]]]:
     """The functions of rooms of rules that the docs name, and those of modules of rooms that they name."""
-    root = Path(refgrad.__file__).parents[1]
+    root = Path(__file__).parents[2]  # the package may be installed without them
     pages = [path for path in (root / "docs").rglob("*.md") if "build" not in path.parts]
     text = "\n".join(path.read_text(encoding="utf-8") for path in (*pages, root / "README.md"))
     for name in sorted(set(re.findall(rf"refgrad\.(?:{'|'.join(ROOMS)})(?:\.[a-z_]\w*)+", text))):

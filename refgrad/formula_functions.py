@@ -102,7 +102,7 @@ def _butterflies(x: np.ndarray) -> np.ndarray:
     """The transform of rows by sums and differences of halves."""
     shape, apart = x.shape, 1
     while apart < shape[-1]:
-        pairs = np.reshape(x, (*shape[:-1], -1, 2, apart))
+        pairs = np.reshape(x, (*shape[:-1], shape[-1] // (2 * apart), 2, apart))
         low, high = pairs[..., 0, :], pairs[..., 1, :]
         x = np.reshape(np.stack([low + high, low - high], axis=-2), shape)
         apart *= 2

@@ -384,10 +384,6 @@ def gate_of(function: Callable[..., Any]) -> Mapping[str, Legal] | None:
 
 def _of_numbers(name: str, value: object) -> np.ndarray:
     """What was handed in as NumPy's own array of whatever dtype that makes."""
-    if isinstance(
-        value, np.longdouble
-    ):  # a number as any other; an array of such is none of floats that rules compute with
-        return np.asarray(number(value, name, "numbers"))
     if isinstance(value, np.ndarray | np.generic):
         return _native(plain_array(value, name))
     if isinstance(value, complex):

@@ -145,9 +145,10 @@ def cases(drawn: Drawn) -> Subject:
     """`Cases.of` and `Inputs.of`."""
     if drawn.seed % 2:
         arguments: dict[str, Any] = {"x": [0.5, -1.0], "dtype": "float32"}
-        return _function(lambda **given: len(refgrad.Cases.of(**given).arrays), arguments, {"x": ROWS | {"list"}})
+        legal = {"x": ROWS | {"list", "range", "numpy text", "own text"}}
+        return _function(lambda **given: len(refgrad.Cases.of(**given).arrays), arguments, legal)
     arguments = {"p": [1.0, 2.0], "g": [[0.5, -0.5]], "dtype": "float32"}
-    legal = {"p": ROWS, "g": {"list of one", "array of two"}}
+    legal = {"p": ROWS | {"numpy text", "own text"}, "g": {"list of one", "array of two"}}
     return _function(lambda **given: len(refgrad.Inputs.of(**given).arrays), arguments, legal)
 
 
@@ -181,8 +182,8 @@ def survey(drawn: Drawn) -> Subject:
     """`refgrad.survey` of nothing."""
     arguments = {"packages": [], "rules": [], "jobs": 1, "time_limit": 1.0, "explain": 0, "resume": False}
     legal = {
-        "packages": {"none", "list", "set"},
-        "rules": {"none", "list", "set"},
+        "packages": {"none", "list", "set", "generator"},
+        "rules": {"none", "list", "set", "generator"},
         "jobs": THREADS,
         "resume": {"true"},
     }

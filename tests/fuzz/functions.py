@@ -145,7 +145,8 @@ def cases(drawn: Drawn) -> Subject:
     """`Cases.of` and `Inputs.of`."""
     if drawn.seed % 2:
         arguments: dict[str, Any] = {"x": [0.5, -1.0], "dtype": "float32"}
-        legal = {"x": ROWS | {"list", "range", "numpy text", "own text"}}
+        # arrays of truths are masks
+        legal = {"x": ROWS | {"list", "range", "numpy text", "own text", "array of true"}}
         return _function(lambda **given: len(refgrad.Cases.of(**given).arrays), arguments, legal)
     arguments = {"p": [1.0, 2.0], "g": [[0.5, -0.5]], "dtype": "float32"}
     legal = {"p": ROWS | {"numpy text", "own text"}, "g": {"list of one", "array of two"}}

@@ -10,6 +10,7 @@ import numpy as np
 from refgrad import trees
 from refgrad.arguments import number
 from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.arrays import as_array
 from refgrad.errors import ArgumentError, bad_argument, nearest
 from refgrad.rule import Extra
 
@@ -45,9 +46,11 @@ def separated(
 
 def _floats(value: Any, name: str, extra: Extra, p: Any) -> Any:
     if isinstance(p, np.ndarray):
-        return bits(value, name, extra, p.dtype)
+        return bits(value, name, extra, as_array(p, "p").dtype)
     leaves = zip(trees.leaves(p), trees.matching(p, value, name), strict=True)
-    return trees.rebuild(p, [bits(a, f"{name}{path}", extra, leaf.dtype) for (path, leaf), a in leaves])
+    return trees.rebuild(
+        p, [bits(a, f"{name}{path}", extra, as_array(leaf, f"p{path}").dtype) for (path, leaf), a in leaves]
+    )
 
 
 def bits(value: Any, name: str, extra: Extra, dtype: np.dtype) -> np.ndarray:

@@ -386,6 +386,7 @@ def test_bits_of_no_step_are_refused() -> None:
         (lambda: rule.random_bits(p, -1), "t is -1"),
         (lambda: rule.random_bits(p, 1, threads=0), "threads is 0"),
         (lambda: rule.random_bits([0.5], 1), r"p\[0\] is a float"),
+        (lambda: rule.step(p.astype(np.uint32), p, state, bits=p.astype(np.uint32)), "p.dtype is 'uint32'"),
     ]:
         with pytest.raises(ArgumentError, match=text):
             call()

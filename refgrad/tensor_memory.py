@@ -15,6 +15,13 @@ from refgrad.errors import with_article
 ADDRESSED = ("cpu", "cuda")
 
 
+def _torch_of(value: Any) -> Any:
+    """The module of torch where a value is one of its tensors, else None."""
+    torch: Any = sys.modules.get("torch")
+    tensor = getattr(torch, "Tensor", None)
+    return None if tensor is None or not isinstance(value, tensor) else torch
+
+
 def unreadable(value: Any) -> str:
     """Why the values of a tensor are not what lies in its memory.
 
@@ -24,11 +31,10 @@ def unreadable(value: Any) -> str:
     Returns:
         What follows "that cannot be read"; nothing where they are, or the value is no tensor of torch.
     """
-    torch: Any = sys.modules.get("torch")
-    tensor = getattr(torch, "Tensor", None)
-    if tensor is None or not isinstance(value, tensor):
+    torch = _torch_of(value)
+    if torch is None:
         return ""
-    if type(value).__torch_dispatch__ is not tensor.__torch_dispatch__:
+    if type(value).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
         return f"{with_article(type(value).__name__)} computes its values, and has no memory of them"
     if value.device.type not in ADDRESSED or value.layout is not torch.strided or not value.numel():
         return ""
@@ -53,9 +59,8 @@ def unwritable(value: Any) -> str:
     Returns:
         What follows "that cannot be written in place"; nothing where it can, or the value is no tensor of torch.
     """
-    torch: Any = sys.modules.get("torch")
-    tensor = getattr(torch, "Tensor", None)
-    if tensor is None or not isinstance(value, tensor):
+    torch = _torch_of(value)
+    if torch is None:
         return ""
     if value.is_neg():
         return "its negative bit is set: what lies in its memory are the negatives of its values; its clone() can"

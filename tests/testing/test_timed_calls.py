@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from typing import Any
 
@@ -78,11 +79,35 @@ def adamw_in_place(p: Any, g: Any, m: Any, v: Any, t: int, lr: float) -> None:
     v += g
 
 
-@pytest.mark.parametrize("candidate", [numpy_adamw.adamw, adamw_in_place, AdamW(), "refgrad.optimizers:AdamW"])
-def test_a_call_is_the_step_itself(candidate: Any) -> None:
+@pytest.mark.parametrize("function", [numpy_adamw.adamw, adamw_in_place])
+def test_a_call_is_one_step_of_a_function_and_nothing_else(function: Any) -> None:
+    seen: list[Any] = []
+
+    @functools.wraps(function)
+    def counted(*args: Any, **named: Any) -> Any:
+        seen.append(named)
+        return function(*args, **named)
+
+    first = calls(counted, AdamW(), workload(AdamW(), 8, F32), {}, None)[0]
+    assert len(seen) == 1  # the first step
+    first.call()
+    first.call()
+    assert len(seen) == 3
+    assert {name: a.size for name, a in seen[-1].items() if name in "pgmv"} == dict.fromkeys("pgmv", 8)
+
+
+@pytest.mark.parametrize("candidate", [AdamW(), "refgrad.optimizers:AdamW"])
+def test_a_call_is_one_step_in_place_of_a_rule(candidate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    inner = AdamW.step_
+    monkeypatch.setattr(
+        AdamW, "step_", lambda self, p, g, state, **how: steps.append(inner(self, p, g, state, **how) or state["t"])
+    )
     for call in calls(candidate, AdamW(), workload(AdamW(), 8, F32), {}, None)[:2]:
+        steps.clear()
         call.call()
         call.call()
+        assert steps == [2, 3]
 
 
 def test_rules_without_state_are_asked() -> None:

@@ -15,7 +15,7 @@ from refgrad.arithmetic.explorer import Explorer
 from refgrad.arithmetic.ranged import Ranged
 from refgrad.errors import ArgumentError
 from refgrad.examples import formulas as gallery
-from refgrad.oracle.acceptance.judge import model_for
+from refgrad.oracle.acceptance.comparing import model_for
 
 SMOOTHED = gallery.cross_entropy_of_labels(smoothing=0.1, z_loss=1e-3)
 #: faults of a cross entropy, and what a verdict calls those that have a name

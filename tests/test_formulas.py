@@ -18,7 +18,7 @@ from refgrad.errors import ArgumentError
 from refgrad.examples import formulas as gallery
 from refgrad.formulas import Formula
 from refgrad.kinds.table import kind_of
-from refgrad.oracle.acceptance.judge import OUTSIDE
+from refgrad.oracle.acceptance.judgement import OUTSIDE
 from refgrad.rule import REGISTRY, Citation
 from refgrad.strength.programs import programs_of
 from refgrad.strength.rounding_styles import STYLES

@@ -11,7 +11,7 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.audits.judging import Leaf
-from refgrad.oracle.acceptance import judge
+from refgrad.oracle.acceptance import judge, judgement
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.hypotheses.changes import Change
 
@@ -91,9 +91,9 @@ class Sample:
         known = _bounded({**self.before, **(before or {})})
         step = judge.Step(leaf.plan, leaf.free, known, {**self.after, **(after or {})})
         with np.errstate(all="ignore"):
-            return judge.outside(judge.judge(step, self.policy)[0].values())
+            return judgement.outside(judge.judge(step, self.policy)[0].values())
 
-    def judged(self, change: Change) -> Mapping[str, judge.Judged]:
+    def judged(self, change: Change) -> Mapping[str, judgement.Judged]:
         """Every value of it against its set under a change of the rule.
 
         Raises:

@@ -17,7 +17,8 @@ from refgrad.kinds.stepped import fits
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance import judge, screened_outputs, screening
 from refgrad.oracle.acceptance.findings import Count, ulps
-from refgrad.oracle.acceptance.judge import OUTSIDE, Judged, Step
+from refgrad.oracle.acceptance.judge import Step
+from refgrad.oracle.acceptance.judgement import OUTSIDE, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.tracing import free_names, free_values, plan_for
 

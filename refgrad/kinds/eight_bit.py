@@ -20,7 +20,7 @@ from refgrad.kinds.stepped import Stepped
 from refgrad.kinds.strays import Distances, distances, strays
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.acceptance.findings import Output
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, Judged
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, Judged
 from refgrad.oracle.acceptance.quantized_state import judge_step
 from refgrad.oracle.inputs.calls import late_steps, saved_and_loaded, zeros
 from refgrad.oracle.inputs.cases import Cases

@@ -18,9 +18,10 @@ from refgrad.kinds.kind import NOT_FINITE
 from refgrad.kinds.record import Call, Driven, Graph, Record, Results, Situation
 from refgrad.kinds.stateless import Answer, Stateless
 from refgrad.oracle.acceptance import no_numbers
+from refgrad.oracle.acceptance.comparing import model_for
 from refgrad.oracle.acceptance.explicit_sets import Way, of_case
 from refgrad.oracle.acceptance.findings import Counts
-from refgrad.oracle.acceptance.judge import model_for, scalars_of
+from refgrad.oracle.acceptance.judge import scalars_of
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.selections import Choices, judge_choices
 from refgrad.oracle.acceptance.stateless import judge_case, outcomes_seen, sums_apart

@@ -16,9 +16,10 @@ from refgrad.kinds.record import Record
 from refgrad.kinds.stepped import fits
 from refgrad.kinds.strays import Distances, distances
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.acceptance import batches, chunks, judge, no_numbers, screening
+from refgrad.oracle.acceptance import batches, chunks, comparing, judge, judgement, no_numbers, screening
 from refgrad.oracle.acceptance.findings import Output
-from refgrad.oracle.acceptance.judge import Judged, Step
+from refgrad.oracle.acceptance.judge import Step
+from refgrad.oracle.acceptance.judgement import Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.tracing import Plans, free_names, free_values, plan_for
 
@@ -97,7 +98,7 @@ class Leaf:
         with np.errstate(all="ignore"):
             for name, known in hidden.items():
                 seen = step.after[name]
-                judged[name] = judge.compare(known, seen.astype(np.float64), seen.dtype, self.policy)
+                judged[name] = comparing.compare(known, seen.astype(np.float64), seen.dtype, self.policy)
         for name in judged:
             dtype = step.after[name].dtype
             yield Output(
@@ -122,10 +123,10 @@ class Leaf:
         at, step, together = ahead or (0, None, None)
         step = step if step is not None and at == t else self.step(t)
         judged, carried = self._judged_from(step, t) if together is None else self._completed(together, {}, step, t)
-        flushed = self._flushed(t, step) if judge.outside(judged.values()) else None
+        flushed = self._flushed(t, step) if judgement.outside(judged.values()) else None
         if flushed is not None:
             other = self._judged_from(flushed, t)
-            if judge.outside(other[0].values()) < judge.outside(judged.values()):
+            if judgement.outside(other[0].values()) < judgement.outside(judged.values()):
                 step, (judged, carried) = flushed, other
         self.carried = carried
         for name in ("p", *self.slots)[::-1]:
@@ -156,7 +157,7 @@ class Leaf:
 
     def _no_numbers(self, step: Step) -> no_numbers.Where:
         """Where of a step no program gives a number."""
-        model, graph = judge.model_for(self.policy, step.after["p"].dtype), step.plan.graph
+        model, graph = comparing.model_for(self.policy, step.after["p"].dtype), step.plan.graph
         with np.errstate(all="ignore"):
             scalars = judge.scalars_of(step.plan, graph, step.free, model)
         return no_numbers.of_graph(graph, step.before, scalars, step.after)
@@ -169,14 +170,14 @@ class Leaf:
             old = self._p(t - 1) if name == "p" else np.asarray(before.get(name, self.initial.get(name)))
             want = np.broadcast_to(old.astype(np.float64), now.shape)
             same = (now.astype(np.float64) == want) | (np.isnan(want) & np.isnan(now.astype(np.float64)))
-            yield name, Judged(np.where(same, judge.INSIDE, judge.OUTSIDE), want, want, want), None, now.dtype
+            yield name, Judged(np.where(same, judgement.INSIDE, judgement.OUTSIDE), want, want, want), None, now.dtype
 
     def _judge_initial(self) -> Iterator[tuple[str, Judged, Step | None, np.dtype]]:
         for name, value in self.state(0).items():
             want = np.asarray(self.initial[name], dtype=np.float64)
             # kept in a wider dtype, it is right if it rounds to the right one
             rounded = np.asarray(value).astype(np.asarray(self.initial[name]).dtype).astype(np.float64)
-            status = np.where(rounded == want, judge.INSIDE, judge.OUTSIDE)
+            status = np.where(rounded == want, judgement.INSIDE, judgement.OUTSIDE)
             yield name, Judged(status, want, want, want), None, np.asarray(value).dtype
 
     def distances(self, t: int) -> Distances:

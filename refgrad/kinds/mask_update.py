@@ -20,7 +20,7 @@ from refgrad.kinds.kind import NOT_FINITE
 from refgrad.kinds.mask import booleans, smaller
 from refgrad.kinds.record import Call, Driven, Record, Results, Situation
 from refgrad.kinds.stateless import Answer, Stateless, misshapen
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.mask_updates import generate, sizes

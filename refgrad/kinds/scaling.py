@@ -14,7 +14,7 @@ from refgrad.kinds.record import Call, Record, Results
 from refgrad.kinds.stateless import Answer, Stateless
 from refgrad.optimizers.batch_scaling import Scaling
 from refgrad.oracle.acceptance.findings import Output
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, Judged
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.scalings import generate

@@ -16,7 +16,7 @@ from refgrad.kinds.kind import Kind
 from refgrad.kinds.record import CASES, Call, Question, Record, Results, Wanted
 from refgrad.oracle.acceptance import no_numbers
 from refgrad.oracle.acceptance.findings import Output
-from refgrad.oracle.acceptance.judge import Judged, admitted, met
+from refgrad.oracle.acceptance.judgement import Judged, admitted, met
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.tracing import Plans, plan_for

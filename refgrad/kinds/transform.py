@@ -37,7 +37,7 @@ from refgrad.oracle.acceptance.bodies import (
 )
 from refgrad.oracle.acceptance.explicit_sets import Way, of_sets
 from refgrad.oracle.acceptance.findings import Counts
-from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
+from refgrad.oracle.acceptance.judgement import UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.extremes import MOST, far_from_zero

@@ -12,7 +12,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.oracle.acceptance.findings import Output
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE
 from refgrad.rule import stated
 
 #: what became of an output, or of all of them

@@ -22,7 +22,7 @@ from refgrad.kinds.table import kind_of, rule_of
 from refgrad.legal import Whole
 from refgrad.oracle.acceptance.explicit_sets import Ends, Way, on_grid
 from refgrad.oracle.acceptance.findings import Output
-from refgrad.oracle.acceptance.judge import OUTSIDE, UNDECIDED
+from refgrad.oracle.acceptance.judgement import OUTSIDE, UNDECIDED
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.quantizers import Quantized

@@ -20,7 +20,7 @@ from refgrad.kinds.record import Record
 from refgrad.kinds.table import rule_of
 from refgrad.layout import Section, Table
 from refgrad.oracle.acceptance.findings import Output
-from refgrad.oracle.acceptance.judge import INSIDE, UNDECIDED
+from refgrad.oracle.acceptance.judgement import INSIDE, UNDECIDED
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.result import Report

@@ -16,7 +16,7 @@ from refgrad.arithmetic.primitives import gram, matmul, tree_max, tree_sum
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.arithmetic.scalar_math import Scope
 from refgrad.axes import ROW, TENSOR
-from refgrad.oracle.acceptance.judge import model_for
+from refgrad.oracle.acceptance.comparing import model_for
 from refgrad.oracle.acceptance.policy import Policy
 
 MODEL = model_for(Policy(), np.dtype(np.float32))

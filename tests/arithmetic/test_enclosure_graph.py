@@ -21,7 +21,9 @@ from refgrad.arithmetic.running_error import Bounded
 from refgrad.axes import ELEMENT
 from refgrad.kinds.leaf import Leaf
 from refgrad.optimizers import AdamW, Stored
-from refgrad.oracle.acceptance.judge import INSIDE, Step, enclosure_of, judge_outputs, model_for, read, scalars_of
+from refgrad.oracle.acceptance.comparing import model_for
+from refgrad.oracle.acceptance.judge import Step, enclosure_of, judge_outputs, read, scalars_of
+from refgrad.oracle.acceptance.judgement import INSIDE
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.screening import why_not
 from refgrad.strength.exercised import exercised

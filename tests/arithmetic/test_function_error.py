@@ -8,7 +8,7 @@ import pytest
 
 from refgrad.arithmetic import function_error
 from refgrad.arithmetic.running_error import Bounded
-from refgrad.oracle.acceptance.judge import model_for
+from refgrad.oracle.acceptance.comparing import model_for
 from refgrad.oracle.acceptance.policy import Policy
 
 MODEL = model_for(Policy(), np.dtype(np.float32))

@@ -6,7 +6,7 @@ import numpy as np
 
 from refgrad.arithmetic import matrix_error
 from refgrad.arithmetic.running_error import Bounded
-from refgrad.oracle.acceptance.judge import model_for
+from refgrad.oracle.acceptance.comparing import model_for
 from refgrad.oracle.acceptance.policy import Policy
 
 MODEL = model_for(Policy(), np.dtype(np.float32))

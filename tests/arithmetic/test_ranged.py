@@ -10,7 +10,7 @@ import pytest
 from refgrad.arithmetic.bounded import Bounded
 from refgrad.arithmetic.explorer import Explorer, OpenChoice
 from refgrad.arithmetic.ranged import Ranged
-from refgrad.oracle.acceptance.judge import model_for
+from refgrad.oracle.acceptance.comparing import model_for
 from refgrad.oracle.acceptance.policy import Policy
 
 

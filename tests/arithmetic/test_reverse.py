@@ -17,7 +17,7 @@ from refgrad.arithmetic.reverse import run_backwards
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.arithmetic.subgradients import between, largest_shares, stop_gradient, unsorted
 from refgrad.errors import TraceError
-from refgrad.oracle.acceptance.judge import model_for
+from refgrad.oracle.acceptance.comparing import model_for
 from refgrad.oracle.acceptance.policy import Policy
 
 MODEL = model_for(Policy(), np.dtype(np.float32))

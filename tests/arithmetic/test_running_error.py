@@ -11,7 +11,7 @@ from refgrad.arithmetic import running_error as bounds
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.optimizers import Adam
-from refgrad.oracle.acceptance.judge import model_for
+from refgrad.oracle.acceptance.comparing import model_for
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.tracing import free_values
 

@@ -15,7 +15,7 @@ from refgrad.arithmetic import exact
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Bounded, Model, product
 from refgrad.arithmetic.steps import Exponent, Integer, Nearest, SharedScale, Step, ToFormat
-from refgrad.oracle.acceptance.judge import model_for
+from refgrad.oracle.acceptance.comparing import model_for
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.quantizers import MX, NF4, NVFP4, Affine, Blockwise
 from refgrad.quantizers.rows import RowQuantizer

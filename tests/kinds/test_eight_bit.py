@@ -13,7 +13,7 @@ import refgrad
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.optimizers import LAMB, LARS, SGD, Adagrad, Adam, AdamW, AdEMAMix, Lion, RMSprop
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.acceptance.judge import OUTSIDE
+from refgrad.oracle.acceptance.judgement import OUTSIDE
 from refgrad.oracle.acceptance.quantized_state import judge_step
 from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS
 from refgrad.oracle.inputs.steps import generate

@@ -7,7 +7,7 @@ import pytest
 
 from refgrad.kinds.mask_update import judge_update
 from refgrad.kinds.table import kind_of
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE
 from refgrad.sparsity import SET, RigL
 from refgrad.sparsity.dynamic import MaskUpdate
 

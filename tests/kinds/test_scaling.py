@@ -12,7 +12,7 @@ from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError
 from refgrad.kinds.scaling import KIND
 from refgrad.optimizers import BatchScaledRate, RegimeAdaptation
-from refgrad.oracle.acceptance.judge import INSIDE
+from refgrad.oracle.acceptance.judgement import INSIDE
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.testing import check_laws

@@ -20,7 +20,7 @@ from refgrad.arithmetic.ranged import Ranged
 from refgrad.arithmetic.running_error import Bounded, exact
 from refgrad.errors import ArgumentError
 from refgrad.optimizers.transform import Transform
-from refgrad.oracle.acceptance.judge import model_for
+from refgrad.oracle.acceptance.comparing import model_for
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.transforms import generate
 from refgrad.rule import rules

@@ -12,7 +12,7 @@ import refgrad
 from refgrad.arithmetic import exact, matrix_error
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.optimizers import GaLore
-from refgrad.oracle.acceptance.judge import model_for
+from refgrad.oracle.acceptance.comparing import model_for
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.surveys.implementations.inputs import regular_matrices
 from tests.optimizers.test_paper import DIGITS, Hyperparameters

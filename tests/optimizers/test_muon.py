@@ -13,7 +13,7 @@ import refgrad
 from refgrad.arithmetic import exact, matrices, matrix_error, newton_schulz_error
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.optimizers import Muon
-from refgrad.oracle.acceptance.judge import model_for
+from refgrad.oracle.acceptance.comparing import model_for
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.steps import generate
 from refgrad.surveys.implementations.matrix_drivers import iterating_in_float32

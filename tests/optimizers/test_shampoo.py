@@ -14,7 +14,7 @@ import refgrad
 from refgrad.arithmetic import exact, matrix_error
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.optimizers import SOAP, Shampoo
-from refgrad.oracle.acceptance.judge import model_for
+from refgrad.oracle.acceptance.comparing import model_for
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.surveys.implementations.drivers import on_copies
 from refgrad.surveys.implementations.inputs import regular_matrices

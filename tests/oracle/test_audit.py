@@ -19,7 +19,8 @@ from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.axes import ELEMENT, broadcasts
 from refgrad.optimizers import AdamW
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.acceptance.judge import model_for, scalars_of
+from refgrad.oracle.acceptance.comparing import model_for
+from refgrad.oracle.acceptance.judge import scalars_of
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.strength.exercised import exercised
 from refgrad.strength.optimizer_inputs import adversarial

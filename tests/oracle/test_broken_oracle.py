@@ -15,7 +15,7 @@ from refgrad.arithmetic.operations import OPERATIONS
 from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.optimizers import SGD, AdamW, Lion
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.acceptance import judge
+from refgrad.oracle.acceptance import bodies, comparing, judge, judgement, quantized_parts, stateless
 from refgrad.oracle.inputs.written import Inputs
 from refgrad.strength.random_candidate import RandomCandidate
 from refgrad.strength.rounding_styles import STYLES, Style
@@ -94,20 +94,24 @@ def _without_carried(result: Bounded, args: tuple[Any, ...]) -> Bounded:
     return result._replace(error=np.minimum(result.bound(), model.charge * np.abs(result.value)))
 
 
+def _for_all(patcher: pytest.MonkeyPatch, name: str, broken: Callable[..., Any]) -> None:
+    """A function of `comparing`, in every module that judges by it."""
+    for module in (comparing, judge, bodies, stateless, quantized_parts):
+        patcher.setattr(module, name, broken)
+
+
 def _scaled(factor: float) -> Patch:
-    original = judge.compare
+    original = comparing.compare
 
     def compare(acceptable: Bounded, *rest: Any) -> Any:
         return original(acceptable._replace(error=acceptable.bound() * factor), *rest)
 
-    return lambda patcher: patcher.setattr(judge, "compare", compare)
+    return lambda patcher: _for_all(patcher, "compare", compare)
 
 
 def _model(**changes: float) -> Patch:
-    original = judge.model_for
-    return lambda patcher: patcher.setattr(
-        judge, "model_for", lambda *args: dataclasses.replace(original(*args), **changes)
-    )
+    original = comparing.model_for
+    return lambda patcher: _for_all(patcher, "model_for", lambda *args: dataclasses.replace(original(*args), **changes))
 
 
 def _one_decision(patcher: pytest.MonkeyPatch) -> None:
@@ -115,13 +119,13 @@ def _one_decision(patcher: pytest.MonkeyPatch) -> None:
 
 
 def _nothing_outside(patcher: pytest.MonkeyPatch) -> None:
-    original = judge.compare
+    original = comparing.compare
 
-    def compare(*args: Any) -> judge.Judged:
+    def compare(*args: Any) -> judgement.Judged:
         found = original(*args)
         return dataclasses.replace(found, status=np.zeros_like(found.status))
 
-    patcher.setattr(judge, "compare", compare)
+    _for_all(patcher, "compare", compare)
 
 
 NARROW: dict[str, Patch] = {

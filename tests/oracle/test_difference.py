@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from refgrad.oracle.acceptance.findings import Output
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, UNDECIDED, Judged
 from refgrad.oracle.difference import AS_GOOD, BETTER, MIXED, SAME, WORSE, Changed, _answer, combined, same_bits
 
 NAN = float("nan")

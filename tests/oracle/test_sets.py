@@ -22,7 +22,7 @@ from refgrad.kinds.record import Wanted
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers import SGD, AdamW, Lion, Prodigy
 from refgrad.oracle import sets as module
-from refgrad.oracle.acceptance.judge import OUTSIDE
+from refgrad.oracle.acceptance.judgement import OUTSIDE
 from refgrad.quantizers import NF4, Affine
 from refgrad.rule import Rule, rules
 from refgrad.sparsity import Magnitude

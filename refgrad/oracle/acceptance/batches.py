@@ -20,8 +20,10 @@ from refgrad.arithmetic.enclosure import Ambiguous
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.axes import ELEMENT
 from refgrad.derived import derived
+from refgrad.oracle.acceptance import comparing
 from refgrad.oracle.acceptance import judge as careful
-from refgrad.oracle.acceptance.judge import Judged, Large, Parts, Step
+from refgrad.oracle.acceptance.judge import Large, Step
+from refgrad.oracle.acceptance.judgement import Judged, Parts
 from refgrad.oracle.acceptance.kept import FEW, bits, bits_of, computed, made
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.tracing import Plan
@@ -78,7 +80,7 @@ def _judged(steps: Sequence[Step], policy: Policy) -> dict[str, Judged]:
 
 def _with_folds(steps: Sequence[Step], whole: Step, policy: Policy) -> dict[str, Judged]:
     """Steps as one, of which each has reductions of its own: what these fold is made together, each is bounded by itself."""
-    model = careful.model_for(policy, whole.after["p"].dtype)
+    model = comparing.model_for(policy, whole.after["p"].dtype)
     enclosure = careful.enclosure_of(whole.plan, model)
     with np.errstate(all="ignore"):
         scalars = careful.scalars_of(whole.plan, whole.plan.graph, whole.free, model)

@@ -18,7 +18,8 @@ from refgrad.errors import ArgumentError, TraceError
 from refgrad.formula_forms import bodies
 from refgrad.formulas import Formula
 from refgrad.optimizers.transform import Transform, named_results
-from refgrad.oracle.acceptance.judge import INSIDE, UNDECIDED, Judged, compare, model_for, outside
+from refgrad.oracle.acceptance.comparing import compare, model_for
+from refgrad.oracle.acceptance.judgement import INSIDE, UNDECIDED, Judged, outside
 from refgrad.oracle.acceptance.policy import Policy
 
 #: ways through a body's open choices that are explored; with more, a case is undecided

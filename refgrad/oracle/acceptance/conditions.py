@@ -10,7 +10,7 @@ from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.gradients.solved import Conditions, Solved
 from refgrad.oracle.acceptance.bodies import named
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, UNDECIDED, Judged
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -14,7 +14,8 @@ import numpy as np
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.enclosure import Branch, Enclosure
 from refgrad.arithmetic.running_error import Bounded, exact
-from refgrad.oracle.acceptance.judge import Step, compare, conditioned, model_for, scalars_of
+from refgrad.oracle.acceptance.comparing import compare, conditioned, model_for
+from refgrad.oracle.acceptance.judge import Step, scalars_of
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.tracing import Plan
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.oracle.acceptance.judge import OUTSIDE, UNDECIDED, Judged
+from refgrad.oracle.acceptance.judgement import OUTSIDE, UNDECIDED, Judged
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from refgrad.arithmetic.bounded import Bounded
 from refgrad.arithmetic.classed import Classed
 from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.arithmetic.graph import Graph
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, Judged
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, Judged
 
 Where = Mapping[str, np.ndarray]
 

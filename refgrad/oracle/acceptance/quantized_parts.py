@@ -22,18 +22,9 @@ from refgrad.axes import ELEMENT
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.quantizer import Parts
 from refgrad.errors import ArgumentError
-from refgrad.oracle.acceptance.judge import (
-    INSIDE,
-    OUTSIDE,
-    UNDECIDED,
-    Judged,
-    compare,
-    conditioned,
-    either,
-    enclosure_of,
-    model_for,
-    scalars_of,
-)
+from refgrad.oracle.acceptance.comparing import compare, conditioned, model_for
+from refgrad.oracle.acceptance.judge import enclosure_of, scalars_of
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, UNDECIDED, Judged, either
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.quantizers.base import Ends, Quantized, Quantizer
 from refgrad.quantizers.rows import Layout, RowQuantizer

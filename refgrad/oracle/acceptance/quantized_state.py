@@ -16,7 +16,9 @@ from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.oracle.acceptance import no_numbers
-from refgrad.oracle.acceptance.judge import Judged, Step, compare, conditioned, judge, model_for, scalars_of
+from refgrad.oracle.acceptance.comparing import compare, conditioned, model_for
+from refgrad.oracle.acceptance.judge import Step, judge, scalars_of
+from refgrad.oracle.acceptance.judgement import Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import either_branch
 from refgrad.quantizers.base import Quantized

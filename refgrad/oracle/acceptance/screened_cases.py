@@ -12,9 +12,9 @@ from refgrad.arithmetic.enclosed import Enclosed
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.running_error import Bounded, Model
+from refgrad.oracle.acceptance import comparing, screening
 from refgrad.oracle.acceptance import judge as careful
-from refgrad.oracle.acceptance import screening
-from refgrad.oracle.acceptance.judge import Judged
+from refgrad.oracle.acceptance.judgement import Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.screened_outputs import Screened
 from refgrad.oracle.acceptance.screening import READ, Ready, kept_graph, policy_unknown, prepared, scalars_unknown
@@ -61,7 +61,7 @@ class Case:
     @cached_property
     def model(self) -> Model:
         """What is charged."""
-        return careful.model_for(self.policy, self.primary.dtype)
+        return comparing.model_for(self.policy, self.primary.dtype)
 
     @cached_property
     def scalars(self) -> list[Bounded]:

@@ -19,9 +19,11 @@ from refgrad.arithmetic.running_error import Bounded
 from refgrad.axes import ELEMENT, ROW
 from refgrad.backends import kernels, thread_pool
 from refgrad.backends.source import KernelSource
+from refgrad.oracle.acceptance import comparing
 from refgrad.oracle.acceptance import judge as careful
 from refgrad.oracle.acceptance.chunks import Cut, Gathered, together
-from refgrad.oracle.acceptance.judge import Judged, Large
+from refgrad.oracle.acceptance.judge import Large
+from refgrad.oracle.acceptance.judgement import Judged
 from refgrad.oracle.acceptance.policy import Policy
 
 
@@ -166,7 +168,7 @@ class Shared:
         axes, dtype, gathered = self.enclosure.graph.small[name], self.after[name].dtype, Gathered(self.cut)
         for chunk in self.chunks if self.cut.cuts(axes) else self.chunks[:1]:
             acceptable_there, seen_there = self.cut.part_of(acceptable, chunk), self.cut.part(wide, chunk)
-            judged = careful.compare(acceptable_there, seen_there, dtype, policy)
+            judged = comparing.compare(acceptable_there, seen_there, dtype, policy)
             gathered.add(name, judged.parts(), axes, chunk)
         return Judged(*gathered.of(name, len(judged.parts())))
 

@@ -13,7 +13,7 @@ from refgrad.arithmetic.enclosed import SPARE, Enclosed
 from refgrad.backends.screen_source import BINADES, BINS, groups_of
 from refgrad.oracle.acceptance.chunks import CHUNK, Cut
 from refgrad.oracle.acceptance.findings import Count, count, tightness
-from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
+from refgrad.oracle.acceptance.judgement import UNDECIDED, Judged
 from refgrad.oracle.acceptance.ulp_errors import Binades, Errors, measure
 
 

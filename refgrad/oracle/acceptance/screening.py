@@ -25,9 +25,11 @@ from refgrad.backends import kernels
 from refgrad.backends.screen_source import ROOM, operand_source, screen_source, widest
 from refgrad.backends.source import KernelSource
 from refgrad.derived import derived
+from refgrad.oracle.acceptance import comparing
 from refgrad.oracle.acceptance import judge as careful
 from refgrad.oracle.acceptance.chunks import CHUNK, Cut
-from refgrad.oracle.acceptance.judge import Judged, Large, Step
+from refgrad.oracle.acceptance.judge import Large, Step
+from refgrad.oracle.acceptance.judgement import Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.screened_folds import Shared, Unclear
 from refgrad.oracle.acceptance.screened_outputs import Screen, Screened
@@ -88,7 +90,7 @@ def why_not(step: Step, policy: Policy) -> str | None:
     missing = [name for name in step.plan.graph.outputs if name not in step.after]
     if missing:
         return f"{missing[0]} cannot be read"
-    model = careful.model_for(policy, p.dtype)
+    model = comparing.model_for(policy, p.dtype)
     scalars = _scalars(step, model)
     if (why := scalars_unknown(scalars)) is not None:
         return why
@@ -173,7 +175,7 @@ class Ready(NamedTuple):
 
 
 def _ready(step: Step, policy: Policy, threads: int | None = None) -> Ready:
-    model = careful.model_for(policy, step.after["p"].dtype)
+    model = comparing.model_for(policy, step.after["p"].dtype)
     scalars = _scalars(step, model)
     found = _transformed(step.plan, scalars)
     assert isinstance(found, Enclosed), found

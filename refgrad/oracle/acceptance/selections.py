@@ -19,17 +19,9 @@ from refgrad.arithmetic.running_error import Bounded, Model, exact, widest
 from refgrad.candidates.masks import MaskSeen
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.estimators.choosing import Choosing
-from refgrad.oracle.acceptance.judge import (
-    INSIDE,
-    OUTSIDE,
-    UNDECIDED,
-    Judged,
-    compare,
-    enclosure_of,
-    model_for,
-    scalars_of,
-    union,
-)
+from refgrad.oracle.acceptance.comparing import compare, model_for
+from refgrad.oracle.acceptance.judge import enclosure_of, scalars_of
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, UNDECIDED, Judged, union
 from refgrad.oracle.acceptance.kept import bits, computed, made
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.sparsity.base import Mask

@@ -13,7 +13,7 @@ from refgrad.arithmetic.perturbed import Noise, Perturbed, runs
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.errors import ArgumentError
 from refgrad.oracle.acceptance.bodies import compared, named
-from refgrad.oracle.acceptance.judge import UNDECIDED, Judged
+from refgrad.oracle.acceptance.judgement import UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
 
 #: runs of a case: as many as have so many operations together, within limits

@@ -22,21 +22,10 @@ from refgrad.arithmetic.running_error import Bounded, Model, exact, widest
 from refgrad.axes import ELEMENT
 from refgrad.oracle.acceptance import screened_cases
 from refgrad.oracle.acceptance.chunks import CHUNK, Cut, Gathered
+from refgrad.oracle.acceptance.comparing import compare, model_for
 from refgrad.oracle.acceptance.explicit_sets import Ends, ends
-from refgrad.oracle.acceptance.judge import (
-    INSIDE,
-    OUTSIDE,
-    UNDECIDED,
-    Judged,
-    Parts,
-    can_be_cut,
-    compare,
-    model_for,
-    outside,
-    scalars_of,
-    undecide,
-    union,
-)
+from refgrad.oracle.acceptance.judge import can_be_cut, scalars_of
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, UNDECIDED, Judged, Parts, outside, undecide, union
 from refgrad.oracle.acceptance.kept import bits, computed, made
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.tracing import Plan

@@ -19,8 +19,9 @@ import numpy as np
 from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import exact
 from refgrad.arithmetic.storage import Grid
+from refgrad.oracle.acceptance.comparing import model_for
 from refgrad.oracle.acceptance.findings import Fault
-from refgrad.oracle.acceptance.judge import Step, model_for, scalars_of
+from refgrad.oracle.acceptance.judge import Step, scalars_of
 from refgrad.oracle.acceptance.policy import Policy
 
 #: how unlikely what was seen must be, if the bits were fair, for it to be a fault; all sums together

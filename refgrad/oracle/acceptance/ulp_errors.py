@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.oracle.acceptance.judge import OUTSIDE, UNDECIDED, Judged
+from refgrad.oracle.acceptance.judgement import OUTSIDE, UNDECIDED, Judged
 
 #: upper ends of the bins, in ulps of the truth, each end in its own bin; a wrong class, such as NaN, is in the last
 ENDS: tuple[float, ...] = (0.0, 0.5, *(2.0**k for k in range(0, 25)), math.inf)

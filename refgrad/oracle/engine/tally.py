@@ -9,7 +9,7 @@ import numpy as np
 
 from refgrad.oracle.acceptance.findings import AtStep, Count, Fault, Output
 from refgrad.oracle.acceptance.findings import tightness as tightness
-from refgrad.oracle.acceptance.judge import OUTSIDE, Judged
+from refgrad.oracle.acceptance.judgement import OUTSIDE, Judged
 from refgrad.oracle.acceptance.screened_outputs import Screened, Summary, summary
 from refgrad.oracle.acceptance.ulp_errors import Errors
 

@@ -11,7 +11,7 @@ import numpy as np
 from refgrad.arithmetic import floats, scalar_math
 from refgrad.kinds.record import Record
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.acceptance import judge
+from refgrad.oracle.acceptance import judgement
 from refgrad.oracle.acceptance.findings import Output
 from refgrad.oracle.hypotheses.sketched import Sets
 from refgrad.tracing import Plans, free_names, free_values
@@ -39,7 +39,7 @@ class FreeRun:
         """A run with its outputs, judged under some rules."""
         found, outside = {}, 0
         for output in outputs:
-            outside += int(np.count_nonzero(output.judged.status == judge.OUTSIDE))
+            outside += int(np.count_nonzero(output.judged.status == judgement.OUTSIDE))
             if output.step > 0 and np.ndim(output.values):
                 found[output.leaf, output.step, output.tensor] = Sets.of(output.judged, output.values)
         return cls(record, found, outside)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from refgrad.kinds.record import Record
 from refgrad.optimizers import elsewhere
-from refgrad.oracle.acceptance.judge import OUTSIDE
+from refgrad.oracle.acceptance.judgement import OUTSIDE
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.hypotheses.changes import NONE, Change, named, policies

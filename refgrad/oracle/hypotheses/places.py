@@ -8,7 +8,7 @@ import numpy as np
 
 from refgrad.kinds.kind import SHAPES
 from refgrad.kinds.record import Record
-from refgrad.oracle.acceptance.judge import OUTSIDE
+from refgrad.oracle.acceptance.judgement import OUTSIDE
 from refgrad.oracle.engine.outcomes import Departure
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.tally import Tally

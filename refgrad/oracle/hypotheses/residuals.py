@@ -15,7 +15,7 @@ from refgrad.arithmetic import floats, rewriting, scalar_math
 from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.operations import OUTCOMES
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.acceptance import judge
+from refgrad.oracle.acceptance import judgement
 from refgrad.oracle.hypotheses.changes import Change
 from refgrad.oracle.hypotheses.free_running import TABLE
 from refgrad.oracle.hypotheses.stack import Stack
@@ -125,8 +125,8 @@ class Problem:
                 half = half + root.attribute.unit(observed) * (0.5 if root.attribute.bits is None else 1.0)
                 cone = rewriting.rebuilt(cone, outputs={self.output: lambda edit, node: node.args[0]})
             usable = np.isfinite(half) & (half > 0) & np.isfinite(observed) & np.isfinite(judged.truth)
-            usable &= judged.status != judge.UNDECIDED
-        outside = int(np.count_nonzero(judged.status == judge.OUTSIDE))
+            usable &= judged.status != judgement.UNDECIDED
+        outside = int(np.count_nonzero(judged.status == judgement.OUTSIDE))
         return Segment(cone, arrays, free, observed, half, usable, stack.batch, outside)
 
     def residuals(self, values: Mapping[str, float]) -> np.ndarray:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.oracle.acceptance import judge
+from refgrad.oracle.acceptance import judgement
 from refgrad.oracle.acceptance.findings import Count
-from refgrad.oracle.acceptance.judge import Judged
+from refgrad.oracle.acceptance.judgement import Judged
 
 #: half-widths of the claim's sets beyond which an element is not there because a hypothesis has wider sets
 BEYOND = 1e3
@@ -38,7 +38,7 @@ class Sets:
         with np.errstate(all="ignore"):
             half = (judged.high - judged.low) / 2
             usable = np.isfinite(half) & (half > 0) & np.isfinite(values) & np.isfinite(judged.truth)
-        return cls(half, usable & (judged.status != judge.UNDECIDED), values)
+        return cls(half, usable & (judged.status != judgement.UNDECIDED), values)
 
     @classmethod
     def stacked(cls, parts: Sequence[Sets], order: Sequence[int]) -> Sets:

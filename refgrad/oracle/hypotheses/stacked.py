@@ -24,9 +24,9 @@ from refgrad.kinds.kind import Kind
 from refgrad.kinds.record import Record
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers.base import Optimizer
-from refgrad.oracle.acceptance import judge
+from refgrad.oracle.acceptance import comparing, judge
 from refgrad.oracle.acceptance.findings import Count, Counts, Output, count
-from refgrad.oracle.acceptance.judge import Judged
+from refgrad.oracle.acceptance.judgement import Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.hypotheses.changes import NONE, Change
@@ -190,7 +190,7 @@ class Stacked:
         """One output of some steps against its acceptance sets, given all other outputs."""
         steps = tuple(t for t, _ in frees)
         before, after = stack.at(steps)
-        model = judge.model_for(policy, after["p"].dtype)
+        model = comparing.model_for(policy, after["p"].dtype)
         with np.errstate(all="ignore"):
             if (id(stack), steps, model) not in self._inputs:
                 self._inputs[id(stack), steps, model] = _inputs(before, after, model)
@@ -228,7 +228,7 @@ class Stacked:
             wide = {n: a.astype(np.float64) for n, a in before.items()}
             wide |= {rewriting.observed_name(n): a.astype(np.float64) for n, a in after.items()}
             self._wide[id(stack), steps] = wide
-        model = judge.model_for(self.policy, stack.after["p"].dtype)
+        model = comparing.model_for(self.policy, stack.after["p"].dtype)
         scalars = [each.value for each in self.scalars(cone, rule, frees, model, stack.after["p"].ndim)]
         (values,) = floats.evaluate(cone, self._wide[id(stack), steps], scalars, stack.batch).values()
         return sets.rows(stack.rows(steps)).distances(values)
@@ -318,7 +318,7 @@ def _inputs(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray], m
     """What an output's own part reads: what was there before the step, and the other outputs as they were seen."""
     inputs = {n: Bounded(a.astype(np.float64)) for n, a in before.items()}
     for name, values in after.items():
-        seen = judge.conditioned(values.astype(np.float64), values.dtype, model)
+        seen = comparing.conditioned(values.astype(np.float64), values.dtype, model)
         inputs[rewriting.observed_name(name)] = seen
     return inputs
 

@@ -18,7 +18,7 @@ from refgrad.kinds.record import Results
 from refgrad.kinds.stateless import Answer, Stateless
 from refgrad.kinds.table import kind_of
 from refgrad.oracle.acceptance.findings import Count
-from refgrad.oracle.acceptance.judge import Judged
+from refgrad.oracle.acceptance.judgement import Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.screened_outputs import summary
 from refgrad.oracle.engine.tally import Tally

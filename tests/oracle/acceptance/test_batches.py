@@ -12,7 +12,7 @@ import refgrad
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.optimizers import LAMB, SGD, Adafactor, AdamW, Lion, Muon, NovoGrad
-from refgrad.oracle.acceptance import batches, judge
+from refgrad.oracle.acceptance import batches, judge, judgement
 from refgrad.oracle.acceptance.batches import SMALL_FOLDED, judged_together
 from refgrad.oracle.acceptance.judge import Step
 from refgrad.oracle.acceptance.policy import Policy
@@ -77,7 +77,7 @@ def test_steps_are_judged_as_alone(rule: Any, subnormals: str) -> None:
     policy = Policy(subnormals=subnormals)  # type: ignore[arg-type]
     together = agrees(steps, policy)
     assert together == (0 if isinstance(rule, Adafactor | NovoGrad) else len(steps))
-    assert sum(judge.outside(j.values()) for j in judged_together(steps, policy) if j is not None) >= together // 2
+    assert sum(judgement.outside(j.values()) for j in judged_together(steps, policy) if j is not None) >= together // 2
 
 
 @pytest.mark.sample(quick=6, suite=18)

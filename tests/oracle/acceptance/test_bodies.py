@@ -7,7 +7,7 @@ import numpy as np
 from refgrad.optimizers import GhostBatchNorm, NormTest, TrActLinear, WinsorizedMean
 from refgrad.optimizers.transform import Transform, axes_named, length_of
 from refgrad.oracle.acceptance.bodies import defined, judge_body, named, opened
-from refgrad.oracle.acceptance.judge import OUTSIDE
+from refgrad.oracle.acceptance.judgement import OUTSIDE
 from refgrad.oracle.acceptance.policy import Policy
 
 POLICY = Policy()

@@ -11,7 +11,7 @@ import pytest
 import refgrad
 from refgrad.gradients.solved import Conditions, Solved
 from refgrad.oracle.acceptance.conditions import judge_condition, missed
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, UNDECIDED
 from refgrad.rule import Citation
 from refgrad.testing import check_laws
 

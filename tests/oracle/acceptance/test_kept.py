@@ -17,7 +17,7 @@ from refgrad.arithmetic.scalar_math import Scope
 from refgrad.candidates.masks import MaskSeen
 from refgrad.estimators import ArcTan, ClippedSTE
 from refgrad.optimizers import SGD, Adam
-from refgrad.oracle.acceptance import judge, kept, selections, stateless
+from refgrad.oracle.acceptance import judge, judgement, kept, selections, stateless
 from refgrad.oracle.acceptance.kept import Kept, Structure, bits, bits_of, computed, keeping, made
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.rule import Rule
@@ -55,7 +55,7 @@ def step_of(rule: Any, p: np.ndarray, g: np.ndarray, after: dict[str, np.ndarray
     return judge.Step(plan_for(rule, 2, free), names, before, seen if after is None else after)
 
 
-def told(found: tuple[dict[str, judge.Judged], Any]) -> dict[str, list[Any]]:
+def told(found: tuple[dict[str, judgement.Judged], Any]) -> dict[str, list[Any]]:
     return {n: [None if a is None else a.tobytes() for a in each.parts()] for n, each in found[0].items()}
 
 
@@ -155,12 +155,12 @@ def test_what_is_kept_is_what_is_judged_anew(store: Kept, policy: Policy) -> Non
 
 def test_an_array_that_was_written_to_meanwhile_is_judged_anew(store: Kept) -> None:
     step = step_of(SGD(lr=0.5), drawn(1), drawn(2))
-    assert not judge.outside(judge.judge(step, Policy())[0].values())
+    assert not judgement.outside(judge.judge(step, Policy())[0].values())
     step.after["p"][0, 0] += 1.0
-    assert judge.outside(judge.judge(step, Policy())[0].values()) == 1
+    assert judgement.outside(judge.judge(step, Policy())[0].values()) == 1
     step.after["p"][0, 0] -= 1.0
     step.before["g"].value[1, 1] += 1.0
-    assert judge.outside(judge.judge(step, Policy())[0].values()) == 1
+    assert judgement.outside(judge.judge(step, Policy())[0].values()) == 1
 
 
 @pytest.mark.parametrize("rule", [ClippedSTE(), ArcTan()], ids=str)
@@ -186,7 +186,7 @@ def test_masks_that_score_alike_share_their_scores_and_no_others_do(store: Kept)
     w = drawn(5)
 
     def outside(rule: Any, mask: np.ndarray) -> int:
-        return judge.outside(selections.judge_mask(rule, {"w": w}, MaskSeen(mask), Policy()).values())
+        return judgement.outside(selections.judge_mask(rule, {"w": w}, MaskSeen(mask), Policy()).values())
 
     half, few = Magnitude(sparsity=0.5), Magnitude(sparsity=0.9)
     assert outside(half, half.mask(w)) == outside(few, few.mask(w)) == 0

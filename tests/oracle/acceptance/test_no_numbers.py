@@ -10,7 +10,7 @@ import pytest
 import refgrad
 from refgrad.arithmetic.bounded import Bounded
 from refgrad.oracle.acceptance import no_numbers
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, UNDECIDED, Judged
 from refgrad.rule import find
 from refgrad.strength.situations import planted
 from refgrad.strength.situations.planting import program

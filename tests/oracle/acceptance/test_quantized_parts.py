@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from refgrad.candidates.protocol import CandidateFault
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import fitting, has_graph, judge_parts, truth_of
 from refgrad.quantizers import (

@@ -17,7 +17,7 @@ from refgrad.estimators import ClippedSTE
 from refgrad.kinds.estimator import PRODUCTS
 from refgrad.oracle.acceptance import screened_cases, screening, stateless
 from refgrad.oracle.acceptance.chunks import CHUNK
-from refgrad.oracle.acceptance.judge import OUTSIDE, UNDECIDED, Judged
+from refgrad.oracle.acceptance.judgement import OUTSIDE, UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.screened_cases import Case
 from refgrad.oracle.acceptance.screened_outputs import Screened, summary

@@ -13,10 +13,11 @@ from refgrad.axes import ELEMENT
 from refgrad.backends import screen_source
 from refgrad.optimizers import LAMB, LARS, Adafactor, NovoGrad
 from refgrad.oracle.acceptance import judge as careful
-from refgrad.oracle.acceptance import screening
+from refgrad.oracle.acceptance import judgement, screening
 from refgrad.oracle.acceptance.chunks import together
 from refgrad.oracle.acceptance.findings import count, tightness
-from refgrad.oracle.acceptance.judge import OUTSIDE, Judged, Large, Step
+from refgrad.oracle.acceptance.judge import Large, Step
+from refgrad.oracle.acceptance.judgement import OUTSIDE, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.screened_folds import Shared
 from refgrad.oracle.acceptance.screened_outputs import Screened, Summary, summary
@@ -59,7 +60,7 @@ def agrees(step: Step, policy: Policy = USUAL) -> dict[str, Judged]:
 
 
 def _summary(known: Judged, values: np.ndarray) -> Summary:
-    nan = int(np.count_nonzero((known.status == careful.UNDECIDED) & np.isnan(values)))
+    nan = int(np.count_nonzero((known.status == judgement.UNDECIDED) & np.isnan(values)))
     return Summary(count(known), nan, tightness(known, values), measure(known, values, values.dtype))
 
 

@@ -15,10 +15,11 @@ from refgrad.arithmetic.graph import walk
 from refgrad.backends import kernels, screen_source
 from refgrad.optimizers import SGD
 from refgrad.oracle.acceptance import judge as careful
-from refgrad.oracle.acceptance import screening
+from refgrad.oracle.acceptance import judgement, screening
 from refgrad.oracle.acceptance.chunks import CHUNK
 from refgrad.oracle.acceptance.findings import count, tightness
-from refgrad.oracle.acceptance.judge import OUTSIDE, Large, Step
+from refgrad.oracle.acceptance.judge import Large, Step
+from refgrad.oracle.acceptance.judgement import OUTSIDE
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.screened_outputs import Screened, summary
 from refgrad.oracle.acceptance.screening import screened, why_not
@@ -65,8 +66,8 @@ def agrees(step: Step, policy: Policy = USUAL) -> dict[str, Screened]:
     return found  # type: ignore[return-value]
 
 
-def _undecided_nan(known: careful.Judged, values: np.ndarray) -> int:
-    return int(np.count_nonzero((known.status == careful.UNDECIDED) & np.isnan(values)))
+def _undecided_nan(known: judgement.Judged, values: np.ndarray) -> int:
+    return int(np.count_nonzero((known.status == judgement.UNDECIDED) & np.isnan(values)))
 
 
 @pytest.mark.slow

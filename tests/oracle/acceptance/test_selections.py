@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from refgrad.candidates.masks import MaskSeen
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, UNDECIDED
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.selections import judge_mask
 from refgrad.sparsity import Magnitude, NOfM

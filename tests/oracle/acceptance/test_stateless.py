@@ -7,7 +7,7 @@ import pytest
 
 from refgrad.estimators import LSQ, ClippedSTE
 from refgrad.estimators.base import Estimator
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.stateless import judge_case
 from refgrad.tracing import free_values, plan_for

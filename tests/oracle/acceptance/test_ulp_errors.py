@@ -14,7 +14,7 @@ import refgrad
 from refgrad.errors import ArgumentError
 from refgrad.examples.numpy_adamw import adamw, adamw_eps_inside
 from refgrad.optimizers import AdamW
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, UNDECIDED, Judged
 from refgrad.oracle.acceptance.ulp_errors import ENDS, Errors, distances, measure
 from refgrad.oracle.inputs.steps import generate
 

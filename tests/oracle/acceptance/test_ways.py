@@ -24,7 +24,8 @@ from refgrad.errors import ArgumentError
 from refgrad.estimators.base import Estimator, Parameter, Parameters
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.transform import Transform
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Step, judge
+from refgrad.oracle.acceptance.judge import Step, judge
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, UNDECIDED
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_state import judge_codes
 from refgrad.oracle.engine.verdict import Verdict

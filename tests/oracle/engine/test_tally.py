@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from refgrad.oracle.acceptance.findings import Count, Output, count, ulps
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, UNDECIDED, Judged
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, UNDECIDED, Judged
 from refgrad.oracle.engine import tally as tally_module
 from refgrad.oracle.engine.tally import Tally, tightness, where_none_is_outside
 

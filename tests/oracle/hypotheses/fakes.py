@@ -13,7 +13,7 @@ from refgrad.kinds.quantizer import KIND as QUANTIZERS
 from refgrad.kinds.record import Call, Record, Results
 from refgrad.kinds.stateless import Answer, Stateless
 from refgrad.oracle.acceptance.findings import Count, Counts
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, Judged
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.hypotheses.changes import Change, policies
 from refgrad.oracle.hypotheses.protocol import Late

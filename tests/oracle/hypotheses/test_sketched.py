@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refgrad.oracle.acceptance.judge import INSIDE, UNDECIDED, Judged
+from refgrad.oracle.acceptance.judgement import INSIDE, UNDECIDED, Judged
 from refgrad.oracle.hypotheses.sketched import BEYOND, FEW, Sets, counted, hopeless
 
 TRUTH = np.asarray([1.0, 2.0, 4.0, 8.0])

@@ -17,7 +17,7 @@ from refgrad.kinds.table import kind_of
 from refgrad.optimizers import SGD, SOAP, AdAdaGrad, AdamW, ClipByNorm, GhostBatchNorm, Lion, Rprop, Shampoo, ZLoss
 from refgrad.optimizers.base import Optimizer
 from refgrad.optimizers.transform import Transform
-from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE, Judged, met
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, Judged, met
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extremes import by_columns, extremes, large
 from refgrad.oracle.inputs.undefined import infinite_gradients, nan_gradients, undefined_inputs

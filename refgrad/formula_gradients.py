@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import written
+from refgrad.arithmetic import written_lines
 from refgrad.arithmetic.body_mutations import texts_of
 from refgrad.arithmetic.reverse import run_backwards
 from refgrad.errors import ArgumentError
@@ -135,7 +135,7 @@ def gradient_lines(rule: Any) -> list[str]:
     axes = [axis for axis in rule.lengths if not axis.isdigit()]
     try:
         return _lines(rule, axes, {})
-    except written.Unlike:
+    except written_lines.Unlike:
         held = {axis: LOOPED for axis in axes if _loops(rule, axis)} or dict.fromkeys(axes, LOOPED)
         told = ", ".join(f"{axis} = {length}" for axis, length in held.items())
         return [f"# where {told}: what is computed is another for each length", *_lines(rule, axes, held)]
@@ -150,7 +150,7 @@ def _loops(rule: Any, axis: str) -> bool:
     held = {other: length for other, length in rule.lengths.items() if other != axis}
     try:
         _lines(rule, [axis], held)
-    except written.Unlike:
+    except written_lines.Unlike:
         return True
     return False
 
@@ -164,7 +164,7 @@ def _lines(rule: Any, axes: Sequence[str], held: Mapping[str, int]) -> list[str]
         arrays = rule.drawn(lengths, np.random.Generator(np.random.Philox(0)))
         runs.append((arrays, {axis: lengths[axis] for axis in axes if axis not in held}))
     with np.errstate(all="ignore"):
-        return written.lines(rule.apply, runs)
+        return written_lines.lines(rule.apply, runs)
 
 
 def result_axes(owner: Any) -> dict[str, str]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from refgrad.gradients.centers import GeometricMedian, LeastDiameterMean, LeastSpreadMean
     from refgrad.gradients.clipped_centers import CenteredClipping, WeiszfeldSteps
     from refgrad.gradients.coding import GradientCode, GradientDecoding
+    from refgrad.gradients.complexity import InductiveBiasBits
     from refgrad.gradients.contributions import (
         DiffROAR,
         MapGradientLoss,
@@ -54,8 +55,13 @@ if TYPE_CHECKING:
         SpectralDensity,
         quadrature,
     )
+    from refgrad.gradients.depth_selection import DepthSelection
     from refgrad.gradients.dimension import LabelSharpness, LikelihoodDimension, TwoNeighborDimension
-    from refgrad.gradients.directions import ConjugateDirectionLoss, ConjugateDirectionStep
+    from refgrad.gradients.directions import (
+        ConjugateDirectionLoss,
+        ConjugateDirectionSolution,
+        ConjugateDirectionStep,
+    )
     from refgrad.gradients.domain_alignment import (
         Fishr,
         FishStep,
@@ -67,6 +73,7 @@ if TYPE_CHECKING:
     )
     from refgrad.gradients.equilibrium import (
         ContourNudge,
+        EquilibriumState,
         HomeostaticLoss,
         ImplicitGradient,
         JacobianSymmetry,
@@ -104,6 +111,7 @@ if TYPE_CHECKING:
         ClosestPoints,
         ConeOpacityReset,
         DensityControl,
+        ErrorBoxes,
         GaussianGradientNorm,
         GaussianSplit,
         OpacityReset,
@@ -136,6 +144,7 @@ if TYPE_CHECKING:
         GumbelArchitectureWeights,
         WidthImportance,
     )
+    from refgrad.gradients.sequential_coding import MultiplexedRepeat, SelectiveRepeat
     from refgrad.gradients.sgd_noise import (
         GradientNoise,
         LazyHingeLoss,
@@ -171,10 +180,12 @@ if TYPE_CHECKING:
         RepresenterWeights,
     )
     from refgrad.gradients.tree_kernels import LeafKernel, PathKernel, TreeOutputKernel
+    from refgrad.gradients.unit_patterns import ActivationPatterns
 
 __getattr__, __dir__ = on_demand(__name__)
 
 __all__ = [
+    "ActivationPatterns",
     "AdaptiveClipping",
     "AdaptiveProjectedGuidance",
     "AsymmetryProbe",
@@ -192,6 +203,7 @@ __all__ = [
     "ClosestPoints",
     "ConeOpacityReset",
     "ConjugateDirectionLoss",
+    "ConjugateDirectionSolution",
     "ConjugateDirectionStep",
     "ContourNudge",
     "ConvexReLUNetwork",
@@ -203,6 +215,7 @@ __all__ = [
     "DampedDirection",
     "DeepKernelDiscrepancy",
     "DensityControl",
+    "DepthSelection",
     "DiagonalNetworkTrace",
     "DiffROAR",
     "DirichletConcentration",
@@ -211,6 +224,8 @@ __all__ = [
     "EntangledKernel",
     "EntangledWeights",
     "EntropicPlan",
+    "EquilibriumState",
+    "ErrorBoxes",
     "ErrorNorm",
     "FastfoodParameters",
     "FieldOverlap",
@@ -242,6 +257,7 @@ __all__ = [
     "ImpartialGradient",
     "ImplicitGradient",
     "ImportanceWeightedMean",
+    "InductiveBiasBits",
     "InterdomainGradientVariance",
     "InvariantRisk",
     "JacobianAsymmetry",
@@ -269,6 +285,7 @@ __all__ = [
     "MinMaxMap",
     "MongeGap",
     "MultiKrum",
+    "MultiplexedRepeat",
     "MultiplicativeGradientNoise",
     "NashSutcliffe",
     "NeighborMixing",
@@ -297,6 +314,7 @@ __all__ = [
     "ScoreGatedSharing",
     "ScoreSampling",
     "SecondMomentStep",
+    "SelectiveRepeat",
     "SinkhornDivergence",
     "SinkhornPotentials",
     "SmoothGrad",

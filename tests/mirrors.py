@@ -228,6 +228,16 @@ TOPICS: tuple[Topic, ...] = (
         ),
     ),
     Topic(
+        "gradients/test_by_condition.py",
+        FAMILY,
+        (
+            "gradients.bias_bits",
+            "gradients.depth_selection",
+            "gradients.sequential_coding",
+            "gradients.unit_patterns",
+        ),
+    ),
+    Topic(
         "gradients/test_solvers.py",
         FAMILY,
         (

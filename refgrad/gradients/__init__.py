@@ -28,11 +28,11 @@ if TYPE_CHECKING:
         ScoreGatedSharing,
         SubnetDistillation,
     )
+    from refgrad.gradients.bias_bits import InductiveBiasBits
     from refgrad.gradients.boosting import BoostedBinaryStep, BoostedRegressionStep, BoostedSoftmaxStep
     from refgrad.gradients.centers import GeometricMedian, LeastDiameterMean, LeastSpreadMean
     from refgrad.gradients.clipped_centers import CenteredClipping, WeiszfeldSteps
     from refgrad.gradients.coding import GradientCode, GradientDecoding
-    from refgrad.gradients.complexity import InductiveBiasBits
     from refgrad.gradients.contributions import (
         DiffROAR,
         MapGradientLoss,

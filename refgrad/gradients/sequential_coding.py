@@ -13,7 +13,7 @@ from refgrad.optimizers.transform import check_axes, check_count, check_same
 from refgrad.rule import Citation, Whole
 
 _KRISHNAN = Citation(
-    "Krishnan, Ramamoorthy et al. 2023",
+    "Krishnan et al. 2023",
     "Sequential Gradient Coding For Straggler Mitigation",
     "ICLR, arXiv:2211.13802",
     read="authors' code",
@@ -25,7 +25,6 @@ class _Sequential(Solved):
     """What both schemes share: who answers in time, and a round a job."""
 
     stragglers: Annotated[int, Whole(0)] = 1
-    citation = _KRISHNAN
     shapes: ClassVar[Mapping[str, str]] = {"times": "round worker+", "until": "round+"}
     lengths: ClassVar[Mapping[str, int]] = {"round": 6, "worker": 4}
     longest: ClassVar[Mapping[str, int]] = {"round": 65, "worker": 129}
@@ -51,6 +50,7 @@ class SelectiveRepeat(_Sequential):
     """
 
     bursts: Annotated[int, Whole(1)] = 1
+    citation = _KRISHNAN
     unspecified = (
         "which of those who failed repeat: any, as many as must; here the first by number, as in the authors' code"
     )
@@ -90,6 +90,7 @@ class MultiplexedRepeat(_Sequential):
 
     bursts: Annotated[int, Whole(0, 64)] = 1
     window: Annotated[int, Whole(1, 64)] = 2
+    citation = _KRISHNAN
     unspecified = (
         "rounds that the model of stragglers does not allow: jobs that are never decoded; the authors' master waits"
     )

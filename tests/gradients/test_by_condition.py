@@ -98,9 +98,8 @@ def selected(later: bool = False, greedy: bool = True, shifted: bool = False) ->
                 if cost < best or (later and cost == best):
                     best, place = cost, each
             table[n, m] = best, place
-        rows = [[table[n, m] for m in (1, 2)] for n in range(1, layers + 1)]
-        best_, places = np.moveaxis(np.array(rows, metrics.dtype), 2, 0)
-        return {"best": best_, "left_out": places}
+        rows = np.array([[table[n, m] for m in (1, 2)] for n in range(1, layers + 1)], metrics.dtype)
+        return {"left_out": rows[:, :, 1], "best": rows[-1, :, 0]}
 
     return program
 
@@ -295,7 +294,7 @@ def test_depth_selection_is_the_depth_program(removed: int) -> None:
     metrics[[3, 5]] = np.nan
     program = depth_program(lambda out: float(metrics[sum(1 << i for i in out)]), 4, removed)
     found = DepthSelection(removed=removed)(metrics)
-    np.testing.assert_array_equal(found["best"], program.metrics[1:, 1:])
+    np.testing.assert_array_equal(found["best"], program.metrics[-1, 1:])
     for place, strategy in zip(found["left_out"][-1], program.strategies[1:], strict=True):
         assert place == (sum(1 << i for i in strategy) if strategy else -1)
     with pytest.raises(ArgumentError, match="removed=3"):

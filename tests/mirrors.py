@@ -232,9 +232,7 @@ TOPICS: tuple[Topic, ...] = (
         FAMILY,
         (
             "gradients.bias_bits",
-            "gradients.depth_selection",
             "gradients.sequential_coding",
-            "gradients.unit_patterns",
         ),
     ),
     Topic(

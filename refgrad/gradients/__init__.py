@@ -134,6 +134,7 @@ if TYPE_CHECKING:
         GaussianPerturbationScore,
         JacobianAsymmetry,
         PerturbedPoints,
+        ScoreDimension,
         score_dimension,
     )
     from refgrad.gradients.search import (
@@ -311,6 +312,7 @@ __all__ = [
     "RepresenterWeights",
     "SaliencyProduct",
     "ScaleDifferenceProbability",
+    "ScoreDimension",
     "ScoreGatedSharing",
     "ScoreSampling",
     "SecondMomentStep",

@@ -87,6 +87,7 @@ SYSTEMS: Mapping[str, tuple[str, ...]] = {
         "GaussianGaugeField",
         "FieldOverlap",
     ),
+    "dimension by the rank of scores": ("ScoreDimension",),
     "MLE dimension": ("LikelihoodDimension",),
     "TwoNN dimension": ("TwoNeighborDimension",),
     "label sharpness": ("LabelSharpness",),
@@ -166,10 +167,10 @@ Of neither is there code of a training step, and of FULLER no code at all; abstr
 * **OFVL-MS, which weights a layer shares** (`ScoreGatedSharing`): by the authors' layers (UFVL-Net b0976db), which have the gate,
   its sense and its straight-through gradient. Open: the penalty on scores.
 * **OFVL-MS, task gradients of one norm** (`TaskGradientNormalization(alpha=0)`): by what every method does that equalizes norms,
-  as FULLER's second level. **The norm raised for slow tasks** (`alpha` above 0): by GradNorm's targets (Chen et al. 2018), the mean
-  norm times a relative loss to the power alpha. Open: which of both it is, and alpha.
-* **FULLER, the first level**, weights of task gradients at the last shared layer: by GradNorm (`GradNorm`) or by equal projections
-  (Liu et al. 2021, `ImpartialGradient`), each of them determined by its own publication. Open: which of them.
+  as FULLER's second level. **The norm raised for slow tasks** (`alpha` above 0): by GradNorm's targets (Chen et al. 2018), the
+  mean norm times a relative loss to the power alpha. Open: which of both it is, and alpha.
+* **FULLER, the first level**, weights of task gradients at the last shared layer: by GradNorm (`GradNorm`) or by equal
+  projections (Liu et al. 2021, `ImpartialGradient`), each of them determined by its own publication. Open: which of them.
 * **FULLER, the second level** (`BranchCalibration`): by its abstract, which says that magnitudes of modality branches are made
   equal; that directions stay, that order does not matter and that a branch of zeros stays zero follows. Open: the norm that all
   are brought to (`reference=`), and a moving average of norms.

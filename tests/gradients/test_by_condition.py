@@ -9,6 +9,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.ndimage
 import scipy.optimize
 
@@ -22,6 +23,7 @@ from refgrad.gradients import (
     ErrorBoxes,
     InductiveBiasBits,
     MultiplexedRepeat,
+    ScoreDimension,
     SelectiveRepeat,
 )
 from refgrad.gradients.coding import multiplexed_repeat, selective_repeat
@@ -29,6 +31,7 @@ from refgrad.gradients.complexity import inductive_bias_bits
 from refgrad.gradients.convex_networks import activation_patterns, most_patterns
 from refgrad.gradients.directions import conjugate_directions
 from refgrad.gradients.points import error_boxes
+from refgrad.gradients.scores import score_dimension
 from refgrad.gradients.search import depth_program
 
 Arrays = np.ndarray
@@ -38,7 +41,7 @@ Program = Callable[..., Any]
 # --- schedules of stragglers
 
 
-def repeating(last: bool = True, one_more: bool = False, none: bool = False, early: bool = False) -> Program:
+def repeating(last: bool = True, one_more: bool = False, none: bool = False, early: int = 0) -> Program:
     """Selective repeat with one straggler and a burst of one: the last who failed repeat, or what is wrong."""
 
     def program(times: Arrays, until: Arrays) -> dict[str, Arrays]:
@@ -200,7 +203,28 @@ def bits(whole: bool = False, naive: bool = True, one_term: bool = False, nats: 
     return program
 
 
+def rank_of_scores(centred: bool = True, less: int = 0, share: float = 0.0) -> Program:
+    """By eigenvalues of the products of scores in place of singular values; on request the rank above a share."""
+
+    def program(scores: Arrays) -> dict[str, Arrays]:
+        used = scores.astype(float) - (scores.astype(float).mean(axis=0) if centred else 0.0)
+        size = np.abs(used).max(initial=0.0) or 1.0
+        q, r = np.linalg.qr(used / size)
+        del q
+        values = size * np.sqrt(np.maximum(scipy.linalg.eigvalsh(r @ r.T)[::-1], 0.0))
+        tail = np.linalg.svd(r, compute_uv=False) * size  # what squares lose is below a root of a rounding
+        values = np.where(values > 1e-5 * values.max(initial=0.0), values, tail)
+        drops = values[:-1] - values[1:]
+        found = len(drops) - np.flatnonzero(drops == drops.max())[-1] - less  # the last of equal ones
+        if share:
+            found = len(values) - (values > share * values[0]).sum()
+        return {"dimension": np.asarray(found, scores.dtype), "values": values.astype(scores.dtype)}
+
+    return program
+
+
 RIGHT: Mapping[str, tuple[Any, Program]] = {
+    "eigenvalues of scores": (ScoreDimension(), rank_of_scores()),
     "the last who failed repeat": (SelectiveRepeat(), repeating()),
     "the first who failed repeat": (SelectiveRepeat(), repeating(last=False)),
     "slots one by one": (MultiplexedRepeat(), multiplexed()),
@@ -214,9 +238,14 @@ RIGHT: Mapping[str, tuple[Any, Program]] = {
     "bits in sixty digits": (InductiveBiasBits(), bits()),
 }
 WRONG: Mapping[str, tuple[Any, Program]] = {
+    "the mean of scores stays": (ScoreDimension(), rank_of_scores(centred=False)),
+    "a dimension that is one off": (ScoreDimension(), rank_of_scores(less=1)),
+    "the rank of scores": (ScoreDimension(), rank_of_scores(share=0.2)),
+    "the first drop is passed over": (ScoreDimension(), ScoreDimension(skipped=1)),
+    "one answer more is waited for": (SelectiveRepeat(), repeating(early=-1)),
     "one repeats more than must": (SelectiveRepeat(), repeating(one_more=True)),
     "nobody repeats": (SelectiveRepeat(), repeating(none=True)),
-    "an answer fewer is enough": (SelectiveRepeat(), repeating(early=True)),
+    "an answer fewer is enough": (SelectiveRepeat(), repeating(early=1)),
     "a burst of two": (SelectiveRepeat(), SelectiveRepeat(bursts=2)),
     "plain parts are not done again": (MultiplexedRepeat(), multiplexed(retried=False)),
     "all coded parts are needed": (MultiplexedRepeat(), multiplexed(coded=0)),
@@ -325,3 +354,12 @@ def test_bits_are_those_of_the_function() -> None:
     own = inductive_bias_bits(examples=1280901, dimension=48, radius=943.5923, distance=65, outputs=999, product=1000)
     assert found["bits"][0] == pytest.approx(own, rel=1e-11)
     assert f"{found['bits'][0]:.6e}" == "3.583253e+41"
+
+
+@pytest.mark.parametrize("flat", [1, 2, 3])
+def test_score_dimensions_are_those_of_the_function(flat: int) -> None:
+    scores = np.random.default_rng(flat).standard_normal((20, 5)) * np.where(np.arange(5) < flat, 1e-3, 1.0)
+    found, values = score_dimension(scores)
+    own = ScoreDimension()(scores)
+    assert own["dimension"] == found == flat
+    np.testing.assert_array_equal(own["values"], values)

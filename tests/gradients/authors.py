@@ -105,6 +105,8 @@ def rows(folder: Path) -> Iterator[tuple[str, Any, Any]]:
         yield from robust_rows(at)
     if (at := folder / "intrinsic-properties").is_dir():
         yield from sharpness_rows(at)
+    if (at := folder / "TangleNAS").is_dir():
+        yield from entangled_rows(at)
 
 
 def robust_rows(folder: Path) -> Iterator[tuple[str, Any, Any]]:
@@ -168,6 +170,31 @@ def sharpness_rows(folder: Path) -> Iterator[tuple[str, Any, Any]]:
     own = g.LabelSharpness()(points, labels)
     name = "intrinsic-properties e4aec43 compute_labelsharpness of two classes"
     yield f"{name}, where the rule gives {own:.6g}", found, g.LabelSharpness(pairs="equal")(points, labels)
+
+
+def entangled_rows(folder: Path) -> Iterator[tuple[str, Any, Any]]:
+    """Kernels of TangleNAS of which choices of size have a part, seen through an image of one bright pixel."""
+    import torch
+
+    code = load(folder / "toy_search_spaces/conv_macro/mixture_operations.py")
+    random = np.random.default_rng(0)
+    kernel, shares, sizes = random.standard_normal((7, 7)), random.dirichlet(np.ones(3)), (3, 5, 7)
+    layer = torch.nn.Conv2d(1, 1, 7, padding=3, dtype=torch.float64)
+    layer.weight.data[:], layer.bias.data[:] = torch.tensor(kernel), 0.0
+    image = torch.zeros(1, 1, 7, 7, dtype=torch.float64)
+    image[0, 0, 3, 3] = 1.0
+
+    def seen(module: Any, *arguments: Any) -> np.ndarray:
+        with torch.no_grad():
+            return np.asarray(module(image, *arguments)[0, 0])[::-1, ::-1]
+
+    arrays = kernel, shares, np.array(sizes) - 1
+    mixture = seen(code.ConvMixtureFixedInCh(layer, [1], list(sizes)), torch.tensor(shares))
+    name = "TangleNAS 20aa4b1"
+    yield f"{name} ConvMixtureFixedInCh, the mixed kernel", mixture, g.EntangledKernel(crop="centered")(*arrays)
+    one = seen(code.ConvSuperFixedInCh(layer, 1, 3))[2:5, 2:5]
+    corner = g.EntangledKernel(crop="corner")(kernel, np.ones(1), np.array([2]))[:3, :3]
+    yield f"{name} ConvSuperFixedInCh, the kernel of the choice 3", one, corner
 
 
 def _scaled(found: Any) -> Any:

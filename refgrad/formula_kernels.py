@@ -343,6 +343,25 @@ def run(rule: Any, arrays: Sequence[np.ndarray], backend: str = "auto", threads:
     return unfixed(rule.apply(*(as_fixed(a, working) for a in arrays)))
 
 
+def run_large(rule: Any, arrays: Sequence[np.ndarray]) -> Any:
+    """What the body of a function of arrays makes of large ones by its kernel, where it has one; else by NumPy.
+
+    From so many elements on its sums go along refgrad's tree, whichever processor and however many threads; of fewer, a rule
+    that is no formula has NumPy's own.
+
+    Args:
+        rule: the rule.
+        arrays: what it takes, in order: of float32 or float64, and whole numbers.
+
+    Returns:
+        As `run`.
+    """
+    size = max((a.size for a in arrays), default=0)
+    if not backends.worth_compiling(size // SELDOM) or isinstance(_kernel(rule), str):
+        return rule.apply(*arrays)
+    return run(rule, arrays)
+
+
 def _counts(given: Mapping[str, np.ndarray], working: np.dtype) -> bool:
     """True if every label, and every place along an axis, is a number of the working dtype."""
     most = 1 << np.finfo(working).nmant

@@ -228,6 +228,14 @@ TOPICS: tuple[Topic, ...] = (
         ),
     ),
     Topic(
+        "gradients/test_by_condition.py",
+        FAMILY,
+        (
+            "gradients.bias_bits",
+            "gradients.sequential_coding",
+        ),
+    ),
+    Topic(
         "gradients/test_solvers.py",
         FAMILY,
         (

@@ -116,7 +116,9 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "hypothesis": ("testing", "cli"),
     "pytest": ("testing.plugin",),
     "scipy": (
+        "gradients.bias_bits",
         "gradients.convex_networks",
+        "gradients.equilibrium",
         "gradients.fits",
         "gradients.perception",
         "gradients.points",

@@ -22,7 +22,7 @@ from refgrad.errors import ArgumentError
 from refgrad.examples import formulas as gallery
 from refgrad.formula_kernels import NoFormulaKernel, kernel_of, run
 from refgrad.formulas import Formula
-from refgrad.optimizers.transform import Transform
+from refgrad.optimizers.transform import Transform, axes_named
 from refgrad.oracle.inputs.transforms import generate
 from refgrad.rule import rules as every_rule
 from tests.backends.cuda.conftest import emulated  # noqa: F401  # a fixture
@@ -267,6 +267,60 @@ def test_large_arrays_are_computed_by_the_kernel_and_small_ones_wait_for_no_comp
     gallery.linear()(*(np.zeros(s, np.float32) for s in ((40, 40), (40, 40), (40,))))  # which has none
     assert len(asked) == 1
     assert rule(np.zeros((0, 5), np.float32)).shape == (0, 5)
+
+
+def lengthened(rule: Transform, dtype: Any) -> list[np.ndarray]:
+    """Arrays of a rule of which the largest has 262,144 elements at least, and not many times that."""
+    known = {a: int(a) if a.isdigit() else n for a, n in rule.lengths.items()}
+    widest = max(
+        (axes_named(text) for text in rule.shapes.values()), key=lambda axes: math.prod(known[a] for a in axes)
+    )
+    longest = next(a for a in widest[::-1] if not a.isdigit())
+    known[longest] = -(
+        -backends.WORTH_COMPILING * formula_kernels.SELDOM * known[longest] // math.prod(known[a] for a in widest)
+    )
+    arrays = rule.drawn(known, np.random.default_rng(3))
+    return [a.astype(dtype) if a.dtype.kind == "f" else a for a in arrays.values()]
+
+
+#: those whose arrays may be long
+LONG = [rule for rule in REFGRADS if any(not a.isdigit() for text in rule.shapes.values() for a in axes_named(text))]
+
+
+@pytest.mark.slow
+@pytest.mark.sample(suite=3)
+@pytest.mark.parametrize("rule", LONG, ids=str)
+def test_a_call_of_large_arrays_runs_the_kernel_with_the_bits_of_the_body(
+    rule: Transform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays, ran, own = lengthened(rule, np.float32), [], numba_backend.run
+
+    def seen(*args: Any, **kwargs: Any) -> Any:
+        ran.append(args)
+        return own(*args, **kwargs)
+
+    monkeypatch.setattr(numba_backend, "run", seen)
+    found = several(rule(*arrays))
+    assert len(ran) == 1
+    with np.errstate(all="ignore"):
+        wanted = several(run(rule, [a.copy() for a in arrays], "numpy"))
+    kept = {name: np.asarray(x, found[name].dtype) for name, x in wanted.items()}
+    assert {name: different(found[name], kept[name]) for name in kept} == dict.fromkeys(kept, 0)
+    with np.errstate(all="ignore"):
+        plain = several(rule.apply(*(a.astype(np.float64) if a.dtype.kind == "f" else a for a in arrays)))
+    for name, x in plain.items():
+        scale = np.abs(x[np.isfinite(x)]).max(initial=0.0)
+        np.testing.assert_allclose(found[name], x, rtol=1e-3, atol=1e-3 * scale)
+
+
+def test_small_arrays_and_rules_without_a_kernel_have_their_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numba_backend, "run", None)
+    small = np.random.default_rng(0).standard_normal((2, 3, 200, 300)).astype(np.float32)
+    assert np.array_equal(gradients.GradCAM()(*small), gradients.GradCAM().apply(*small))
+    large = np.random.default_rng(0).standard_normal((3, 100_000)).astype(np.float32)
+    assert np.array_equal(gradients.CoordinateMedian()(large), np.median(large, axis=0))
+    points = np.random.default_rng(0).standard_normal((3, 100_000))
+    np.testing.assert_allclose(gradients.GeometricMedian()(points), gradients.GeometricMedian().apply(points))
 
 
 def test_labels_that_the_working_dtype_has_not_are_left_to_the_body() -> None:

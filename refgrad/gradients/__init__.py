@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         ScoreGatedSharing,
         SubnetDistillation,
     )
+    from refgrad.gradients.bias_bits import InductiveBiasBits
     from refgrad.gradients.boosting import BoostedBinaryStep, BoostedRegressionStep, BoostedSoftmaxStep
     from refgrad.gradients.centers import GeometricMedian, LeastDiameterMean, LeastSpreadMean
     from refgrad.gradients.clipped_centers import CenteredClipping, WeiszfeldSteps
@@ -54,8 +55,13 @@ if TYPE_CHECKING:
         SpectralDensity,
         quadrature,
     )
+    from refgrad.gradients.depth_selection import DepthSelection
     from refgrad.gradients.dimension import LabelSharpness, LikelihoodDimension, TwoNeighborDimension
-    from refgrad.gradients.directions import ConjugateDirectionLoss, ConjugateDirectionStep
+    from refgrad.gradients.directions import (
+        ConjugateDirectionLoss,
+        ConjugateDirectionSolution,
+        ConjugateDirectionStep,
+    )
     from refgrad.gradients.domain_alignment import (
         Fishr,
         FishStep,
@@ -67,6 +73,7 @@ if TYPE_CHECKING:
     )
     from refgrad.gradients.equilibrium import (
         ContourNudge,
+        EquilibriumState,
         HomeostaticLoss,
         ImplicitGradient,
         JacobianSymmetry,
@@ -104,6 +111,7 @@ if TYPE_CHECKING:
         ClosestPoints,
         ConeOpacityReset,
         DensityControl,
+        ErrorBoxes,
         GaussianGradientNorm,
         GaussianSplit,
         OpacityReset,
@@ -126,6 +134,7 @@ if TYPE_CHECKING:
         GaussianPerturbationScore,
         JacobianAsymmetry,
         PerturbedPoints,
+        ScoreDimension,
         score_dimension,
     )
     from refgrad.gradients.search import (
@@ -136,6 +145,7 @@ if TYPE_CHECKING:
         GumbelArchitectureWeights,
         WidthImportance,
     )
+    from refgrad.gradients.sequential_coding import MultiplexedRepeat, SelectiveRepeat
     from refgrad.gradients.sgd_noise import (
         GradientNoise,
         LazyHingeLoss,
@@ -171,10 +181,12 @@ if TYPE_CHECKING:
         RepresenterWeights,
     )
     from refgrad.gradients.tree_kernels import LeafKernel, PathKernel, TreeOutputKernel
+    from refgrad.gradients.unit_patterns import ActivationPatterns
 
 __getattr__, __dir__ = on_demand(__name__)
 
 __all__ = [
+    "ActivationPatterns",
     "AdaptiveClipping",
     "AdaptiveProjectedGuidance",
     "AsymmetryProbe",
@@ -192,6 +204,7 @@ __all__ = [
     "ClosestPoints",
     "ConeOpacityReset",
     "ConjugateDirectionLoss",
+    "ConjugateDirectionSolution",
     "ConjugateDirectionStep",
     "ContourNudge",
     "ConvexReLUNetwork",
@@ -203,6 +216,7 @@ __all__ = [
     "DampedDirection",
     "DeepKernelDiscrepancy",
     "DensityControl",
+    "DepthSelection",
     "DiagonalNetworkTrace",
     "DiffROAR",
     "DirichletConcentration",
@@ -211,6 +225,8 @@ __all__ = [
     "EntangledKernel",
     "EntangledWeights",
     "EntropicPlan",
+    "EquilibriumState",
+    "ErrorBoxes",
     "ErrorNorm",
     "FastfoodParameters",
     "FieldOverlap",
@@ -242,6 +258,7 @@ __all__ = [
     "ImpartialGradient",
     "ImplicitGradient",
     "ImportanceWeightedMean",
+    "InductiveBiasBits",
     "InterdomainGradientVariance",
     "InvariantRisk",
     "JacobianAsymmetry",
@@ -269,6 +286,7 @@ __all__ = [
     "MinMaxMap",
     "MongeGap",
     "MultiKrum",
+    "MultiplexedRepeat",
     "MultiplicativeGradientNoise",
     "NashSutcliffe",
     "NeighborMixing",
@@ -294,9 +312,11 @@ __all__ = [
     "RepresenterWeights",
     "SaliencyProduct",
     "ScaleDifferenceProbability",
+    "ScoreDimension",
     "ScoreGatedSharing",
     "ScoreSampling",
     "SecondMomentStep",
+    "SelectiveRepeat",
     "SinkhornDivergence",
     "SinkhornPotentials",
     "SmoothGrad",

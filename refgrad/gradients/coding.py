@@ -130,21 +130,7 @@ def selective_repeat(straggles: np.ndarray, bursts: int, stragglers: int) -> lis
     >>> selective_repeat(np.array([[True, True, False], [False, False, False]]), 1, 1)
     [1, 1]
     """
-    straggles = straggles.astype(bool)
-    rounds, workers = straggles.shape
-    answered = np.zeros((rounds, workers), bool)
-    decoded: list[int | None] = [None] * rounds
-    for now in range(rounds):
-        repeated = np.zeros(workers, bool)
-        if now >= bursts:
-            missing = np.flatnonzero(~answered[now - bursts])
-            repeated[missing[: max(len(missing) - stragglers, 0)]] = True
-            answered[now - bursts] |= repeated & ~straggles[now]
-        answered[now] |= ~repeated & ~straggles[now]
-        for job in {now, max(now - bursts, 0)}:
-            if decoded[job] is None and answered[job].sum() >= workers - stragglers:
-                decoded[job] = now
-    return decoded
+    return repeat_schedule(straggles.astype(bool), bursts, stragglers)[1]
 
 
 @gated(straggles=Labels(0, 1, axes=2), bursts=Whole(0, 10_000), window=AT_LEAST_ONE, stragglers=COUNT)
@@ -166,28 +152,14 @@ def multiplexed_repeat(straggles: np.ndarray, bursts: int, window: int, straggle
     Returns:
         For each round's job the round, counted from 0, after which it is decoded; None if it is not.
 
+    Raises:
+        ArgumentError: a job has no slot at all.
+
     >>> multiplexed_repeat(np.array([[True, False], [False, False], [False, False]]), 1, 2, 1)
     [1, 2, None]
     """
-    straggles = straggles.astype(bool)
-    rounds, workers = straggles.shape
-    plain = np.zeros((rounds, workers), np.int64)
-    coded = np.zeros((rounds, workers, bursts), bool)
-    decoded: list[int | None] = [None] * rounds
-    for now in range(rounds):
-        there = ~straggles[now]
-        for slot in range(min(window - 1 + bursts, now + 1)):
-            job, group = now - slot, slot - (window - 1)
-            again = plain[job] < window - 1
-            if group < 0:
-                plain[job] += there
-            else:
-                coded[job, :, group] |= there & ~again
-                plain[job] += there & again
-        job = now - (window - 2 + bursts)
-        if job >= 0 and (plain[job] >= window - 1).all() and (coded[job].sum(axis=0) >= workers - stragglers).all():
-            decoded[job] = now
-    return decoded
+    check_slots(bursts, window)
+    return multiplexed_schedule(straggles.astype(bool), bursts, window, stragglers)[1]
 
 
 @gated(workers=AT_LEAST_ONE, bursts=COUNT, window=AT_LEAST_ONE, stragglers=COUNT)
@@ -209,7 +181,78 @@ def multiplexed_load(workers: int, bursts: int, window: int, stragglers: int) ->
     >>> round(4 * 1 * plain + 4 * 1 * coded, 12)
     1.0
     """
+    check_slots(bursts, window)
     parts = workers * (bursts + (window - 1) * (stragglers + 1))
-    if not parts:
-        raise bad_argument("bursts", bursts, "a whole number from 1, where window is 1")
     return (stragglers + 1) / parts, 1 / parts
+
+
+def repeat_schedule(straggles: np.ndarray, bursts: int, stragglers: int) -> tuple[np.ndarray, list[int | None]]:
+    """As `selective_repeat`, with what each worker does.
+
+    Args:
+        straggles: truths [round, worker].
+        bursts, stragglers: as of `selective_repeat`.
+
+    Returns:
+        True where a worker repeats the job of ``bursts`` rounds before, [round, worker]; and the rounds.
+    """
+    rounds, workers = straggles.shape
+    answered, repeats = np.zeros((rounds, workers), bool), np.zeros((rounds, workers), bool)
+    decoded: list[int | None] = [None] * rounds
+    for now in range(rounds):
+        repeated = repeats[now]
+        if now >= bursts:
+            missing = np.flatnonzero(~answered[now - bursts])
+            repeated[missing[: max(len(missing) - stragglers, 0)]] = True
+            answered[now - bursts] |= repeated & ~straggles[now]
+        answered[now] |= ~repeated & ~straggles[now]
+        for job in {now, max(now - bursts, 0)}:
+            if decoded[job] is None and answered[job].sum() >= workers - stragglers:
+                decoded[job] = now
+    return repeats, decoded
+
+
+def multiplexed_schedule(
+    straggles: np.ndarray, bursts: int, window: int, stragglers: int
+) -> tuple[np.ndarray, list[int | None]]:
+    """As `multiplexed_repeat`, with how often each worker does a plain part once more.
+
+    Args:
+        straggles: truths [round, worker].
+        bursts, window, stragglers: as of `multiplexed_repeat`.
+
+    Returns:
+        How many of its slots of coded parts a worker spends on plain parts that are missing, [round, worker]; and the rounds.
+    """
+    rounds, workers = straggles.shape
+    plain, retries = np.zeros((rounds, workers), np.int64), np.zeros((rounds, workers), np.int64)
+    coded = np.zeros((rounds, workers, bursts), bool)
+    decoded: list[int | None] = [None] * rounds
+    for now in range(rounds):
+        there = ~straggles[now]
+        for slot in range(min(window - 1 + bursts, now + 1)):
+            job, group = now - slot, slot - (window - 1)
+            again = plain[job] < window - 1
+            if group < 0:
+                plain[job] += there
+            else:
+                coded[job, :, group] |= there & ~again
+                plain[job] += there & again
+                retries[now] += again
+        job = now - (window - 2 + bursts)
+        if job >= 0 and (plain[job] >= window - 1).all() and (coded[job].sum(axis=0) >= workers - stragglers).all():
+            decoded[job] = now
+    return retries, decoded
+
+
+def check_slots(bursts: int, window: int) -> None:
+    """Check that a job of multiplexed coding has a slot.
+
+    Args:
+        bursts, window: as of `multiplexed_repeat`.
+
+    Raises:
+        ArgumentError: it has none.
+    """
+    if bursts == 0 and window == 1:
+        raise bad_argument("bursts", bursts, "a whole number from 1, where window is 1")

@@ -9,8 +9,9 @@ import numpy as np
 
 from refgrad.arithmetic.function_arguments import ITERATIONS, NOT_NEGATIVE, REAL, Function, Numbers, OrNone, gated
 from refgrad.gradients.equilibrium import check_square
+from refgrad.gradients.solved import Conditions, Solved
 from refgrad.optimizers.transform import Transform, check_axes, check_same
-from refgrad.rule import Choice, Citation, by
+from refgrad.rule import Choice, Citation, Positive, Range, by
 
 _KANEDA = Citation(
     "Kaneda et al. 2023",
@@ -19,6 +20,9 @@ _KANEDA = Citation(
     read="authors' code",
     source="ayano721/2023_DCDM 8cee1c5, by notes on it",
 )
+#: roundings, beside one an equation and one a row, of the magnitudes in what is left of a system
+ROUNDINGS = 8
+
 _PROJECTION = Choice(
     classical=by("all coefficients of the direction as it was suggested", "authors: one version"),
     modified=by(
@@ -164,3 +168,46 @@ def conjugate_directions(
         last = np.stack([last[1], direction])
         norms.append(float(np.linalg.norm(right - matrix @ x)))
     return Solution(x, np.array(norms))
+
+
+class ConjugateDirectionSolution(Solved):
+    """What the iteration of conjugate directions ends at: x with (F^T F + damping I) x = b.
+
+    ``factors`` F [row, n], ``right`` b [n]. Judged by the residual as the iteration is, |b - A x| <= ``tolerance`` |b|, and
+    roundings; any solver that gets there is right. Source: Kaneda et al. 2023, arXiv:2205.10763.
+    """
+
+    damping: Positive = 0.1
+    tolerance: Annotated[float, Range(0.0, 1e-2)] = 1e-5
+    citation = _KANEDA
+    shapes: ClassVar[Mapping[str, str]] = {"factors": "row n", "right": "n"}
+    lengths: ClassVar[Mapping[str, int]] = {"row": 6, "n": 4}
+    longest: ClassVar[Mapping[str, int]] = {"row": 129, "n": 33}
+    unspecified = "what suggests directions, and which system: here the residual does, and the system is a damped one"
+
+    def check(self, *arrays: np.ndarray) -> None:
+        factors, right = arrays
+        check_axes(factors, "factors", 2, "[row, n]")
+        check_same(right, "right", factors.shape[1:], "a column of the factors")
+
+    def apply(self, factors: Any, right: Any) -> Any:
+        factors, right = np.asarray(factors, np.float64), np.asarray(right, np.float64)
+        matrix = factors.T @ factors + self.damping * np.eye(len(right))
+        if not (np.isfinite(matrix).all() and np.isfinite(right).all()):
+            return np.full(right.shape, np.nan)
+        scale = np.max(np.abs(right), initial=0.0)
+        if not scale > 0:
+            return np.zeros_like(right)
+        found = conjugate_directions(
+            matrix, right / scale, lambda r: r, tolerance=self.tolerance / 1000, most=4 * len(right)
+        )
+        if found.residuals[-1] <= self.tolerance / 10 * found.residuals[0]:
+            return scale * found.x
+        return scale * np.linalg.lstsq(matrix, right / scale)[0]  # of which the iteration's roundings are too large
+
+    def condition(self, factors: Any, right: Any, solution: Any, unit: float) -> Conditions:
+        left = right - factors.T @ (factors @ solution) - self.damping * solution
+        through = np.abs(factors).T @ (np.abs(factors) @ np.abs(solution))
+        magnitude = np.linalg.norm(through) + self.damping * np.linalg.norm(solution) + np.linalg.norm(right)
+        room = self.tolerance * np.linalg.norm(right) + unit * (ROUNDINGS + sum(factors.shape)) * magnitude
+        return {"what is left of the system": (np.linalg.norm(left), room)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, NamedTuple
 
@@ -16,6 +17,8 @@ from refgrad.rule import Choice, Citation, Iterations, Positive, Range, by
 
 #: roundings, for each unknown, that what is left of an equation may come from
 ROUNDINGS = 4
+#: which shares of a whole step the dynamics take, one after another, until they come to rest
+PACES = (1.0, 0.3, 0.1, 0.02)
 
 _HOLOMORPHIC = Citation(
     "Laborieux & Zenke 2024",
@@ -184,6 +187,67 @@ class JacobianSymmetry(Transform):
     def apply(self, jacobian: Any) -> Any:
         symmetric = np.linalg.norm(0.5 * (jacobian + jacobian.T))
         return symmetric / (symmetric + np.linalg.norm(0.5 * (jacobian - jacobian.T)))
+
+
+class EquilibriumState(Solved):
+    """The state in which a network of sigmoid neurons comes to rest: u = s(W u + c), s(z) = 1 / (1 + exp(2 - 4 z)).
+
+    ``weights`` W [neuron, neuron], ``drive`` c [neuron], what inputs and biases add. Gives u [neuron]. Judged by what is left of
+    the equation, neuron by neuron: at most ``tolerance``, and roundings of the sums in it; a sigmoid is no steeper than one.
+    `fixed_point` has any dynamics. Source: Laborieux & Zenke 2024, arXiv:2309.02214.
+    """
+
+    tolerance: Annotated[float, Range(0.0, 1e-2)] = 1e-5
+    citation = _HOLOMORPHIC
+    shapes: ClassVar[Mapping[str, str]] = {"weights": "neuron neuron", "drive": "neuron"}
+    lengths: ClassVar[Mapping[str, int]] = {"neuron": 5}
+    longest: ClassVar[Mapping[str, int]] = {"neuron": 9}  # larger networks of normal weights seldom come to rest
+    unspecified = "which state, where several are at rest: any; how the network comes there"
+
+    def check(self, *arrays: np.ndarray) -> None:
+        check_square(arrays[0], "weights")
+        check_same(arrays[1], "drive", arrays[0].shape[:1], "one number a neuron")
+
+    def apply(self, weights: Any, drive: Any) -> Any:
+        weights, drive = np.asarray(weights, np.float64), np.asarray(drive, np.float64)
+        if not (np.isfinite(weights).all() and np.isfinite(drive).all()):
+            return np.full(drive.shape, np.nan)
+        states = [np.full(drive.shape, 0.5)]
+        for pace in PACES:  # slower where faster ones swing
+            states.append(fixed_point(lambda u, p=pace: p * _left(weights, drive, u), states[-1], most=300).state)
+            if _largest(weights, drive, states[-1]) <= self.tolerance / 1000:
+                return states[-1]
+        states += [_root(weights, drive, state) for state in states]
+        return min(states, key=lambda state: _largest(weights, drive, state))
+
+    def condition(self, weights: Any, drive: Any, state: Any, unit: float) -> Conditions:
+        sums = np.abs(weights) @ np.abs(state) + np.abs(drive)
+        room = self.tolerance + unit * ((ROUNDINGS + len(drive)) * sums + ROUNDINGS)
+        return {"what is left of the equation": (_left(weights, drive, state), room)}
+
+
+def _left(weights: np.ndarray, drive: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """By how much a step changes a state."""
+    return np.asarray(1.0 / (1.0 + np.exp(2.0 - 4.0 * (weights @ state + drive))) - state)
+
+
+def _largest(weights: np.ndarray, drive: np.ndarray, state: np.ndarray) -> float:
+    """The largest change of a neuron; infinite where one is no number."""
+    largest = float(np.max(np.abs(_left(weights, drive, state)), initial=0.0))
+    return math.inf if math.isnan(largest) else largest
+
+
+def _root(weights: np.ndarray, drive: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """A state at rest that dynamics swing around, or one that is none, by Powell's method with the Jacobian."""
+    from scipy.optimize import root
+
+    def jacobian(u: np.ndarray) -> np.ndarray:
+        sigmoid = _left(weights, drive, u) + u
+        return (4.0 * sigmoid * (1.0 - sigmoid))[:, None] * weights - np.eye(len(drive))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an end without a root, which its largest change says
+        return np.asarray(root(lambda u: _left(weights, drive, u), state, jac=jacobian, tol=1e-13).x)
 
 
 class FixedPoint(NamedTuple):

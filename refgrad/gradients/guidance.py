@@ -211,8 +211,8 @@ class DistillationWeights(Transform):
 
     ``logits`` [examples, patches] of the discriminator, ``bins`` [examples] of their times, ``averages`` [bins]. The ratio
     is exp(mean logit), the mean held between -10 and 10 and the ratio between ``lowest`` and ``highest``; averages follow the
-    ratios' means in bins that have some. Gives the weights, whose mean is one, and the new averages. Source: Xu et al. 2025,
-    arXiv:2502.15681.
+    ratios' means in bins that have some; a ratio under Neyman's divergence is at least ``floor``. Gives the weights, whose mean
+    is one, and the new averages. Source: Xu et al. 2025, arXiv:2502.15681.
     """
 
     divergence: Divergence = "jensen_shannon"
@@ -220,6 +220,7 @@ class DistillationWeights(Transform):
     highest: Positive = 20.0
     decay: Decay = 0.0
     eps: Positive = 1e-6
+    floor: NonNegative = 1e-8
     citation = _FDISTILL
     shapes: ClassVar[Mapping[str, str]] = {
         "logits": "example patch",
@@ -229,7 +230,7 @@ class DistillationWeights(Transform):
     lengths: ClassVar[Mapping[str, int]] = {"example": 6, "patch": 2, "bin": 4}
     unspecified = (
         "the reverse divergence: weights of one; the authors' function gives one number, of which the code asks its "
-        "length and raises; a ratio under Neyman's divergence is at least 1e-8"
+        "length and raises"
     )
 
     def check(self, *arrays: np.ndarray) -> None:
@@ -248,5 +249,5 @@ class DistillationWeights(Transform):
         count = np.sum(member, axis=1)
         means = np.sum(member * ratio, axis=1) / (count + self.eps)
         averages = np.where(count > 0, self.decay * averages + (1 - self.decay) * means, averages)
-        weight = divergence_weight(ratio / (averages[bins] + self.eps), self.divergence, 1e-8)
+        weight = divergence_weight(ratio / (averages[bins] + self.eps), self.divergence, self.floor)
         return {"weights": weight / (np.mean(weight) + self.eps), "averages": averages}

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.arithmetic.function_arguments import Labels, gated
+from refgrad.gradients.solved import Conditions, Solved
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
 from refgrad.rule import Citation, Positive, Range, Whole
 
@@ -234,6 +235,40 @@ class RenderingErrorMap(Transform):
         error = np.sum(np.abs(ours - theirs), axis=0)
         bound = np.percentile(error, self.percent, axis=0, method="linear")
         return error, np.where(error > bound, np.ones_like(error), 0.0)
+
+
+class ErrorBoxes(Solved):
+    """The boxes around groups of patches of an image of which more than a share is errors (`error_boxes`).
+
+    ``error`` [row, column], one where a number is above ``bound``. Gives [patch, 4], as many rows as the image has patches: the
+    first row and column of each box, and those after the last; -1 in rows that are left. Judged by the boxes that are tight
+    around connected patches, in any order. In the source a patch is 16 pixels long, and ``share`` 0.85. Source: Yang et al. 2024,
+    arXiv:2406.04251.
+    """
+
+    patch: Annotated[int, Whole(1, 2**20)] = 2
+    share: Annotated[float, Range(0.0, 1.0, open_low=False, open_high=False)] = 0.5
+    bound: Positive = 1.0
+    citation = _YANG
+    shapes: ClassVar[Mapping[str, str]] = {"error": "row column+"}
+    lengths: ClassVar[Mapping[str, int]] = {"row": 9, "column": 8}
+    longest: ClassVar[Mapping[str, int]] = {"row": 129, "column": 129}
+    unspecified = "the order of boxes: any; here by the first patch of each group, row by row"
+
+    def check(self, *arrays: np.ndarray) -> None:
+        check_axes(arrays[0], "error", 2, "[row, column]")
+
+    def apply(self, error: Any) -> Any:
+        patches = math.prod(-(-length // self.patch) for length in error.shape)
+        boxes = np.full((patches, 4), -1.0)
+        found = error_boxes((np.asarray(error) > self.bound).astype(np.int64), self.patch, self.share)
+        boxes[: len(found)] = found
+        return boxes
+
+    def condition(self, error: Any, boxes: Any, unit: float) -> Conditions:
+        own = self.apply(error)
+        apart = [rows[np.lexsort(rows.T[::-1])] for rows in (boxes, own)]
+        return {"a box beside the tight ones": (np.max(np.abs(apart[0] - apart[1]), initial=0.0), 0.0)}
 
 
 @gated(mask=Labels(0, 1, axes=2), patch=Whole(1, 2**31), share=Range(0.0, 1.0, open_low=False, open_high=False))

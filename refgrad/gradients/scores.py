@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from refgrad.arithmetic.function_arguments import COUNT, REAL, Numbers, gated
-from refgrad.legal import Flag
+from refgrad.gradients.solved import Conditions, Solved
 from refgrad.optimizers.transform import Transform, check_axes, check_count, check_same
-from refgrad.rule import Citation, NonNegative, Positive, Whole
+from refgrad.rule import Citation, Flag, NonNegative, Positive, Whole, by
+
+#: roundings of a decomposition, beside one a row and one a column, of the matrix' norm
+ROUNDINGS = 8
 
 _GAUGE = Citation(
     "Horvat & Pfister 2024",
@@ -243,3 +246,59 @@ def score_dimension(scores: np.ndarray, *, centred: bool = True, skipped: int = 
     values = np.linalg.svd(used, compute_uv=False)
     drops = values[skipped:-1] - values[skipped + 1 :]
     return int(len(drops) - np.argmax(drops)), values
+
+
+class ScoreDimension(Solved):
+    """The dimension of data at a point by the scores of its noisy copies (`score_dimension`).
+
+    ``scores`` [copy, number], as many copies at least as a score has numbers, two or more. Gives ``dimension`` and the singular
+    ``values`` [number], falling. Judged by the values as far as rounding leaves them, and by the drop between two of them that a
+    dimension stands for, than which none is larger but for roundings. Source: Stanczuk et al. 2024, arXiv:2212.12611.
+    """
+
+    centred: Annotated[bool, Flag(by("the copies' mean is taken away first", "authors"))] = True
+    skipped: Annotated[int, Whole(0)] = 0
+    citation = Citation(
+        "Stanczuk et al. 2024",
+        "Diffusion Models Encode the Intrinsic Dimension of Data Manifolds",
+        "ICML, arXiv:2212.12611",
+        read="authors' code",
+        source="GBATZOLIS/ID-diff b9a39d8, dim_reduction.py, plot_utils.py",
+    )
+    shapes: ClassVar[Mapping[str, str]] = {"scores": "copy number"}
+    lengths: ClassVar[Mapping[str, int]] = {"copy": 9, "number": 4}
+    longest: ClassVar[Mapping[str, int]] = {"copy": 129, "number": 33}
+    unspecified = "which of two drops of one size: either; here the first"
+
+    def check(self, *arrays: np.ndarray) -> None:
+        (scores,) = arrays
+        check_axes(scores, "scores", 2, "[copy, number]")
+        check_count(scores.T, "scores.T", 2 + self.skipped, "numbers of a score, beside those that are skipped")
+        check_count(scores, "scores", scores.shape[1], "as many copies as a score has numbers")
+
+    def apply(self, scores: Any) -> Any:
+        values = self._spectrum(scores)
+        if not np.isfinite(values).all():
+            return {"dimension": math.nan, "values": values}
+        drops = values[self.skipped : -1] - values[self.skipped + 1 :]
+        return {"dimension": float(len(drops) - np.argmax(drops)), "values": values}
+
+    def condition(self, scores: Any, dimension: Any, values: Any, unit: float) -> Conditions:
+        own = self._spectrum(scores)
+        reach = unit * (ROUNDINGS + sum(scores.shape)) * np.linalg.norm(scores)
+        drops = own[self.skipped : -1] - own[self.skipped + 1 :]
+        place = len(drops) - float(dimension)
+        known = place in range(len(drops))
+        short = np.max(drops) - drops[int(place)] if known else 0.0
+        return {
+            "a number that is no dimension": (0.0 if known else 1.0, 0.0),
+            "how much smaller a drop is than the largest": (short, 4 * reach),
+            "the error of a singular value": (values - own, reach),
+        }
+
+    def _spectrum(self, scores: Any) -> np.ndarray:
+        scores = np.asarray(scores, np.float64)
+        used = scores - np.mean(scores, axis=0) if self.centred else scores
+        if not np.isfinite(used).all():
+            return np.full(used.shape[1], np.nan)
+        return np.linalg.svd(used, compute_uv=False)

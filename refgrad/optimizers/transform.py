@@ -6,6 +6,7 @@ differ in shape (several workers' gradients, a batch of examples), so that it is
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -18,6 +19,8 @@ from refgrad.axes import Axes
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.rule import Rule
 
+#: elements of an array from which on a kernel is asked for, and the module that has it, which stands above rules and knows them
+LARGE, KERNELS = 1 << 16, "refgrad.formula_kernels"
 #: what stands before the axis below whose length whole numbers are
 BELOW = "below:"
 
@@ -179,7 +182,9 @@ class Transform(Rule):
         Returns:
             As `apply`.
         """
-        return self.apply(*arrays)
+        if max((a.size for a in arrays), default=0) < LARGE:
+            return self.apply(*arrays)
+        return importlib.import_module(KERNELS).run_large(self, arrays)
 
     def computed_in(self, dtype: np.dtype) -> np.dtype:
         """The dtype in which it computes.

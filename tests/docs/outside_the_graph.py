@@ -28,7 +28,7 @@ REASONS: Mapping[tuple[str, str], str] = {
     (
         "Transform",
         "call",
-    ): "it runs as it stands, with NumPy's sums; the page says of each what kernel is made on request",
+    ): "it has no kernel, and runs as it stands; the page says of each what keeps it from one",
     ("Cast", "quantize"): "by hand: every mode and format, on the bits of numbers",
     ("BlockFormat", "quantize"): "by hand: each block tries out scales, by sums from left to right",
     ("RoundToNearest", "quantize"): "its grid is fitted by the code that GPTQ and AWQ call group after group, in NumPy",

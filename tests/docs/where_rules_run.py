@@ -132,7 +132,15 @@ def kernel_said(rule: Any) -> str:
         plan = kernel_of(rule).plan
     except NoFormulaKernel as error:
         return str(error).partition("kernel: ")[2].removesuffix(", which kernels do not have")
-    return f"a kernel on request: {_of_plan('call', plan).runs}"
+    return f"a kernel of large arrays: {_of_plan('call', plan).runs}"
+
+
+def _transform(rule: Any) -> list[Entry]:
+    """By its kernel, or by NumPy and why."""
+    try:
+        return [_of_plan("call", kernel_of(rule).plan)]
+    except NoFormulaKernel:
+        return [Entry("call", NUMPY, (kernel_said(rule),))]
 
 
 _KINDS: Mapping[str, Callable[[Any], list[Entry]]] = {
@@ -141,7 +149,7 @@ _KINDS: Mapping[str, Callable[[Any], list[Entry]]] = {
     "quantizer": _quantizer,
     "mask": _mask,
     "mask-update": lambda rule: [Entry("next mask", NUMPY)],
-    "transform": lambda rule: [Entry("call", NUMPY, (kernel_said(rule),))],
+    "transform": _transform,
     "scaling": lambda rule: [Entry("rate", NUMBERS)],
     "8-bit-optimizer": _eight_bit,
 }
@@ -200,10 +208,10 @@ It and NUQSGD have two plans each: norms, folded in float64 and rounded once, an
 operation: the rules that take one (`N2UQ`, `OptimalCodebook`, a search of ranges, an allocation of sparsity) take it of a few
 numbers or of sorted ones, ahead of their bodies, in float64 and from left to right.
 
-A function of arrays (kind transform) runs its body as it stands, in NumPy, whose sums it has. A kernel of it is made where its
-graph has one: `refgrad show GradCAM --source c` (or numba, cuda) prints it, and `refgrad.formula_kernels.run(rule, arrays,
-"numba")` runs it, with the bits of the body in refgrad's sums. Of each other such rule the last column says what keeps it from
-that.
+A function of arrays (kind transform) runs its body as it stands, in NumPy, whose sums it has, where arrays are small. From
+262,144 elements on a call runs its kernel, where its graph has one, with the bits of the body in refgrad's sums and refgrad's
+elementary functions. `refgrad show GradCAM --source c` (or numba, cuda) prints it, and `refgrad.formula_kernels.run(rule, arrays,
+"numba")` runs it on arrays of any size. Of each other such rule the last column says what keeps it from that.
 
 """
 

@@ -202,6 +202,16 @@ ALL = (
         ("pytorch_grad_cam", "torch"),
     ),
     Disagreement(
+        "torchcam 0.5.0 SmoothGradCAMpp",
+        "mean squares for the numerator, sums of products in the denominator, the last sample's gradient; here all are one",
+        "weight(drive.activation_map('torchcam.methods:SmoothGradCAMpp', std=1e-12), A, G)",
+        (0.75,),
+        "weight(lambda a, b: g.SmoothGradCAMPlusPlus(numerator='second', denominator='sum_products', gradient='last')"
+        "(a, np.stack([b] * 4)), A, G)",
+        "weight(lambda a, b: g.SmoothGradCAMPlusPlus()(a, np.stack([b] * 4)), A, G)",
+        ("torchcam.methods", "torch"),
+    ),
+    Disagreement(
         "gradnorm-pytorch 0.2.3",
         "the exponent has the other sign: targets of slow tasks are small",
         "tasks_of.loss_weighter('gradnorm_pytorch:GradNormLossWeighter', restoring_force_alpha=1.5)(*tasks)['targets']",

@@ -68,13 +68,13 @@ def _linear(gradients: Any) -> Any:
     return Linear()
 
 
-def activation_map(target: str) -> Callable[[Array, Array], Array]:
+def activation_map(target: str, **options: Any) -> Callable[[Array, Array], Array]:
     """A map of torchcam before it is brought to the range from 0 to 1."""
     import torch
 
     def mapped(activations: Array, gradients: Array) -> Array:
         network = _linear(torch.tensor(gradients)).eval()
-        with load(target)(network, target_layer=network.layer) as extract:
+        with load(target)(network, target_layer=network.layer, **options) as extract:
             score = network(torch.tensor(activations)[None].requires_grad_())
             return extract(0, score, normalized=False)[0].detach().numpy().reshape(gradients.shape[1:])
 

@@ -17,7 +17,7 @@ from refgrad.kinds.record import Driven, Record, Situation
 from refgrad.oracle.engine.nearly_alike import told
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.inputs.settings import every_step, neutral
+from refgrad.oracle.inputs.settings import PEAK, RATE_NAME, every_step, neutral, settable
 from refgrad.rule import is_own
 
 #: faults that restrict a candidate
@@ -171,6 +171,8 @@ def hidden(rule: Any, named: frozenset[str]) -> Iterator[str]:
     found += [f"{name}=1" for name in every_step(rule, rule.legal()) if name not in named]
     if found:
         yield f"other settings of {', '.join(found)}: the candidate does not take them by name"
+    if RATE_NAME in (named & rule.reads()) - settable(rule, named):
+        yield f"other settings of {RATE_NAME}: the candidate takes no {PEAK}, which may follow it"
 
 
 def _driven(claim: Any, situation: Situation) -> Exercised:

@@ -35,7 +35,7 @@ from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.extremes import extremes
-from refgrad.oracle.inputs.settings import other_settings
+from refgrad.oracle.inputs.settings import other_settings, settable
 from refgrad.oracle.inputs.sizes import MANY
 from refgrad.tracing import Plan, Plans, plan_for
 
@@ -104,7 +104,7 @@ class Kind(ABC):
             far = None if self.stepped else self.far(rule, cases)
             if far is not None:
                 yield Situation(FAR, far, rule)
-        first, *others = other_settings(rule, asked.named & rule.reads(), asked.named) or [None]
+        first, *others = other_settings(rule, settable(rule, asked.named), asked.named) or [None]
         if first is not None:
             yield replace(next(self._set([first], asked)), instead=functools.partial(self._set, others, asked))
 

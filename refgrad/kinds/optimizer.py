@@ -45,7 +45,7 @@ from refgrad.oracle.inputs.calls import (
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extremes import by_columns
 from refgrad.oracle.inputs.far_steps import counts, far_steps
-from refgrad.oracle.inputs.settings import other_setting, other_settings
+from refgrad.oracle.inputs.settings import other_setting, other_settings, settable
 from refgrad.oracle.inputs.steps import completed, generate, sizes
 from refgrad.oracle.inputs.undefined import infinite_gradients, nan_gradients
 from refgrad.tracing import free_values, known_plans, plan_for
@@ -134,7 +134,7 @@ class OptimizerKind(Stepped):
         """Another setting where one number is made of many: a large leaf hides what is beside a norm, early steps what grows."""
         makes: list[Callable[..., Cases | None]] = [like_leaves] if rule.scope == "tree" else []
         makes += [late_steps] if any(slot.scalar for slot in rule.slots().values()) else []
-        others = other_settings(rule, asked.named & rule.reads(), asked.named)
+        others = other_settings(rule, settable(rule, asked.named), asked.named)
         if norms_near(rule, asked.dtype, asked.seed) is not None:
             makes += [norms_near]
         for make in makes if others else ():

@@ -64,7 +64,7 @@ class Affine(RowQuantizer):
         str,
         Choice(
             after=by("round(x / s) + z", "published", "ONNX", "torch: fake_quantize"),
-            before=by("round(x / s + z)", "torch: quantize_per_tensor"),
+            before=by("round(x / s + z)", "torch 2.13.0: quantize_per_tensor"),
         ),
     ] = "after"
     normalize: Normalize = "divide"

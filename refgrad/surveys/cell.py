@@ -84,6 +84,20 @@ class Cell:
         return cls(**known)
 
 
+def expected(row: Implementation) -> tuple[str, str]:
+    """The outcome and the variant that a survey is to find of an implementation, as the table has it.
+
+    Args:
+        row: of the table.
+    """
+    if row.searched:
+        return VARIANT, row.searched
+    if not row.explained:
+        return DIFFERS, ""
+    named = ", ".join(f"{n}={value}" for n, value in row.variant.items()) if row.reached else ""
+    return (VARIANT, named) if named else (CONFORMS, "")
+
+
 def blank(row: Implementation, outcome: str, message: str = "", seconds: float = 0.0) -> Cell:
     """A cell of an implementation of which nothing but its outcome is known."""
     return Cell(

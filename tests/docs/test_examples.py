@@ -23,6 +23,7 @@ PARTS = [
     ("docs/candidates.md", "torch"),
     ("docs/candidates.md", "optax"),
     ("docs/cuda.md", ""),
+    ("docs/enclosure.md", ""),
     ("docs/estimators.md", ""),
     ("docs/estimators.md", "torch"),
     ("docs/golden.md", ""),

@@ -18,6 +18,8 @@ PARTS = 16
 GOLDEN, HALVINGS = 80, 52
 #: so many golden sections at least must bring a run nearer by this much, else another thing is wrong besides
 SECTIONS, NEARER = 4, 1e-3
+#: how far a value that is shown, or known to fit, may reach, as a factor
+REACH = 2.0
 #: the ends of what fits are told to within this part of their distance from a value that does
 CLOSE = 1e-4
 
@@ -32,6 +34,7 @@ class Line:
         legal: the values that it may have.
         distance: from a value to how far elements are from their truths, on a scale that grows slowly.
         fits: True for a value with which nothing is outside.
+        shown: the results that are wrong, where these are few: a floor or a constant shows itself, however far it is.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Line:
     legal: Range
     distance: Callable[[float], float]
     fits: Callable[[float], bool]
+    shown: tuple[float, ...] = ()
 
     def far(self, value: float) -> float:
         """The distance, infinite where a value is not legal."""
@@ -52,13 +56,16 @@ class Line:
 def recovered(line: Line, late: Late) -> Recovered | None:
     """The value with which nothing is outside, and the interval of such values; None if none is found, or in time.
 
-    It is looked for around what is claimed and all along a bounded range, where the distance falls towards it and rises
-    beyond it.
+    It is looked for among what is shown, then around what is claimed and all along a bounded range, where the distance falls
+    towards it and rises beyond it.
 
     Args:
         line: the run as a function of the number.
         late: asked at each value of the grid.
     """
+    shown = next((value for value in line.shown if not late() and line.right(value)), None)
+    if shown is not None:
+        return around(line, shown, *sorted((shown / REACH, shown * REACH)))
     grid, far = _grid(line), []
     for value in grid:
         if late():

@@ -13,7 +13,7 @@ from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import ArgumentError, TraceError
 from refgrad.kinds.kind import Kind
 from refgrad.kinds.record import Record
-from refgrad.oracle.acceptance.findings import Counts, Output
+from refgrad.oracle.acceptance.findings import OUTSIDE, Counts, Output
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.hypotheses import equivalence, line_search
@@ -23,8 +23,8 @@ from refgrad.oracle.hypotheses.recovered import ALL, Recovered
 from refgrad.rule import Range, Rule
 from refgrad.tracing import Plan
 
-#: how far a value that fits may reach, as a factor
-REACH = 2.0
+#: so many different results may be wrong where a number is to be one of them
+SHOWN = 3
 #: what a hypothesis raises that is not defined for some hyperparameters, or for what was seen
 UNDEFINED = (ArgumentError, ArithmeticError, CandidateFault, IndexError, TraceError, ValueError)
 
@@ -133,21 +133,41 @@ class RunScreen:
     ) -> list[Recovered] | None:
         """The first number that makes all results right under a change; None if none does."""
         rule = change.changed(self.rule)
+        shown = self._shown(change) if near is None else ()
         for name, claimed in rule.numbers().items():
             legal = rule.range_of(name)
             if not isinstance(legal, Range) or name in change.rule:
                 continue
-            line = self._line(change, name, claimed, legal)
+            line = self._line(change, name, claimed, legal, shown)
             if near is None:
                 found = line_search.recovered(line, late)
             else:
                 value = near.get(name)
-                found = None if value is None else line_search.around(line, value, value / REACH, value * REACH)
+                found = (
+                    None
+                    if value is None
+                    else line_search.around(line, value, value / line_search.REACH, value * line_search.REACH)
+                )
             if found is not None:
                 return [found]
         return None
 
-    def _line(self, change: Change, name: str, claimed: float, legal: Range) -> line_search.Line:
+    def _shown(self, change: Change) -> tuple[float, ...]:
+        """The results that are outside under a change, if they are few."""
+        found: dict[float, None] = {}
+        try:
+            for output in self._outputs(change):
+                wrong = output.values[output.judged.status == OUTSIDE].astype(np.float64)
+                found |= dict.fromkeys(np.unique(wrong[np.isfinite(wrong)])[: SHOWN + 1].tolist())
+                if len(found) > SHOWN:
+                    return ()
+        except UNDEFINED:
+            return ()
+        return tuple(found)
+
+    def _line(
+        self, change: Change, name: str, claimed: float, legal: Range, shown: tuple[float, ...]
+    ) -> line_search.Line:
         def at(value: float) -> Change:
             return dataclasses.replace(change, rule={**change.rule, name: value}, parts=change.parts + 1)
 
@@ -155,7 +175,7 @@ class RunScreen:
             counts = self.counts(at(value))
             return counts is not None and not any(c.outside for c in counts.values())
 
-        return line_search.Line(name, claimed, legal, lambda value: self.distance(at(value)), fits)
+        return line_search.Line(name, claimed, legal, lambda value: self.distance(at(value)), fits, shown)
 
     def same(self, one: Change, other: Change) -> bool:
         """True if two changes make the same function of the claim."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TypeVar
 
 from refgrad.errors import ArgumentError
@@ -17,6 +17,8 @@ FACTOR, NUMBERS = 0.37, (0.37, 1.7, 2.3, -0.37, 37.0)
 EPS = (1e-3, 1e-4, 1e-2)
 #: a rate below the one becomes so many times what it is: what is done with its square is lost in rounding
 SMALL_RATE, RATE = 0.01, 37.0
+#: what rates are called, and the largest that they reach
+RATE_NAME, PEAK = "lr", "peak_lr"
 #: scales are powers of two: what is divided by them is not rounded, and ties stay ties
 SCALES = (0.25, 4.0, 0.5)
 #: numbers of steps
@@ -70,7 +72,7 @@ def _others(rule: Rule, name: str, eps: bool) -> Iterator[float]:
         return
     tried: tuple[float, ...] = EPS if name.startswith("eps") else COUNTS if _counts(name, value, legal) else ()
     tried = SCALES if name.endswith("scale") else tried
-    factor = RATE if name == "lr" and abs(value) < SMALL_RATE else FACTOR
+    factor = RATE if name == RATE_NAME and abs(value) < SMALL_RATE else FACTOR
     tried = tried or (((value * factor,) if not neutral(value) else ()) + NUMBERS)
     if legal.whole:  # where no other number has a meaning
         tried = tuple(float(round(x)) for x in tried)
@@ -90,6 +92,23 @@ def _counts(name: str, value: float, legal: Range) -> bool:
     if legal.low == 1.0 and not legal.open_low and value.is_integer():
         return True
     return any(part in ("steps", "interval", "period", "every", "warmup") for part in name.split("_"))
+
+
+def settable(rule: Rule, named: Collection[str]) -> frozenset[str]:
+    """The names of the numbers of which a candidate is made with others.
+
+    A rate is none of them where the candidate is not told its peak: it may take the rate that it is made with for that.
+
+    Args:
+        rule: the rule.
+        named: the hyperparameters that the candidate takes by name.
+
+    >>> from refgrad.optimizers import AdamW
+    >>> sorted(settable(AdamW(decay="corrected"), ["lr", "eps"]))
+    ['eps']
+    """
+    found = rule.reads() & set(named)
+    return found - {RATE_NAME} if PEAK in rule.reads() - found else found
 
 
 def other_settings(rule: Given, names: Iterable[str], beyond: Iterable[str] = ()) -> list[Given]:

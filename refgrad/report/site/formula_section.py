@@ -28,6 +28,9 @@ HOUSEKEEPING = {
     *("admitted", "at_device", "besides", "check", "check_start", "checked_method", "door", "kept_parts", "legal"),
     *("part_axes", "quantize", "seen", "steps", "takes"),
 }
+#: numbers of which a formula has a group of lines each, and those that it is shown with where it would be too long
+SHORTER = {"history": 2}
+AS_TEXT = "As text, which is too wide or too long for mathematics. A prime marks the value after the step.\n"
 PRIMED = "A prime marks the value after the step, a hat what is corrected for its start.\n"
 SCORED = (
     "Kept are the entries, or groups of entries, of the largest scores; how many, and which of equal ones, the hyperparameters "
@@ -66,8 +69,12 @@ def plan(rule: Rule) -> Plan | None:
 
 def _traced(rule: Rule, found: Plan) -> str:
     text, lines = formula.latex(found), formula.guarded_lines(found)
+    shorter = {name: few for name, few in SHORTER.items() if name in rule.legal() and getattr(rule, name) > few}
+    if _too_wide(text.splitlines()) and shorter:
+        told = ", ".join(f"`{name}={few}`" for name, few in shorter.items())
+        return f"With {told}; with more there are more lines of the same kind.\n\n{section(rule.replace(**shorter))}"
     if _too_wide(text.splitlines()):
-        return "```text\n" + "\n".join(lines) + "\n```"
+        return f"{AS_TEXT}\n```text\n" + "\n".join(lines) + "\n```"
     conditions = "".join(f"- {escaped(line)}\n" for line in lines if line.startswith("as long as"))
     return f"```{{math}}\n{text}\n```\n\n{_said(rule)}\n{conditions}"
 

@@ -15,6 +15,10 @@ OUTSIDE = "project"
 LINK = re.compile(r"(?<=\]\()([^)#\s]+)(?=(#[^)\s]*)?\))")
 
 
+#: how mathematics begins as forges read it; MyST has another word
+FORGES = "```math\n"
+
+
 def stage(
     docs: Path, folder: Path, generated: Mapping[str, Sequence[str]], told: Mapping[str, str] | None = None
 ) -> None:
@@ -41,6 +45,7 @@ def stage(
         place.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".md":
             text, linked = mended(path.read_text(encoding="utf-8"), path, docs)
+            text = text.replace(FORGES, "```{math}\n")
             if path == docs / "index.md":
                 text = with_contents(text, generated, told or {})
             elif path.name == "README.md" and path.is_relative_to(docs):

@@ -164,6 +164,11 @@ class _Writer:
                 yield f"& {indent}\\text{{{type(node).__name__.lower()}}}"
             case ast.With(body=body):
                 yield from self.block(body, depth)
+            case ast.Try(body=body, handlers=handlers, orelse=[], finalbody=[]):
+                yield from self.block(body, depth)
+                for handler in handlers:
+                    lines = list(self.block(handler.body, depth + 1))
+                    yield from [f"& {indent}\\text{{where there is none:}}", *lines] if lines else []
             case _:
                 raise Unwritten
 
@@ -244,6 +249,9 @@ class _Writer:
             case ast.ListComp(elt=element, generators=[each]) | ast.GeneratorExp(elt=element, generators=[each]):
                 over = f"{self.text(each.target)} \\in {self.text(each.iter)}"
                 return rf"\left\{{{self.text(element)} : {over}\right\}}", ATOM
+            case ast.DictComp(key=key, value=value, generators=[each]):
+                over = f"{self.text(each.target)} \\in {self.text(each.iter)}"
+                return rf"\left\{{{self.text(key)}: {self.text(value)} : {over}\right\}}", ATOM
             case ast.Lambda(args=given, body=body):
                 return rf"{', '.join(latex_name(a.arg) for a in given.args)} \mapsto {self.text(body)}", LOOSE - 1
             case ast.Dict(keys=keys, values=values):
@@ -345,6 +353,9 @@ class _Writer:
             return self.binary(ast.Pow(), *map(self.piece, given))
         if name in ("dot", "matmul", "multiply") and len(given) == 2:
             return self.binary(ast.Mult(), *map(self.piece, given))
+        if name == "solve" and len(given) == 2:
+            inverse = f"{self.wrapped(self.piece(given[0]), ATOM)}^{{-1}}"
+            return self.binary(ast.MatMult(), (inverse, PREFIX), self.piece(given[1]))
         if name in SIGNS and len(given) == 1:
             return SIGNS[name] % self.text(given[0]), ATOM
         axis = "" if over is None else f"_{{{self.axis(over)}}}"

@@ -45,6 +45,7 @@ BREVITAS = [
         target="brevitas.function:binary_sign_ste",
         claim=e.IdentitySTE(),
         variant={"sign_of_nan": "minus"},
+        reached=False,
     ),
     Implementation(
         package="brevitas",

@@ -6,7 +6,7 @@ from typing import Any
 
 from refgrad import optimizers as o
 from refgrad.optimizers.base import Optimizer
-from refgrad.surveys.implementations.record import Implementation
+from refgrad.surveys.implementations.record import Implementation, unreached
 
 FLUSHED = {"subnormals": "either"}
 #: optax takes no step where a squared norm is at most float64's epsilon
@@ -73,13 +73,13 @@ def sam(claim: Optimizer, variant: dict[str, Any] | None = None, **arguments: An
 
 
 OPTAX = [
-    optax("polyak_sgd", o.PolyakSGD(), LEAST),
+    unreached(optax("polyak_sgd", o.PolyakSGD(), LEAST)),
     optax("polyak_sgd", o.PolyakSGD(lr=0.3), {"lr_scales": "gradient", **LEAST}, options={"scaling": 0.3}),
-    optax("polyak_sgd", o.PolyakSGD(f_min=0.25, gap="positive"), LEAST, options={"variant": "sps+"}),
-    optax("contrib.momo", o.MoMo(lr=0.5), LEAST),
+    unreached(optax("polyak_sgd", o.PolyakSGD(f_min=0.25, gap="positive"), LEAST, options={"variant": "sps+"})),
+    unreached(optax("contrib.momo", o.MoMo(lr=0.5), LEAST)),
     optax("contrib.momo", o.MoMo(lr=0.5, weight_decay=0.1), {"decay": "before", **LEAST}),
-    optax("contrib.momo", o.MoMo(lr=0.5, adapt_lower_bound=True), LEAST),
-    optax("contrib.momo_adam", o.MoMoAdam(lr=0.5), LEAST),
+    unreached(optax("contrib.momo", o.MoMo(lr=0.5, adapt_lower_bound=True), LEAST)),
+    unreached(optax("contrib.momo_adam", o.MoMoAdam(lr=0.5), LEAST)),
     optax("contrib.momo_adam", o.MoMoAdam(lr=0.5, weight_decay=0.1), {"decay": "before", **LEAST}),
     optax(
         "contrib.reduce_on_plateau",
@@ -88,7 +88,7 @@ OPTAX = [
         through="drivers.after_adamw",
         arguments={"patience": 2, "cooldown": 1, "accumulation_size": 2},
     ),
-    optax("contrib.sam", o.SAM(inner=o.Adam()), {"eps": 0.0}, through="drivers.opaque_sam"),
+    unreached(optax("contrib.sam", o.SAM(inner=o.Adam()), {"eps": 0.0}, through="drivers.opaque_sam")),
     optax("contrib.sophia", o.Sophia(interval=3), {"estimate": "stale", "momentum": "corrected"}),
     optax("noisy_sgd", o.AddNoise(inner=SGD), {}, through="drivers.keyed_noise", inputs="noise_of_optax"),
     optax(

@@ -7,7 +7,7 @@ from typing import Any
 
 from refgrad import optimizers as o
 from refgrad.optimizers.base import Optimizer
-from refgrad.surveys.implementations.record import Implementation
+from refgrad.surveys.implementations.record import Implementation, unreached
 
 #: form -> the options that choose it
 FORMS: dict[str, dict[str, bool]] = {
@@ -89,7 +89,7 @@ TORCH = [
     *torch("Adadelta", o.Adadelta()),
     *torch("RMSprop", o.RMSprop()),
     *torch("RMSprop", o.RMSprop(momentum=0.9, weight_decay=0.1)),
-    *torch("RMSprop", o.RMSprop(centered=True), variance="bare"),
+    *map(unreached, torch("RMSprop", o.RMSprop(centered=True), variance="bare")),
     *torch("Rprop", o.Rprop(lr=0.01), reversal="skip"),
     # lr / (1 + lambd lr t)^alpha of a step count that is a tensor
     *torch("ASGD", o.ASGD(t0=3.0, weight_decay=0.1), narrow=("foreach",)),

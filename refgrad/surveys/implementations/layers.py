@@ -7,7 +7,7 @@ from typing import Any
 from refgrad import optimizers as o
 from refgrad.surveys.implementations.momenta import pytorch
 from refgrad.surveys.implementations.packages import DECAYED, row, timm
-from refgrad.surveys.implementations.record import Implementation
+from refgrad.surveys.implementations.record import Implementation, unreached
 
 EPS2: dict[str, Any] = {"eps2": (1e-30, 1e-3)}
 FLOAT32 = "drivers.with_float32_momentum"
@@ -17,7 +17,10 @@ RELATIVE: dict[str, Any] = {
     "note": "with relative steps it does not read the learning rate, where the rule takes the smaller of both",
 }
 
-ZERO_IS_FIRST = "a running norm of zero is taken for that of a first step: the next gradient's enters it whole"
+ZERO_IS_FIRST: dict[str, Any] = {
+    "explained": False,
+    "note": "a running norm of zero is taken for that of a first step: the next gradient's enters it whole",
+}
 
 ROWS = [
     row("pytorch-optimizer", "AdaFactor", o.Adafactor(), {"betas": (None, 0.999)}, FLOAT32, **RELATIVE, decay="step"),
@@ -31,12 +34,14 @@ ROWS = [
         decay="step",
     ),
     row("torch-optimizer", "Adafactor", o.Adafactor(), EPS2, **RELATIVE, decay="step"),
-    row(
-        "torch-optimizer",
-        "Adafactor",
-        o.Adafactor(relative_step=False, scale_parameter=False, **DECAYED),
-        EPS2,
-        decay="step",
+    unreached(
+        row(
+            "torch-optimizer",
+            "Adafactor",
+            o.Adafactor(relative_step=False, scale_parameter=False, **DECAYED),
+            EPS2,
+            decay="step",
+        )
     ),
     pytorch("MADGRAD", o.MADGRAD(), weights="padded"),
     row("torch-optimizer", "MADGRAD", o.MADGRAD(), weights="padded"),
@@ -67,8 +72,8 @@ ROWS = [
     pytorch("Fromage", o.Fromage()),
     pytorch("NovoGrad", o.NovoGrad(**DECAYED)),
     pytorch("NovoGrad", o.NovoGrad(averaging=True)),
-    row("torch-optimizer", "NovoGrad", o.NovoGrad(**DECAYED), note=ZERO_IS_FIRST),
-    timm("NvNovoGrad", o.NovoGrad(**DECAYED), note=ZERO_IS_FIRST),
+    row("torch-optimizer", "NovoGrad", o.NovoGrad(**DECAYED), **ZERO_IS_FIRST),
+    timm("NvNovoGrad", o.NovoGrad(**DECAYED), **ZERO_IS_FIRST),
     pytorch("StableAdamW", o.StableAdamW()),
     row("torch-optimi", "StableAdamW", o.StableAdamW()),
     # vectors are AdamW's unless it is told otherwise

@@ -7,7 +7,7 @@ from typing import Any
 from refgrad import optimizers as o
 from refgrad.surveys.implementations.keras import on_backends
 from refgrad.surveys.implementations.packages import row
-from refgrad.surveys.implementations.record import Implementation
+from refgrad.surveys.implementations.record import Implementation, unreached
 from refgrad.surveys.implementations.wrappers import optax
 
 MUON = o.Muon(weight_decay=0.1)
@@ -68,7 +68,7 @@ SHAMPOO = o.Shampoo(eps=0.01, weight_decay=0.1)
 ROWS = [
     muon("torch", "torch.optim:Muon", {}, {}, "matrices"),
     muon("torch", "torch.optim:Muon", {"adjust_lr_fn": "match_rms_adamw"}, {}, "matrices", scale="rms"),
-    muon("timm", "timm.optim.muon:Muon", {"adjust_lr_fn": "original"}, TIMM, "large_matrices"),
+    unreached(muon("timm", "timm.optim.muon:Muon", {"adjust_lr_fn": "original"}, TIMM, "large_matrices")),
     muon(
         "timm", "timm.optim.muon:Muon", {}, TIMM, "large_matrices", nesterov=False, coefficients="stepwise", scale="rms"
     ),

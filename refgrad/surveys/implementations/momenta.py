@@ -25,7 +25,13 @@ ROWS = [
     row("torch-optimizer", "AccSGD", o.AccSGD()),
     pytorch("AdaMod", o.AdaMod(**DECAYED), sizes="corrected"),
     row("torch-optimizer", "AdaMod", o.AdaMod(**DECAYED), sizes="corrected"),
-    pytorch("PNM", o.PNM()),
+    pytorch(
+        "PNM",
+        o.PNM(),
+        explained=False,
+        searched="decoupled weight decay before the step by lr times weight_decay",
+        note="its decay is decoupled by default: weight_decouple=False is the rule's",
+    ),
     pytorch("SGDW", o.SGDW(), decay="before", first_step="undamped"),
     row("torch-optimizer", "SGDW", o.SGDW(), decay="constant", first_step="undamped"),
     row("torch-optimizer", "SGDW", o.SGDW(nesterov=True), decay="constant", first_step="undamped"),
@@ -43,7 +49,14 @@ ROWS = [
     timm("Adan", o.Adan(**DECAYED), {"foreach": False}, start="corrected", eps_placement="outside"),
     row("torch-optimi", "Adan", o.Adan(**DECAYED), None, CORRECTED, start="corrected", eps_placement="outside"),
     pytorch("AdEMAMix", o.AdEMAMix(beta3=0.999, **DECAYED), {"weight_decouple": True}),
-    pytorch("AdEMAMix", o.AdEMAMix(beta3=0.999, warmup=5.0), {"t_alpha_beta3": 5.0}),
+    pytorch(
+        "AdEMAMix",
+        o.AdEMAMix(beta3=0.999, warmup=5.0),
+        {"t_alpha_beta3": 5.0},
+        explained=False,
+        searched="coupled weight decay",
+        note="its decay is coupled by default: weight_decouple=True is the rule's",
+    ),
     row(
         "pytorch-optimizer",
         "SimplifiedAdEMAMix",
@@ -70,6 +83,7 @@ ROWS = [
         "PID",
         o.PID(),
         explained=False,
+        searched="d_buffer not updated",
         note="its first step takes no change of the gradient: a first gradient of NaN leaves that average at zero",
     ),
     row(

@@ -33,6 +33,7 @@ def row(
     through: str = "drivers.on_copies",
     inputs: str = "",
     explained: bool = True,
+    searched: str = "",
     note: str = "",
     **variant: Any,
 ) -> Implementation:
@@ -48,6 +49,7 @@ def row(
         through=through,
         inputs=inputs,
         explained=explained,
+        searched=searched,
         note=note,
         name=f"{MODULES[package]}.{name}",
     )
@@ -183,7 +185,14 @@ ADAM = [
         threshold="author",
     ),
     row("heavyball", "AdamW", o.AdamW(**DECAYED), eps_placement="clamped"),
-    row("heavyball", "NAdam", o.NAdam(), eps_placement="clamped"),
+    row(
+        "heavyball",
+        "NAdam",
+        o.NAdam(),
+        eps_placement="clamped",
+        explained=False,
+        note="a decay enters the gradient, and then weight_decay times the parameter is taken off the step besides",
+    ),
 ]
 
 SIGN_AND_SGD = [
@@ -195,7 +204,7 @@ SIGN_AND_SGD = [
     row("torch-optimizer", "SGDW", o.SGDW(dampening=0.3), decay="constant", first_step="undamped"),
     row("torch-optimi", "SGD", o.SGD(lr=0.1, momentum=0.9, **DECAYED), {"dampening": False}),
     row("heavyball", "SGD", o.SGD(lr=0.1), decay="before"),
-    row("heavyball", "RMSprop", o.RMSprop(), bias_correction=True, eps_placement="clamped"),
+    row("heavyball", "RMSprop", o.RMSprop(), decay="before", bias_correction=True, eps_placement="clamped"),
     *[
         Implementation(
             package="timm",

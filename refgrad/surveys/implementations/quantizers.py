@@ -162,10 +162,11 @@ BLOCKS = [
             "torch.quantize_per_tensor",
             arguments={"scheme": scheme},
             variant={**variant, "smallest_scale": 2.0**-23},
+            note=note,
         )
-        for symmetric, scheme, variant in (
-            (False, "per_tensor_affine", {"zero_point_added": "before"}),
-            (True, "per_tensor_symmetric", {"zero_point_added": "before", "divisor": "half"}),
+        for symmetric, scheme, variant, note in (
+            (False, "per_tensor_affine", {}, "torch 2.13.0 adds the zero point before it rounds"),
+            (True, "per_tensor_symmetric", {"divisor": "half"}, ""),
         )
     ],
 ]

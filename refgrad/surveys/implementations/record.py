@@ -7,7 +7,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from refgrad.rule import Rule
@@ -44,6 +44,10 @@ class Implementation:
     steps: int = 10
     #: whether it is found to be its variant, or else something that no variant explains
     explained: bool = True
+    #: what a search finds it to be where no variant of the rule has a name for that
+    searched: str = ""
+    #: whether a run reaches what its variant changes; where none does, it conforms as claimed
+    reached: bool = True
     #: whether it writes into the gradients that it is handed, so that it is its variant on copies of them alone
     mutates: bool = False
     #: modules of other packages that it runs on and that its package does not bring along
@@ -120,3 +124,12 @@ class Implementation:
             return repr(self.target)
         told = "".join(f", {n}={as_python(v)}" for n, v in self.arguments.items())
         return f"{self.through}({self.target!r}{told})"
+
+
+def unreached(row: Implementation) -> Implementation:
+    """A row whose variant is read in its source, and changes nothing that a run reaches: it conforms as claimed.
+
+    Args:
+        row: with a variant.
+    """
+    return replace(row, reached=False)

@@ -102,6 +102,25 @@ def test_what_cannot_be_set_is_said_first() -> None:
     assert str(verdict).split("\n\n")[1].startswith("Not exercised")
 
 
+@pytest.mark.slow
+def test_a_rate_is_left_where_the_candidate_may_take_it_for_its_peak() -> None:
+    """timm's corrected decay goes by the rate that it was made with, which a setting of the rate would move."""
+    torch = pytest.importorskip("torch")
+
+    class Corrected(torch.optim.AdamW):  # type: ignore[name-defined, misc]
+        def step(self, closure: Any = None) -> None:
+            groups = [(group, group["weight_decay"]) for group in self.param_groups]
+            for group, decay in groups:
+                group["weight_decay"] = decay * group["lr"] / self.defaults["lr"]
+            super().step()
+            for group, decay in groups:
+                group["weight_decay"] = decay
+
+    verdict = judged(Corrected, AdamW(weight_decay=0.1, decay="corrected"))
+    assert verdict.conforms, verdict
+    assert "other settings of lr: the candidate takes no peak_lr, which may follow it" in verdict.unexercised
+
+
 def test_what_excludes_another_number_is_left_as_it_is() -> None:
     torch = pytest.importorskip("torch")
     verdict = judged(torch.optim.SGD, SGD(lr=0.1, momentum=0.9, nesterov=True))  # which takes no dampening beside it

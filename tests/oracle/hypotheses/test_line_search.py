@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -37,6 +38,19 @@ def test_the_claimed_value_is_told_if_it_fits() -> None:
     found = recovered(line(2.0000001, 1e-3), lambda: False)
     assert found is not None
     assert found.value == 2.0
+
+
+def test_a_number_that_shows_itself_is_found_however_far_it_is() -> None:
+    """A floor of 2**-23 beside a claim of zero: the distances of a grid around it tell nothing of it."""
+    flat = Line(
+        "a", 0.0, Range(0.0), lambda v: float(v == 0.0), lambda v: abs(v / 2.0**-23 - 1) <= 1e-7, (0.5, 2.0**-23)
+    )
+    found = recovered(flat, lambda: False)
+    assert found is not None
+    assert found.low <= 2.0**-23 <= found.high
+    assert found.determined
+    assert recovered(dataclasses.replace(flat, shown=(0.5,)), lambda: False) is None
+    assert recovered(flat, lambda: True) is None  # no time
 
 
 def test_nothing_is_found() -> None:

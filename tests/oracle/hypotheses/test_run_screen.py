@@ -60,6 +60,16 @@ def test_only_how_far_a_value_reaches_is_asked_if_it_is_known() -> None:
     assert screen.recover(NONE, ALL, {}, True, lambda: True) is None
 
 
+def test_a_floor_is_read_off_the_results_that_are_wrong() -> None:
+    kind, rule, floored = kind_of("quantizer"), Affine(), Affine(smallest_scale=2.0**-23)
+    cases = kind.generate(rule, 8, np.dtype(np.float32), 0)  # one of zeros among them
+    results = [dict(floored.quantize(arrays["x"]).arrays) for arrays in cases.arrays]
+    screen = RunScreen(kind, Record(cases, [rule], results), Policy())
+    (told,) = screen.recover(NONE, ALL, {}, True, lambda: False) or []
+    assert (told.name, told.determined) == ("smallest_scale", True)
+    assert told.low <= 2.0**-23 <= told.high
+
+
 def test_all_results_tell_together() -> None:
     screen = screen_of(Line(slope=3.0))
     assert screen.telling(NONE, {"y": Count(1, 1)}) == [ALL]

@@ -12,7 +12,7 @@ import refgrad
 from refgrad.errors import CandidateError
 from refgrad.kinds.record import Wanted
 from refgrad.kinds.table import kind_of
-from refgrad.optimizers import LAMB, SGD, Adam, AdamW, ClipByValue
+from refgrad.optimizers import LAMB, SGD, Adam, AdamW, ClipByValue, RMSprop
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.engine.drive import drive
 from refgrad.oracle.engine.run import tally_of
@@ -123,6 +123,30 @@ def test_a_wrapper_is_said_to_be_driven_no_further() -> None:
     verdict = refgrad.verify(rule, rule, **HOW)
     assert verdict.conforms
     assert any(said.startswith("far steps: the count of steps cannot be set") for said in verdict.unexercised)
+
+
+@pytest.mark.slow
+def test_a_state_of_another_form_is_not_taken_to_another_count() -> None:
+    """A corrected average is kept as such: at a count that its steps did not lead to it would be another number."""
+    torch = pytest.importorskip("torch")
+
+    class Corrected(torch.optim.Optimizer):  # type: ignore[misc]
+        def __init__(self, params: Any, lr: float = 1e-2) -> None:
+            super().__init__(params, {"lr": lr})
+
+        @torch.no_grad()  # type: ignore[untyped-decorator]
+        def step(self, closure: Any = None) -> None:
+            pairs = [(group["lr"], p) for group in self.param_groups for p in group["params"] if p.grad is not None]
+            for rate, p in pairs:
+                state = self.state[p]
+                state["step"] = state.get("step", torch.tensor(0.0)) + 1
+                new = (1 - 0.99) / (1 - 0.99 ** float(state["step"]))
+                state["kept"] = state.get("kept", torch.zeros_like(p)) * (1 - new) + new * p.grad * p.grad
+                p -= rate * p.grad / (state["kept"].sqrt() + 1e-8)
+
+    verdict = refgrad.verify(Corrected, RMSprop(bias_correction=True), **HOW)
+    assert verdict.conforms, verdict
+    assert "far steps: its state cannot be read, and may be another at another count" in verdict.unexercised
 
 
 def test_a_count_that_cannot_be_set_is_said_first() -> None:

@@ -40,6 +40,12 @@ class Bodies(Transform):
     def folds(self, x: Any) -> Any:
         return np.where(x > 0, x.sum(axis=1), max(x, 0))
 
+    def solved(self, x: Any, y: Any) -> Any:
+        try:
+            return np.linalg.solve(x, y)
+        except np.linalg.LinAlgError:
+            return {name: -part for name, part in y}
+
     def unknown(self, x: Any) -> Any:
         try:
             return x
@@ -73,6 +79,15 @@ class Bodies(Transform):
             [
                 r"& \text{result} = \begin{cases}\sum_{\text{axis }1} x & x > 0 \\ \max\left(x, 0\right) & "
                 r"\text{otherwise}\end{cases}"
+            ],
+        ),
+        (
+            "solved",
+            [
+                r"& \text{result} = x^{-1} \, y",
+                r"& \text{where there is none:}",
+                r"& \quad \text{result} = \left\{\mathrm{name}: -\mathrm{part} : \left(\mathrm{name}, \mathrm{part}\right) "
+                r"\in y\right\}",
             ],
         ),
         ("unknown", []),

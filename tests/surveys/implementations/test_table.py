@@ -16,7 +16,9 @@ from refgrad.errors import CandidateError
 from refgrad.optimizers import AMSGrad
 from refgrad.oracle.engine.reproduce import called
 from refgrad.rule import rules
+from refgrad.surveys.cell import expected
 from refgrad.surveys.implementations import Implementation, drivers, inputs, known
+from refgrad.surveys.run import Survey
 from tests.depth import at_depth
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # where Keras is installed; its other backends are the survey's
@@ -54,6 +56,13 @@ def test_no_two_rows_are_called_alike() -> None:
     """A survey prints what it is called, of which package and backend, and as what it is judged."""
     names = Counter((row.column, row.called, str(row.claim), row.environment.get("KERAS_BACKEND")) for row in ROWS)
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_the_kept_survey_found_what_the_table_expects() -> None:
+    cells = {cell.key: cell for cell in Survey.read(DOCS.with_name("survey.json")).cells}
+    found = {row.key: (cells[row.key].outcome, cells[row.key].variant) for row in ROWS}
+    wrong = [row.key for row in ROWS if found[row.key] != expected(row)]
+    assert wrong == []
 
 
 def test_what_drives_and_feeds_them_exists() -> None:

@@ -42,7 +42,7 @@ def examined(claim: Claim, record: Record, change: Change) -> Judgement | None:
 
 
 def examined_in_float64(claim: Claim, change: Change) -> Judgement | None:
-    """The same on generated cases in float64, in which sets are narrow enough to tell what float32 does not; None where it cannot.
+    """The same on generated cases in float64, whose sets are narrow enough to tell what float32 does not; None if it cannot be.
 
     Args:
         claim: that the candidate is a rule.

@@ -20,7 +20,9 @@ from refgrad.oracle.acceptance.judge import INSIDE, OUTSIDE
 from refgrad.oracle.engine.outcomes import Departure
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.tally import Tally
-from refgrad.oracle.hypotheses.places import SHARE
+
+#: of the elements where a condition holds, how many must be wrong: what is wrong may be right by chance
+SHARE = 0.6
 
 Mask = Callable[[np.ndarray], np.ndarray]
 
@@ -76,7 +78,7 @@ def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]
             enough = min(wrong_there, right_elsewhere) >= condition.least
             if enough and not wrong_elsewhere and wrong_there >= SHARE * (wrong_there + right_there):
                 words = f"where {name} is {condition.words}"
-                return (Departure(words, f"elements {words} are wrong, and no others", 0, total),)
+                return (Departure(words, f"elements are wrong {words}, and nowhere else", 0, total),)
     return ()
 
 

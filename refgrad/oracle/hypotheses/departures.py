@@ -17,7 +17,7 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.engine.outcomes import FACT, Departure
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.tally import Tally
-from refgrad.oracle.hypotheses import miscounted, places, situated, wrong_values
+from refgrad.oracle.hypotheses import miscounted, places, situated, wrong_groups, wrong_values
 from refgrad.oracle.hypotheses.changes import NONE, Change, named, policies
 from refgrad.oracle.hypotheses.control import Control, control_of
 from refgrad.oracle.hypotheses.examined import contradiction, examined, examined_in_float64
@@ -110,7 +110,7 @@ def _searched(claim: Claim, record: Record, tally: Tally, control: Callable[[], 
     if around:
         return tuple(_believed(search, control(), around, (claim, record)))
     first = places.first_ones(claim, record, tally) if isinstance(claim.rule, Optimizer) and not explaining else ()
-    first = first or wrong_values.explain(claim, record, tally)
+    first = first or wrong_values.explain(claim, record, tally) or wrong_groups.explain(claim, record, tally)
     if first:
         return (*(Meaning(place, None, claim) for place in first), *explained)
     # what leaves as much outside as the claim is nearer to nothing, and so is what takes in the claim too

@@ -74,12 +74,27 @@ def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]
     total = sum(count.total for count in tally.counts.values())
     for condition in CONDITIONS:
         for name in counted or ():
-            wrong_there, wrong_elsewhere, right_there, right_elsewhere = counted[name][condition.words]
-            enough = min(wrong_there, right_elsewhere) >= condition.least
-            if enough and not wrong_elsewhere and wrong_there >= SHARE * (wrong_there + right_there):
+            if told_by(condition, counted[name][condition.words]):
                 words = f"where {name} is {condition.words}"
                 return (Departure(words, f"elements are wrong {words}, and nowhere else", 0, total),)
     return ()
+
+
+def told_by(condition: Condition, counts: np.ndarray) -> bool:
+    """True if all that is wrong is where a condition holds, and most of what is there is wrong.
+
+    Args:
+        condition: the condition.
+        counts: as `tallied` gives them.
+    """
+    wrong_there, wrong_elsewhere, right_there, right_elsewhere = counts
+    enough = min(wrong_there, right_elsewhere) >= condition.least
+    return bool(enough and not wrong_elsewhere and wrong_there >= SHARE * (wrong_there + right_there))
+
+
+def tallied(holds: np.ndarray, wrong: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """How many are wrong where something holds and elsewhere, and how many right."""
+    return np.array([np.count_nonzero(each) for each in (wrong & holds, wrong & ~holds, right & holds, right & ~holds)])
 
 
 def _counted(claim: Claim, record: Record) -> dict[str, dict[str, np.ndarray]] | None:
@@ -95,9 +110,7 @@ def _counted(claim: Claim, record: Record) -> dict[str, dict[str, np.ndarray]] |
             for condition in CONDITIONS:
                 with np.errstate(all="ignore"):
                     holds = condition.holds(array)
-                found[name][condition.words] += [
-                    np.count_nonzero(each) for each in (wrong & holds, wrong & ~holds, right & holds, right & ~holds)
-                ]
+                found[name][condition.words] += tallied(holds, wrong, right)
     return found
 
 

@@ -76,6 +76,7 @@ REWRITES: tuple[Rewrite, ...] = (
 FURTHER: tuple[Rewrite, ...] = (
     Rewrite("scalar sign", "a sum for a difference in scalar arithmetic", operand.scalar_signs),
     Rewrite("scalar number", "a number of the text twice or half in scalar arithmetic", operand.scalar_numbers),
+    Rewrite("term", "a term twice or half as large", operand.terms),
     Rewrite("scalar factor", "a factor twice in scalar arithmetic", operand.scalar_factors),
     Rewrite("cleaned", "a gradient of NaN taken for zero", step.cleaned),
     Rewrite("at one use", "an operand of what is used several times in its place at one use", further.at_one_use),

@@ -9,6 +9,9 @@ from refgrad.arithmetic.rewriting import Edit, times
 from refgrad.arithmetic.scalar_math import Expr
 from refgrad.oracle.mutants.patterns import Form, Found
 
+#: what a slot stands under that eps keeps from zero
+ROOTED = ("sqrt", "div", "power")
+
 
 def _sums(form: Form, op: str = "add") -> Iterator[tuple[Node, Node, Node]]:
     """Each node that adds an eps to something (or takes their maximum), with the something and the eps."""
@@ -128,7 +131,7 @@ def _is_divisor(form: Form, slot: str, node: Node) -> bool:
     ends = [node, *(n for n in form.graph.nodes if n.op == "input" and n.attribute == slot)]
     near = [user for end in ends for user in form.users[end.index]]
     sums = [n for n, other, _ in _sums(form) if other in ends]
-    return any(user.op in ("sqrt", "div") for user in (*near, *(u for n in sums for u in form.users[n.index])))
+    return any(user.op in ROOTED for user in (*near, *(u for n in sums for u in form.users[n.index])))
 
 
 def _position(node: Node, arg: Node) -> int:

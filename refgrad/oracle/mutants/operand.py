@@ -132,6 +132,21 @@ def scalar_factors(form: Form) -> Iterator[Found]:
                     yield _scalar(form.graph, old, times(factor, old))
 
 
+def terms(form: Form) -> Iterator[Found]:
+    """A term of a sum twice or half as large."""
+    for node in form.graph.nodes:
+        for i, arg in enumerate(node.args if node.op in ("add", "sub") else ()):
+            if arg.op == "scalar":
+                continue
+            for factor, word in ((2.0, "twice"), (0.5, "half")):
+                sentence = f"{word} {form.text(arg)} in {form.text(node)}"
+                yield form.at(node, sentence, sentence, partial(_scaled_term, node, i, factor), (i, factor))
+
+
+def _scaled_term(node: Node, i: int, factor: float, d: Edit, args: tuple[Node, ...]) -> Node:
+    return d.copy(node, tuple(d.op("mul", d.number(factor), a) if j == i else a for j, a in enumerate(args)))
+
+
 def _expressions(graph: Graph) -> list[Expr]:
     """All scalar expressions of a graph, and what they are made of, once."""
     exprs = [*graph.scalars(), *(e for e, _ in graph.guards)]

@@ -28,15 +28,23 @@ def _led_down(rows: np.ndarray) -> np.ndarray:
     return np.asarray(np.take_along_axis(rows, largest[:, None], axis=1)[:, 0] < 0)
 
 
+def _every(mask: np.ndarray) -> np.ndarray:
+    return np.asarray(np.all(mask, axis=1))
+
+
+def _some(mask: np.ndarray) -> np.ndarray:
+    return np.asarray(np.any(mask, axis=1))
+
+
 #: of the rows of an array, the narrowest first
 CONDITIONS: tuple[Condition, ...] = (
-    Condition("of zeros", lambda rows: (rows == 0).all(axis=1)),
+    Condition("of zeros", lambda rows: _every(rows == 0)),
     Condition("of numbers below the least normal one", _tiny),
-    Condition("with NaN", lambda rows: np.isnan(rows).any(axis=1)),
-    Condition("with an infinity", lambda rows: np.isinf(rows).any(axis=1)),
-    Condition("with NaN or an infinity", lambda rows: ~np.isfinite(rows).all(axis=1)),
-    Condition("without a positive number", lambda rows: ~(rows > 0).any(axis=1)),
-    Condition("without a negative number", lambda rows: ~(rows < 0).any(axis=1)),
+    Condition("with NaN", lambda rows: _some(np.isnan(rows))),
+    Condition("with an infinity", lambda rows: _some(np.isinf(rows))),
+    Condition("with NaN or an infinity", lambda rows: _some(~np.isfinite(rows))),
+    Condition("without a positive number", lambda rows: ~_some(rows > 0)),
+    Condition("without a negative number", lambda rows: ~_some(rows < 0)),
     Condition("whose largest magnitude is that of a negative number", _led_down, 8),
 )
 
@@ -61,16 +69,15 @@ def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]
 def _counted(claim: Claim, record: Record) -> dict[str, np.ndarray]:
     """By condition how many groups are wrong where it holds and elsewhere, and how many right; nothing without groups."""
     wrong, right = dict[int, np.ndarray](), dict[int, np.ndarray]()
-    cut = dict[int, np.ndarray | None]()
+    cut = dict[int, np.ndarray]()
     rule = claim.rule
     for output in claim.kind.outputs(record, list(record.rules), claim.wanted):
         leaf, status = output.leaf, output.judged.status
         x = record.cases.arrays[leaf][rule.primary]
-        if leaf not in cut:
-            cut[leaf] = claim.kind.grouped(rule, x)
-        rows = cut[leaf]
+        rows = cut[leaf] if leaf in cut else claim.kind.grouped(rule, x)
         if rows is None:
             return {}
+        cut[leaf] = rows
         there, known = (_by_group(claim, status == which, x, len(rows)) for which in (OUTSIDE, INSIDE))
         if there is None or known is None:
             return {}
@@ -78,7 +85,7 @@ def _counted(claim: Claim, record: Record) -> dict[str, np.ndarray]:
         right[leaf] = right.get(leaf, np.zeros(len(rows), bool)) | known
     found: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(4, int))
     for leaf, rows in cut.items():
-        for condition in CONDITIONS if rows is not None and rows.size else ():
+        for condition in CONDITIONS if rows.size else ():
             with np.errstate(all="ignore"):
                 found[condition.words] += tallied(condition.holds(rows), wrong[leaf], right[leaf] & ~wrong[leaf])
     return found
@@ -91,4 +98,4 @@ def _by_group(claim: Claim, status: np.ndarray, x: np.ndarray, groups: int) -> n
     if status.size != x.size:
         return None
     rows = claim.kind.grouped(claim.rule, status.reshape(x.shape).astype(np.float32))
-    return None if rows is None else np.asarray(rows.any(axis=1))
+    return None if rows is None else _some(rows != 0)

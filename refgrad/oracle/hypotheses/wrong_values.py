@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,7 @@ def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]
     counted = _counted(claim, record)
     total = sum(count.total for count in tally.counts.values())
     for condition in CONDITIONS:
-        for name in counted or ():
+        for name in counted:
             if told_by(condition, counted[name][condition.words]):
                 words = f"where {name} is {condition.words}"
                 return (Departure(words, f"elements are wrong {words}, and nowhere else", 0, total),)
@@ -97,15 +98,15 @@ def tallied(holds: np.ndarray, wrong: np.ndarray, right: np.ndarray) -> np.ndarr
     return np.array([np.count_nonzero(each) for each in (wrong & holds, wrong & ~holds, right & holds, right & ~holds)])
 
 
-def _counted(claim: Claim, record: Record) -> dict[str, dict[str, np.ndarray]] | None:
+def _counted(claim: Claim, record: Record) -> dict[str, dict[str, np.ndarray]]:
     """By input and condition how many elements are wrong where it holds and elsewhere, and how many right; of each element once.
 
-    None where something is wrong that is no element of the inputs, such as the scale of a group.
+    Nothing where something is wrong that is no element of the inputs, such as the scale of a group.
     """
     found: dict[str, dict[str, np.ndarray]] = defaultdict(lambda: defaultdict(lambda: np.zeros(4, int)))
     for (step, leaf), (wrong, right) in _statuses(claim, record).items():
         if wrong is None:
-            return None
+            return {}
         for name, array in _inputs(record, step, leaf, wrong.shape).items():
             for condition in CONDITIONS:
                 with np.errstate(all="ignore"):
@@ -148,7 +149,7 @@ def _inputs(record: Record, step: int, leaf: int, shape: tuple[int, ...]) -> Map
     }
 
 
-def _all_inputs(record: Record, step: int, leaf: int) -> Iterator[tuple[str, np.ndarray]]:
+def _all_inputs(record: Record, step: int, leaf: int) -> Iterator[tuple[str, Any]]:
     if not record.cases.steps:
         yield from record.cases.arrays[leaf].items()
         return

@@ -62,7 +62,7 @@ def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]
     for condition in CONDITIONS:
         if condition.words in counted and told_by(condition, counted[condition.words]):
             words = f"in groups {condition.words}"
-            return (Departure(words, f"groups {condition.words} are wrong, and no others", 0, total),)
+            return (Departure(words, f"groups {condition.words} are wrong, and no others that were seen", 0, total),)
     return ()
 
 

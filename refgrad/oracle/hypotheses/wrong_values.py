@@ -77,7 +77,7 @@ def explain(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]
         for name in counted:
             if told_by(condition, counted[name][condition.words]):
                 words = f"where {name} is {condition.words}"
-                return (Departure(words, f"elements are wrong {words}, and nowhere else", 0, total),)
+                return (Departure(words, f"elements {words} are wrong, and no others that were seen", 0, total),)
     return ()
 
 

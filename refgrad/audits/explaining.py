@@ -25,6 +25,7 @@ from refgrad.oracle.acceptance.findings import Output
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.hypotheses.control import FITS_THE_RULE, IS_WIDER, WIDER, Control, widths
+from refgrad.oracle.hypotheses.protocol import Screen
 from refgrad.oracle.hypotheses.recovered import vague
 from refgrad.oracle.hypotheses.run_screen import UNDEFINED
 from refgrad.oracle.hypotheses.scored import Scored
@@ -76,7 +77,7 @@ class Own:
     screen: StepScreen
     sample: Sample
 
-    def may_fit(self, change: Change) -> bool:
+    def may_fit(self, change: Change, screen: Screen | None = None) -> bool:
         counts = self.screen.counts(change)
         return counts is not None and not any(c.outside for c in counts.values())
 

@@ -315,6 +315,10 @@ class Kind(ABC):
         """Mutants of a rule without a graph, which are made of its text: as `departures`."""
         return iter(())
 
+    def grouped(self, rule: Any, array: np.ndarray) -> np.ndarray | None:
+        """An array as groups that share something, such as a scale: one a row; None of rules without groups."""
+        return None
+
     def graph(self, rule: Any, arrays: Arrays) -> Graph | None:
         """What the rule's graph takes of a case; None if the rule has no graph, so that it has no mutants."""
         return None

@@ -16,6 +16,7 @@ from refgrad.arithmetic.steps import FormatCodes
 from refgrad.axes import ELEMENT
 from refgrad.candidates.quantizer import handed_parts, resolve
 from refgrad.errors import ArgumentError
+from refgrad.kinds.empty_groups import groups_of
 from refgrad.kinds.kind import NOT_FINITE, SETTING
 from refgrad.kinds.readings import READING, read, read_decoded, readings, told
 from refgrad.kinds.record import Call, Driven, Graph, Record, Results, Situation
@@ -287,6 +288,10 @@ class QuantizerKind(Stateless):
         """The first rows of every case, where the rule takes them."""
         cases, rule = record.cases, record.rules[0]
         return Cases([_few(rule, dict(arrays)) for arrays in cases.arrays], cases.names, cases.seed)
+
+    def grouped(self, rule: Quantizer, array: np.ndarray) -> np.ndarray | None:
+        """The numbers that share a scale."""
+        return groups_of(rule, array)
 
     def graph(self, rule: Any, arrays: Arrays) -> Graph | None:
         """Rows, of quantizers that are written as a body on rows."""

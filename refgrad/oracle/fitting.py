@@ -48,6 +48,17 @@ class Fitting:
         """The same to be told: of several, each with the doubt that the others fit as well."""
         return _alone(tuple(each.explanation for each in self.found))
 
+    def doubted(self, reason: str) -> Fitting:
+        """The same, each with a doubt if it has none."""
+        return Fitting(
+            tuple(
+                dataclasses.replace(
+                    f, explanation=dataclasses.replace(f.explanation, doubt=f.explanation.doubt or reason)
+                )
+                for f in self.found
+            )
+        )
+
     @property
     def trial(self) -> Trial | None:
         """That of the first."""

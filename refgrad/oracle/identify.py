@@ -150,6 +150,8 @@ def _identification(found: list[Trial], claim: Rule | None) -> Identification:
         for trial in near:
             trial.look_closer()
         fits = fitting(near)
+    if fits.change.parts and any(t.search.stopped for t in near):  # what is simpler and was not tried may fit as well
+        fits = fits.doubted(_ended(SECONDS))
     shown = fits.trial or near[0]
     enough = shown.share >= ANSWERED
     if not enough:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,14 @@ import refgrad
 from refgrad import Inputs
 from refgrad.estimators import ClippedSTE
 from refgrad.optimizers import LBFGS, SGD, AdamW, GaLore
+from refgrad.oracle.hypotheses.search import Search
 from refgrad.quantizers import Affine, EightBit
 from refgrad.rule import Rule
 from refgrad.sparsity import Magnitude
 from tests.depth import at_depth
+
+#: the module, whose name in its package is the function's
+identify = importlib.import_module("refgrad.oracle.identify")
 
 
 def titles(found: Any) -> list[str]:
@@ -45,6 +50,25 @@ def test_a_rule_that_is_searched_on_small_tensors_is_itself(rule: Rule) -> None:
     assert titles(found) == [str(rule).removesuffix("()")]
     assert found.outcome == "identified"
     assert found.explanations[0].kind == "none"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", [AdamW(), LBFGS(), ClippedSTE(), Affine(), Magnitude()], ids=str)
+def test_a_search_that_has_no_time_tells_the_claim(rule: Rule, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock makes no other answer: the claim is judged whatever the time, and comes first where it fits."""
+    monkeypatch.setattr(identify, "SECONDS", 0.0)
+    found = refgrad.identify(rule, rule, steps=2)
+    assert titles(found) == [str(rule).removesuffix("()")]
+    assert (found.outcome, found.explanations[0].kind, found.explanations[0].sure) == ("identified", "none", "fact")
+
+
+@pytest.mark.slow
+def test_what_a_search_found_that_was_cut_short_is_no_fact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is simpler, and was not tried, may fit as well."""
+    monkeypatch.setattr(Search, "stopped", property(lambda self: True, lambda self, value: None))
+    found = refgrad.identify(AdamW(eps_placement="inside"), AdamW(), steps=3)
+    assert found.outcome == "ambiguous"
+    assert all(e.sure == "may be" and "not everything was tried" in e.doubt for e in found.explanations)
 
 
 @pytest.mark.slow

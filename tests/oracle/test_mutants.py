@@ -14,6 +14,7 @@ from refgrad.estimators import RoundingSTE
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers import (
     LAMB,
+    LARS,
     SGD,
     AdaBelief,
     Adadelta,
@@ -24,14 +25,15 @@ from refgrad.optimizers import (
     NAdam,
     RAdam,
     Rprop,
+    ScheduleFreeSGD,
     Sophia,
 )
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.hypotheses.equivalence import distinct, same
-from refgrad.oracle.mutants import CASE_FURTHER, FURTHER, REWRITES, Mutation, computed, mutations
+from refgrad.oracle.mutants import CASE_FURTHER, REWRITES, STEP_FURTHER, Mutation, computed, mutations
 from refgrad.oracle.mutants.operand import signature
-from refgrad.quantizers import Affine
+from refgrad.quantizers import MX, Affine
 from refgrad.rule import find, rules
 from refgrad.tracing import Plan, plan_for
 
@@ -179,10 +181,11 @@ def test_every_rewrite_finds_something_in_some_rule(rewrite: Any) -> None:
     assert any(m.rewrite is rewrite for rule in RULES for m in mutants(rule))
 
 
-@pytest.mark.parametrize("rewrite", FURTHER, ids=lambda r: r.name)
+@pytest.mark.parametrize("rewrite", STEP_FURTHER, ids=lambda r: r.name)
 def test_what_is_tried_late_makes_valid_graphs(rewrite: Any) -> None:
     found = []
-    for rule in (AdaBelief(), LAMB(), NAdam(), Sophia(), Adafactor(), Adadelta()):
+    others = (Lion(), Rprop(), LARS(weight_decay=0.1), ScheduleFreeSGD())
+    for rule in (AdaBelief(), LAMB(), NAdam(), Sophia(), Adafactor(), Adadelta(), *others):
         plan = rule.plan((4, 4), 1)
         for mutation in mutations([plan], (rewrite,)):
             graph = mutation.apply(plan).graph
@@ -196,10 +199,13 @@ def test_what_is_tried_late_makes_valid_graphs(rewrite: Any) -> None:
 @pytest.mark.parametrize("rewrite", CASE_FURTHER, ids=lambda r: r.name)
 def test_what_is_tried_late_of_rules_without_state_makes_valid_graphs(rewrite: Any) -> None:
     """Of a quantizer, and where one result of several may be another alone, of an estimator."""
-    graph = kind_of("quantizer").graph(Affine(), {"x": np.linspace(-1.0, 2.0, 12).reshape(3, 4)})
-    assert graph is not None
+    plans = [RoundingSTE().plan((2, 2))]
+    for rule in (Affine(), MX()):
+        graph = kind_of("quantizer").graph(rule, {"x": np.linspace(-1.0, 2.0, 12).reshape(3, 4)})
+        assert graph is not None
+        plans.append(graph.plan(rule, plan_for))
     total = 0
-    for plan in (graph.plan(Affine(), plan_for), RoundingSTE().plan((2, 2))):
+    for plan in plans:
         found = mutations([plan], (rewrite,))
         assert {signature(m.apply(plan).graph) for m in found}.isdisjoint({signature(plan.graph)})
         assert len({m.name for m in found}) == len(found)

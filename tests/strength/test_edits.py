@@ -105,6 +105,22 @@ def test_a_fault_is_named_that_was_not(name: str, old: str, new: str, told: str)
         ("NOfM", "order[:, -2:]", "order[:, :2]", "nan_rank=smallest, minus scores"),
         ("LSQ", "np.sqrt(x.size * positive)", "np.sqrt(x.size)", "tensor_length for tensor_length positive"),
         ("Adam", "    g = g +", "    lr = lr * min(1, t / 5)\n    g = g +", "lr min(1, t / 5)"),
+        ("ADOPT", "* g * g", "* g * g + eps", "eps in v"),
+        ("Adadelta", "* d * d", "* d * d + eps", "eps in u"),
+        ("AMSGrad", "np.maximum(", "np.minimum(", "minimum in v_max'"),
+        (
+            "ScheduleFreeSGD",
+            "return (1 - beta1)",
+            "return (beta1)",
+            "beta1 stands for 1 - beta1 in (1 - beta1) z' alone",
+        ),
+        ("MX e2m1", "- 1 - 2", "+ 1 - 2", "the exponent of the scale of max(abs(x)) over each row is 2 larger"),
+        (
+            "RoundingSTE",
+            "a = np.rint(x / scale) + zero_point\n    return (",
+            "a = np.rint(x / scale) - zero_point\n    return (",
+            "the other sign of zero_point in y alone",
+        ),
     ],
     ids=str,
 )

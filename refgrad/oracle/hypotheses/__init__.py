@@ -14,7 +14,8 @@ How the modules chain, from a claim to its explanation:
 9. `equivalence`: two hypotheses that are the same function, so that one is an alias of the other.
 10. `control`: the claimed rule itself on the same cases, which what explains a candidate must not fit: a fact, or "may be".
 11. `relatives`: rules that keep more state than the claim, of a candidate that shows as much.
-12. `places`: of a candidate that is right on ordinary cases, and wrong in odd shapes, which elements are.
+12. `places`: of a candidate that is right on ordinary cases, and wrong in odd shapes, which elements are; `wrong_values` and
+    `wrong_groups`: where nothing explains it, which values an input has where it is wrong.
 13. `departures.explain` judges the best again on the whole run and tells `verify`; `refgrad.oracle.fitting` tells `identify`.
 
 The engine knows none of these: `explain` is handed to it. A kind knows none of these either: it is asked through its protocol.

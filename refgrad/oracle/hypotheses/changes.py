@@ -107,6 +107,13 @@ class Change:
         pairs = ((self.rule, other.rule), (self.policy, other.policy), (self.keywords, other.keywords))
         return any(set(one) & set(two) for one, two in pairs)
 
+    def includes(self, other: Change) -> bool:
+        """True if it changes all that another does in the same way, and maybe more."""
+        fields = ((self.rule, other.rule), (self.policy, other.policy), (self.how, other.how))
+        names = {m.name for m in other.mutations} <= {m.name for m in self.mutations}
+        same = all(all(n in own and own[n] == value for n, value in theirs.items()) for own, theirs in fields)
+        return names and same and other.of in (None, self.of)
+
     @property
     def model(self) -> bool:
         """True if it is a model of error in part."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +24,7 @@ from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.hypotheses.changes import NONE, Change
 from refgrad.oracle.hypotheses.protocol import Screen
 from refgrad.oracle.hypotheses.run_screen import UNDEFINED
-from refgrad.oracle.hypotheses.screens import judged, screen_of
+from refgrad.oracle.hypotheses.screens import judged, screen_like, screen_of
 
 #: how many times as wide as the claim's the sets of an explanation may be, in the middle of a tensor, to be a fact
 WIDER = 16.0
@@ -41,19 +41,33 @@ class Control:
     Attributes:
         claim: that the rule is itself.
         record: its run; of state and results what the candidate shows.
+        theirs: the candidate's run.
     """
 
     claim: Claim
     record: Record
+    theirs: Record | None = None
+    _alike: dict[int, tuple[Screen, Screen]] = field(default_factory=dict)
 
     @cached_property
     def screen(self) -> Screen:
         """The same, as hypotheses are tried on it."""
         return screen_of(self.claim, self.record)
 
-    def may_fit(self, change: Change) -> bool:
-        """True if a change fits what is looked at first of the rule itself."""
-        return _fits(self.screen.counts(change))
+    def may_fit(self, change: Change, screen: Screen | None = None) -> bool:
+        """True if a change fits what is looked at first of the rule itself.
+
+        Args:
+            change: of the rule.
+            screen: what the candidate is looked at on, so that as much is looked at here.
+        """
+        return _fits((self.screen if screen is None else self._like(screen)).counts(change))
+
+    def _like(self, screen: Screen) -> Screen:
+        if id(screen) not in self._alike:
+            made = None if self.theirs is None else screen_like(screen, self.claim, self.theirs, self.record)
+            self._alike[id(screen)] = screen, made or self.screen
+        return self._alike[id(screen)][1]
 
     def fits(self, change: Change) -> bool:
         """True if a change fits the whole run of the rule itself."""
@@ -101,7 +115,7 @@ def control_of(claim: Claim, record: Record) -> Control | None:
         return None
     if run.faults or not run.answered:
         return None
-    return Control(own, dataclasses.replace(run, seen=_shown(record.seen, run.seen)))
+    return Control(own, dataclasses.replace(run, seen=_shown(record.seen, run.seen)), record)
 
 
 def _fits(counts: Any) -> bool:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from refgrad.arithmetic import dtypes
 from refgrad.kinds.record import Record
 from refgrad.optimizers import elsewhere
@@ -15,10 +17,10 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.engine.outcomes import FACT, Departure
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.tally import Tally
-from refgrad.oracle.hypotheses import miscounted, places, situated
+from refgrad.oracle.hypotheses import miscounted, places, situated, wrong_groups, wrong_values
 from refgrad.oracle.hypotheses.changes import NONE, Change, named, policies
 from refgrad.oracle.hypotheses.control import Control, control_of
-from refgrad.oracle.hypotheses.examined import contradiction, examined
+from refgrad.oracle.hypotheses.examined import contradiction, examined, examined_in_float64
 from refgrad.oracle.hypotheses.known_forms import fitted_forms, wrong_leaves
 from refgrad.oracle.hypotheses.recovered import vague
 from refgrad.oracle.hypotheses.relatives import relatives
@@ -93,9 +95,10 @@ def _searched(claim: Claim, record: Record, tally: Tally, control: Callable[[], 
     began = search.clock()
     search.run(alternatives=False)
     told, explaining = _explaining(search, claim, record, tally)
-    left = min(seconds - (search.clock() - began), BEYOND)
-    if left > 0 and search.explained and not _facts(explaining):  # what ended the search is not what the candidate is
-        found = _explaining(search.beyond(left), claim, record, tally)
+    until = min(began + seconds, search.clock() + BEYOND)
+    # what ended the search is not what the candidate is, nor what ends it then
+    while search.clock() < until and search.explained and not _facts(explaining):
+        found = _explaining(search.beyond(until - search.clock()), claim, record, tally)
         told, explaining = found if _facts(found[1]) or (found[1] and not explaining) else (told, explaining)
     if search.stopped and all(s.outside for s in told):
         record.notes.append(f"the search for what it is instead was ended after {seconds:g} seconds")
@@ -107,8 +110,9 @@ def _searched(claim: Claim, record: Record, tally: Tally, control: Callable[[], 
     if around:
         return tuple(_believed(search, control(), around, (claim, record)))
     first = places.first_ones(claim, record, tally) if isinstance(claim.rule, Optimizer) and not explaining else ()
+    first = first or wrong_values.explain(claim, record, tally) or wrong_groups.explain(claim, record, tally)
     if first:
-        return tuple(Meaning(place, None, claim) for place in first)
+        return (*(Meaning(place, None, claim) for place in first), *explained)
     # what leaves as much outside as the claim is nearer to nothing, and so is what takes in the claim too
     near = [s for s in told if 0 < s.outside < tally.outside and not _loose(control(), s.change)]
     return (*explained, *(_meaning(claim, s) for s in near))
@@ -183,24 +187,51 @@ def _believed(
     """
     doubts = [_doubt(control, s.change) for s in found]
     facts = [s for s, doubt in zip(found, doubts, strict=True) if not doubt]
-    distinct: list[Scored] = []
+    distinct: list[list[Scored]] = []
     for scored in facts:
-        if not any(search.screen.same(known.change, scored.change) for known in distinct):
-            distinct.append(scored)
-    elsewhere = list[str]()
-    for scored in distinct:
-        if elsewhere and search.spent():  # all of them are near, and one is told at least
+        known = next((each for each in distinct if search.screen.same(each[0].change, scored.change)), None)
+        if known is None:
+            distinct.append([scored])
+        else:
+            known.append(scored)
+    told = list[tuple[Scored, str]]()
+    for alike in distinct:
+        if told and search.spent():  # all of them are near, and one is told at least
             break
-        elsewhere.append(_elsewhere(*run, scored.change))
-    distinct = distinct[: len(elsewhere)]
-    right = [(s, "") for s, reason in zip(distinct, elsewhere, strict=True) if not reason]
-    told = right or list(zip(distinct, elsewhere, strict=True))
+        told.append(_everywhere(search, run, alike))
+    right = [s for s, reason in told if not reason]
+    if len(right) > 1 and not search.spent():
+        right = _told_apart(run[0], right)
+    told = [(s, "") for s in right] or told
     for scored, reason in told:
         others = [s.change.name for s, _ in told if s is not scored]
         doubt = reason or (f"it is explained as well by {', '.join(others)}" if others else "")
         yield _meaning(run[0], scored, doubt)
     if not facts:
         yield from (_meaning(run[0], s, doubt) for s, doubt in zip(found, doubts, strict=True))
+
+
+def _told_apart(claim: Claim, right: list[Scored]) -> list[Scored]:
+    """Of several that fit those which are so in float64 too, whose sets are narrow; all of them where that tells none apart."""
+    if np.dtype(claim.request.dtype) == np.float64 or any(s.change.precision for s in right):
+        return right
+    narrow = [s for s in right if not contradiction(examined_in_float64(claim, s.change))]
+    return narrow or right
+
+
+def _everywhere(search: Search, run: tuple[Claim, Record], alike: list[Scored]) -> tuple[Scored, str]:
+    """Of hypotheses that are one function along a run, the first that is so elsewhere too; with why it is not, if none is.
+
+    What never rises from zero is what never moves, until a state that was saved is loaded.
+    """
+    found = list[tuple[Scored, str]]()
+    for scored in alike:
+        if found and search.spent():
+            break
+        found.append((scored, _elsewhere(*run, scored.change)))
+        if not found[-1][1]:
+            return found[-1]
+    return found[0]
 
 
 def _elsewhere(claim: Claim, record: Record, change: Change) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from refgrad.errors import CandidateError
 from refgrad.kinds.record import Record
 from refgrad.oracle.engine.run import Claim, Judgement, examine
@@ -35,6 +37,22 @@ def examined(claim: Claim, record: Record, change: Change) -> Judgement | None:
         return None  # what is told to be a rule of one parameter is driven as that
     try:
         return examine(_claimed(claim, record.rules[0], change))
+    except (*UNDEFINED, CandidateError):
+        return None
+
+
+def examined_in_float64(claim: Claim, change: Change) -> Judgement | None:
+    """The same on generated cases in float64, whose sets are narrow enough to tell what float32 does not; None if it cannot be.
+
+    Args:
+        claim: that the candidate is a rule.
+        change: of that rule.
+    """
+    if claim.request.inputs is not None:
+        return None
+    wide = dataclasses.replace(claim, request=dataclasses.replace(claim.request, dtype=np.dtype(np.float64)))
+    try:
+        return examined(wide, wide.drive(wide.cases()), change)
     except (*UNDEFINED, CandidateError):
         return None
 

@@ -36,6 +36,8 @@ class RunScreen:
     kind: Kind
     record: Record
     policy: Policy
+    #: of steps of which few elements are looked at those that are besides, see `refgrad.oracle.hypotheses.stack.stack_of`
+    besides: Mapping[int, np.ndarray] = field(default_factory=dict)
     _comparable: dict[Rule, bool] = field(default_factory=dict)
 
     @property

@@ -57,7 +57,34 @@ def telling_screen(claim: Claim, record: Record, wrong: Callable[[], bool]) -> S
     # a rule that reduces over tensors is looked at on a run of its own
     if not isinstance(screen, StepScreen) or screen.couples or not _claim_fits(screen) or not wrong():
         return screen
-    return StepScreen(screen.record, screen.policy, screen.elements, besides=some_wrong(claim, record))
+    closer = StepScreen(screen.record, screen.policy, screen.elements, besides=some_wrong(claim, record))
+    return _as_judged(closer, claim) if _claim_fits(closer) else closer
+
+
+def _as_judged(screen: StepScreen, claim: Claim) -> Screen:
+    """The elements that a screen looks at, judged as the run is, where the screen leaves open what is wrong.
+
+    A screen takes outputs as seen to within their roundings. The judge knows besides what they are made of: that a zero is one.
+    """
+    return RunScreen(claim.kind, screen.part, screen.policy, screen.besides)
+
+
+def screen_like(screen: Screen, claim: Claim, theirs: Record, record: Record) -> Screen | None:
+    """As much of another run as a screen looks at; None where that is what `screen_of` picks.
+
+    Args:
+        screen: what a candidate is looked at on.
+        claim: who claims to be what, in the other run.
+        theirs: the candidate's whole run.
+        record: the other one, through the same cases.
+    """
+    if isinstance(screen, RunScreen) and screen.besides:
+        return _as_judged(StepScreen(record, screen.policy, besides=screen.besides), claim)
+    if isinstance(screen, RunScreen):
+        return RunScreen(claim.kind, record, screen.policy) if screen.record is theirs else None
+    if isinstance(screen, StepScreen) and screen.besides:
+        return StepScreen(record, screen.policy, screen.elements, besides=screen.besides)
+    return None
 
 
 def some_wrong(claim: Claim, record: Record) -> dict[int, np.ndarray]:

@@ -25,7 +25,7 @@ from refgrad.oracle.hypotheses.control import Control
 from refgrad.oracle.hypotheses.protocol import Screen
 from refgrad.oracle.hypotheses.scored import Scored
 from refgrad.oracle.hypotheses.valued import valued
-from refgrad.oracle.mutants import CASE_FURTHER, CASE_REWRITES, FURTHER, REWRITES, Mutation, mutations
+from refgrad.oracle.mutants import CASE_FURTHER, CASE_REWRITES, FURTHER, REWRITES, STEP_FURTHER, Mutation, mutations
 from refgrad.tracing import Plan
 
 #: how many changes go into combinations, how many named variants into pairs, under how many mutants numbers are recovered
@@ -55,6 +55,7 @@ class Search:
     failures: list[str] = field(default_factory=list)
     _claim: Counts = field(default_factory=dict)
     _weak: list[Change] = field(default_factory=list)
+    _refuted: list[Change] = field(default_factory=list)
     _began: float = math.inf
     _end: float = math.inf
     _until: float = math.inf
@@ -76,10 +77,11 @@ class Search:
         return self
 
     def beyond(self, seconds: float) -> Search:
-        """Go on for some seconds after a fitting explanation was refuted elsewhere; it no longer counts."""
+        """Go on for some seconds after what fits was refuted elsewhere; it no longer counts, nor what includes it."""
         for key, scored in self.tried.items():
             if scored.fits and scored.change.parts:
                 self.tried[key] = dataclasses.replace(scored, loose=True)
+                self._refuted.append(scored.change)
         self.seconds = seconds
         return self.run(alternatives=False)
 
@@ -158,8 +160,10 @@ class Search:
         base = self.tried.get(NONE.key)
         if not scored.fits or not scored.change.parts or base is None or base.fits:
             return scored
+        if any(scored.change.includes(refuted) for refuted in self._refuted):
+            return dataclasses.replace(scored, loose=True)
         control = self._guarded(self.control)
-        loose = control is not None and self._guarded(lambda: control.may_fit(scored.change))
+        loose = control is not None and self._guarded(lambda: control.may_fit(scored.change, self.screen))
         return dataclasses.replace(scored, loose=bool(loose))
 
     def _guarded(self, action: Callable[[], Any]) -> Any:
@@ -276,7 +280,7 @@ class Search:
 
     def further(self) -> None:
         """Mutants that few programs are."""
-        few = FURTHER if self.screen.kind.stepped else (*CASE_FURTHER, *FURTHER)
+        few = STEP_FURTHER if self.screen.kind.stepped else (*CASE_FURTHER, *FURTHER)
         self.score(_mutant(m) for m in mutations(self.screen.plans(NONE), few))
 
     def values(self) -> None:

@@ -10,7 +10,7 @@ from refgrad.kinds.record import Record
 from refgrad.oracle.engine.outcomes import Departure
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.tally import Tally
-from refgrad.oracle.hypotheses import places
+from refgrad.oracle.hypotheses import places, wrong_groups, wrong_values
 from refgrad.oracle.hypotheses.changes import Change
 from refgrad.oracle.hypotheses.control import control_of
 from refgrad.oracle.hypotheses.examined import contradiction, examined
@@ -33,7 +33,11 @@ def meanings(claim: Claim, record: Record, tally: Tally) -> tuple[tuple[Departur
     total = sum(count.total for count in tally.counts.values())
     if found:
         return tuple((place, None) for place in found)
-    return tuple((Departure(c.name, c.sentence, 0, total), c) for c in [next(_changes(claim, record), None)] if c)
+    change = next(_changes(claim, record), None)
+    if change is not None:
+        return ((Departure(change.name, change.sentence, 0, total), change),)
+    told = wrong_values.explain(claim, record, tally) or wrong_groups.explain(claim, record, tally)
+    return tuple((place, None) for place in told)
 
 
 def _changes(claim: Claim, record: Record) -> Iterator[Change]:

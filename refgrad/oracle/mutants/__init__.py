@@ -76,8 +76,13 @@ REWRITES: tuple[Rewrite, ...] = (
 FURTHER: tuple[Rewrite, ...] = (
     Rewrite("scalar sign", "a sum for a difference in scalar arithmetic", operand.scalar_signs),
     Rewrite("scalar number", "a number of the text twice or half in scalar arithmetic", operand.scalar_numbers),
+    Rewrite("term", "a term twice or half as large", operand.terms),
+    Rewrite("scalar factor", "a factor twice in scalar arithmetic", operand.scalar_factors),
     Rewrite("cleaned", "a gradient of NaN taken for zero", step.cleaned),
     Rewrite("at one use", "an operand of what is used several times in its place at one use", further.at_one_use),
+    Rewrite("decay at one use", "one decay or complement for another at one use", further.scalar_at_one_use),
+    Rewrite("boundary at one use", "a boundary at one of several uses", further.boundary_at_one_use),
+    Rewrite("condition", "one of two conditions, or both for either", further.conditions),
     Rewrite("magnitude", "the magnitude of an input besides the gradient", further.magnitudes),
     Rewrite("corrected in a slot", "an average corrected for its bias in another slot", further.corrected_in_a_slot),
     Rewrite("magnitude of a slot", "the magnitude of a slot where it is read", further.magnitude_of_a_slot),
@@ -85,6 +90,13 @@ FURTHER: tuple[Rewrite, ...] = (
     Rewrite("of one term", "a factor of a sum as a factor of one term", further.of_one_term),
     Rewrite("schedule", "the learning rate by the count of steps", schedule.scheduled),
     Rewrite("largest", "the largest magnitude in place of a norm", further.largest),
+    Rewrite("sign of zero alone", "the sign of zero, with that of NaN as it is", step.ties_alone),
+)
+
+#: the same for rules with state, which decide by comparisons seldom
+STEP_FURTHER: tuple[Rewrite, ...] = (
+    Rewrite("comparison", "a boundary taken in or left out, or the other side of it", decision.comparisons),
+    *FURTHER,
 )
 
 #: the same for rules without state, before those
@@ -95,6 +107,11 @@ CASE_FURTHER: tuple[Rewrite, ...] = (
     Rewrite("direction of one", "the same in what one result is made of alone", decision.apart(decision.directions)),
     Rewrite("rounding of one", "another direction of rounding in one result alone", decision.apart(decision.roundings)),
     Rewrite("comparison of one", "a boundary of one result alone", decision.apart(decision.comparisons)),
+    Rewrite("shared exponent", "the exponent of a shared scale off by some", decision.shared_exponents),
+    Rewrite("sign of one", "a term with the other sign in one result alone", decision.apart(step.signs)),
+    Rewrite("missing of one", "something that is missing in one result alone", decision.apart(operand.missing)),
+    Rewrite("altered of one", "something that is altered in one result alone", decision.apart(operand.altered)),
+    Rewrite("number of one", "a number twice or half in one result alone", decision.apart(decision.numbers)),
 )
 
 #: for rules without state: estimators, the bodies of quantizers, the scores of masks

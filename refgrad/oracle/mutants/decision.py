@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from refgrad.arithmetic.graph import Node
 from refgrad.arithmetic.rewriting import Edit, rebuilt, with_output
 from refgrad.arithmetic.scalar_math import Expr, const
-from refgrad.arithmetic.steps import Integer
+from refgrad.arithmetic.steps import Integer, SharedScale
 from refgrad.oracle.mutants.patterns import Form, Found
 
 BOUNDARY = {"lt": "le", "le": "lt", "gt": "ge", "ge": "gt"}
@@ -150,6 +151,17 @@ def whole_numbers(form: Form) -> Iterator[Found]:
                 for new in (value - 1.0, value + 1.0):
                     sentence = f"{new:g} for {form.text(arg)} in {form.text(node)}"
                     yield form.at(node, sentence, sentence, _number(node, i, new), (i, new))
+
+
+def shared_exponents(form: Form) -> Iterator[Found]:
+    """The exponent of a scale that a block shares larger or smaller by up to four, as where an exponent is counted otherwise."""
+    for node in form.graph.nodes:
+        if node.op == "step" and isinstance(node.attribute, SharedScale):
+            text = form.text(node.args[0])
+            for by in (-1, 1, -2, 2, -3, 3, -4, 4):
+                other = replace(node.attribute, largest_exponent=node.attribute.largest_exponent - by)
+                sentence = f"the exponent of the scale of {text} is {abs(by)} {'larger' if by > 0 else 'smaller'}"
+                yield form.at(node, sentence, sentence, lambda d, a, o=other: d.op("step", a[0], attribute=o), by)
 
 
 def _number(node: Node, i: int, value: float) -> Callable[..., Node]:

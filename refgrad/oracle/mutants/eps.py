@@ -9,6 +9,9 @@ from refgrad.arithmetic.rewriting import Edit, times
 from refgrad.arithmetic.scalar_math import Expr
 from refgrad.oracle.mutants.patterns import Form, Found
 
+#: what a slot stands under that eps keeps from zero
+ROOTED = ("sqrt", "div", "power")
+
 
 def _sums(form: Form, op: str = "add") -> Iterator[tuple[Node, Node, Node]]:
     """Each node that adds an eps to something (or takes their maximum), with the something and the eps."""
@@ -111,7 +114,7 @@ def in_the_state(form: Form) -> Iterator[Found]:
     found = {n.attribute for n in form.graph.nodes if form.is_eps(n)}
     for slot in form.slots:
         node = form.graph.outputs[slot]
-        if node.args and any(user.op in ("sqrt", "div") for user in form.users[node.index]):
+        if node.args and _is_divisor(form, slot, node):
             for e in sorted(found):
                 sentence = f"eps is added to {slot} at every step and kept there"
                 yield form.at(
@@ -121,6 +124,14 @@ def in_the_state(form: Form) -> Iterator[Found]:
                     lambda d, a, n=node, e=e: d.op("add", d.copy(n, a), d.scalar(e)),
                     e,
                 )
+
+
+def _is_divisor(form: Form, slot: str, node: Node) -> bool:
+    """True if a slot stands under a root or in a quotient: its new value, or the old one, with an eps or without."""
+    ends = [node, *(n for n in form.graph.nodes if n.op == "input" and n.attribute == slot)]
+    near = [user for end in ends for user in form.users[end.index]]
+    sums = [n for n, other, _ in _sums(form) if other in ends]
+    return any(user.op in ROOTED for user in (*near, *(u for n in sums for u in form.users[n.index])))
 
 
 def _position(node: Node, arg: Node) -> int:

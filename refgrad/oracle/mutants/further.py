@@ -9,8 +9,11 @@ from refgrad.arithmetic.formula import scalar_text
 from refgrad.arithmetic.graph import Node
 from refgrad.arithmetic.rewriting import Edit, Make, complement, rebuilt
 from refgrad.arithmetic.scalar_math import Expr, name, names_in
+from refgrad.oracle.mutants.decision import BOUNDARY, TURNED
 from refgrad.oracle.mutants.patterns import STEP, Form, Found
 
+#: a condition of two for another
+CONDITIONS = {"and": "or", "or": "and"}
 #: what may stand for one of its operands
 JOINED = frozenset({"add", "sub", "mul", "div", "maximum", "minimum"})
 
@@ -34,6 +37,64 @@ def _reading(user: Node, node: Node, keep: int) -> Make:
         return d.copy(user, tuple(a.args[keep] if o is node else a for o, a in zip(user.args, args, strict=True)))
 
     return make
+
+
+def scalar_at_one_use(form: Form) -> Iterator[Found]:
+    """A decay, its complement or another decay in place of one another where a scalar is read at one of several places."""
+    present = [d for d in form.decays if form.has(d)]
+    for node in form.graph.nodes:
+        users = form.users[node.index]
+        if node.op != "scalar" or len(users) < 2:
+            continue
+        plain = {d: name(d) for d in present}
+        rest = {d: complement(name(d)) for d in present}
+        own = next((d for d in present if node.attribute in (plain[d], rest[d])), None)
+        if own is None:
+            continue
+        same = plain if node.attribute == plain[own] else rest
+        new = [rest[own] if same is plain else plain[own], *(same[d] for d in present if d != own)]
+        for user in users:
+            for expr in new:
+                sentence = f"{scalar_text(expr)} stands for {form.text(node)} in {form.text(user)} alone"
+                yield form.at(user, sentence, sentence, _with_scalar(user, node, expr), (form.keys[node.index], expr))
+
+
+def _with_scalar(user: Node, node: Node, expr: Expr) -> Make:
+    def make(d: Edit, args: tuple[Node, ...]) -> Node:
+        return d.copy(user, tuple(d.scalar(expr) if o is node else a for o, a in zip(user.args, args, strict=True)))
+
+    return make
+
+
+def boundary_at_one_use(form: Form) -> Iterator[Found]:
+    """A boundary taken in or left out, or the other side of it, at one of several uses of a comparison."""
+    for node in form.graph.nodes:
+        users = form.users[node.index]
+        if node.op not in BOUNDARY or len(users) < 2:
+            continue
+        for user in users:
+            for op, what in ((BOUNDARY[node.op], "the other boundary"), (TURNED[node.op], "the other side")):
+                sentence = f"{what} of {form.text(node)} in {form.text(user)} alone"
+                yield form.at(user, sentence, sentence, _compared(user, node, op), (form.keys[node.index], op))
+
+
+def _compared(user: Node, node: Node, op: str) -> Make:
+    def make(d: Edit, args: tuple[Node, ...]) -> Node:
+        return d.copy(user, tuple(d.op(op, *a.args) if o is node else a for o, a in zip(user.args, args, strict=True)))
+
+    return make
+
+
+def conditions(form: Form) -> Iterator[Found]:
+    """One of two conditions alone, or both for either of them, and the reverse."""
+    for node in form.graph.nodes:
+        if node.op in CONDITIONS:
+            other = CONDITIONS[node.op]
+            for keep in range(2):
+                sentence = f"{form.text(node.args[keep])} stands for {form.text(node)}"
+                yield form.at(node, sentence, sentence, lambda d, a, k=keep: a[k], keep)
+            sentence = f"{other} for {node.op} in {form.text(node)}"
+            yield form.at(node, sentence, sentence, lambda d, a, o=other: d.op(o, *a))
 
 
 def magnitudes(form: Form) -> Iterator[Found]:

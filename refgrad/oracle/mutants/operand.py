@@ -7,7 +7,7 @@ from functools import partial
 
 from refgrad.arithmetic.formula import scalar_text
 from refgrad.arithmetic.graph import Graph, Node
-from refgrad.arithmetic.rewriting import Edit, Make, keys, rebuilt, subexpressions
+from refgrad.arithmetic.rewriting import Edit, Make, keys, rebuilt, subexpressions, times
 from refgrad.arithmetic.scalar_math import Expr, const
 from refgrad.axes import EACH_ROW, ELEMENT, NUMBER, left_by
 from refgrad.oracle.mutants.patterns import Form, Found, replacing
@@ -121,6 +121,30 @@ def scalar_numbers(form: Form) -> Iterator[Found]:
                 for factor in (2.0, 0.5):
                     new = const(factor * arg.args[0])
                     yield _scalar(form.graph, old, Expr(old.op, (*old.args[:i], new, *old.args[i + 1 :])))
+
+
+def scalar_factors(form: Form) -> Iterator[Found]:
+    """A hyperparameter as a factor twice in a product of scalar arithmetic."""
+    for old in _expressions(form.graph):
+        if old.op == "mul":
+            for factor in old.args:
+                if factor.op == "name":
+                    yield _scalar(form.graph, old, times(factor, old))
+
+
+def terms(form: Form) -> Iterator[Found]:
+    """A term of a sum twice or half as large."""
+    for node in form.graph.nodes:
+        for i, arg in enumerate(node.args if node.op in ("add", "sub") else ()):
+            if arg.op == "scalar":
+                continue
+            for factor, word in ((2.0, "twice"), (0.5, "half")):
+                sentence = f"{word} {form.text(arg)} in {form.text(node)}"
+                yield form.at(node, sentence, sentence, partial(_scaled_term, node, i, factor), (i, factor))
+
+
+def _scaled_term(node: Node, i: int, factor: float, d: Edit, args: tuple[Node, ...]) -> Node:
+    return d.copy(node, tuple(d.op("mul", d.number(factor), a) if j == i else a for j, a in enumerate(args)))
 
 
 def _expressions(graph: Graph) -> list[Expr]:

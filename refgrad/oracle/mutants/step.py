@@ -117,6 +117,20 @@ def ties(form: Form) -> Iterator[Found]:
             yield form.at(node, text, f"the sign of zero is {value}{where}", make)
 
 
+def ties_alone(form: Form) -> Iterator[Found]:
+    """The sign of zero taken as one, or minus one, where that of NaN stays NaN."""
+    every = [node for node in form.graph.nodes if node.op == "sign"]
+    for node in every:
+        where = f" in {form.text(node)}" if len(every) > 1 else ""
+        for value, word in ((1.0, "one"), (-1.0, "minus one")):
+            text = f"the sign of zero as {word}, that of NaN as it is{where}"
+
+            def make(d: Edit, a: tuple[Node, ...], value: float = value) -> Node:
+                return d.op("where", d.op("eq", a[0], d.number(0.0)), d.number(value), d.op("sign", a[0]))
+
+            yield form.at(node, text, f"the sign of zero is {word}, and that of NaN is NaN{where}", make)
+
+
 def cleaned(form: Form) -> Iterator[Found]:
     """A gradient of NaN taken for zero."""
     for node in form.graph.nodes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -38,6 +39,13 @@ def ordered(every: list[Edit], seed: int) -> list[Edit]:
         generator.shuffle(group)
     places = {edit.id: (number, edit.kind) for group in kinds.values() for number, edit in enumerate(group)}
     return sorted(every, key=lambda edit: places[edit.id])
+
+
+def commit() -> str:
+    """The last commit that changed refgrad itself, so that a log tells which search a program was judged by; empty if unknown."""
+    command = ["git", "log", "-1", "--format=%h", "--", "refgrad"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3])
+    return done.stdout.strip()
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -78,13 +86,13 @@ def main(
         page.write_text(f"{before}{BEGIN}\n{figures.page(known.values(), chosen)}\n{END}{after}", encoding="utf-8")
         return
     redo = set(again.split(",")) if again else set()
-    first = ordered(chosen, seed)[:most]
+    first, searched = ordered(chosen, seed)[:most], commit()
     for edit in first:
         if within is not None and time.monotonic() - started > within:
             break
         if edit.id in known and known[edit.id]["outcome"] not in redo:
             continue
-        line = outcome(edit, seconds)
+        line = {**outcome(edit, seconds), "commit": searched}
         known[edit.id] = line
         with log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")

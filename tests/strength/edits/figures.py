@@ -50,8 +50,13 @@ COLUMNS = (*WANTED, ACCEPTED, EQUAL, FAULT, BROKEN)
 
 
 def read(log: Path) -> dict[str, dict[str, Any]]:
-    """The lines of a log by the ids of their edits; of an id the last."""
-    return {line["id"]: line for line in json_log.lines(log) if line}
+    """The lines of a log by the ids of their edits; of an id the last, with the first one as ``first``."""
+    found: dict[str, dict[str, Any]] = {}
+    for at, line in enumerate(filter(None, json_log.lines(log))):
+        known = found.get(line["id"])
+        line["at"] = at
+        found[line["id"]] = {**line, "first": line if known is None else known["first"]}
+    return found
 
 
 def table(lines: Iterable[Mapping[str, Any]]) -> str:
@@ -79,8 +84,9 @@ def page(lines: Iterable[Mapping[str, Any]], every: Iterable[Edit]) -> str:
         counted[line["kind"]][_shown(line)] += 1
     total = sum(counted.values(), Counter[str]())
     wanted = max(sum(total[k] for k in SHOWN[:6]), 1)
-    shares = "; ".join(f"{what} {total[what]} ({total[what] / wanted:.1%})" for what in SHOWN[:6])
+    shares = "; ".join(_share(what, total, wanted) for what in SHOWN[:6])
     head = "| kind of edit | " + " | ".join(SHOWN) + " | not judged |"
+    shares_by_commit = _first_times(lines)
     order = sorted(counted, key=lambda kind: (-counted[kind][SHOWN[0]], -counted[kind][SHOWN[1]], kind))
     rows = [
         f"| {k} | " + " | ".join(str(counted[k][c] or "") for c in SHOWN) + f" | {missing[k] or ''} |" for k in order
@@ -91,6 +97,8 @@ def page(lines: Iterable[Mapping[str, Any]], every: Iterable[Edit]) -> str:
             + (f", of these kinds all: {', '.join(unseen)}." if unseen else "; of each kind at least one was."),
             "",
             f"Judged: {len(lines)}. Refused by their values, so that a name is wanted: {wanted}. Of these {shares}.",
+            "",
+            *shares_by_commit,
             "",
             head,
             "|---" * (len(SHOWN) + 2) + "|",
@@ -103,6 +111,23 @@ def page(lines: Iterable[Mapping[str, Any]], every: Iterable[Edit]) -> str:
             *(_row(line) for line in sorted(lines, key=lambda x: (x["text"], x["id"])) if _shown(line) in SHOWN[:3]),
         ]
     )
+
+
+def _share(what: str, counted: Counter[str], wanted: int) -> str:
+    return f"{what} {counted[what]} ({counted[what] / wanted:.1%})"
+
+
+def _first_times(lines: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What became of programs when they were judged for the first time, by the commit of the search, the last one last."""
+    counted: dict[str, Counter[str]] = {}
+    for first in sorted((line.get("first", line) for line in lines), key=lambda line: line.get("at", 0)):
+        counted.setdefault(first.get("commit", ""), Counter())[_shown(first)] += 1
+    rows = []
+    for commit, each in counted.items():
+        wanted = sum(each[what] for what in SHOWN[:6])
+        cells = (f"{each[what]} ({each[what] / max(wanted, 1):.1%})" for what in SHOWN[:6])
+        rows.append(f"| {commit or 'earlier'} | {wanted} | {' | '.join(cells)} |")
+    return [f"| judged first by | a name is wanted | {' | '.join(SHOWN[:6])} |", "|---" * 8 + "|", *rows]
 
 
 def _shown(line: Mapping[str, Any]) -> str:

@@ -145,6 +145,10 @@ def like_leaves(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
     return cases
 
 
+#: the situation of parameters that are coupled, each in a group of its own
+IN_GROUPS = "groups"
+
+
 def in_groups(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
     """The same, each in a group of parameters of its own, all of one setting: what is added up runs over all groups."""
     cases = like_leaves(rule, dtype, seed)

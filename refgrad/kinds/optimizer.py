@@ -37,6 +37,7 @@ from refgrad.oracle.inputs.calls import (
     late_steps,
     like_leaves,
     norms_near,
+    repeated_gradients,
     saved_and_loaded,
     small_run,
     uniform_gradients,
@@ -107,6 +108,10 @@ class OptimizerKind(Stepped):
             yield Situation(CALLED[like_leaves], like_leaves(*how), rule)
             if GROUPS in able:
                 yield Situation(IN_GROUPS, in_groups(*how), rule)
+        quick = other_setting(rule, asked.named & rule.uses()) or rule
+        repeated = repeated_gradients(quick, asked.dtype, asked.seed)
+        if repeated is not None:
+            yield Situation("repeated gradients", repeated, quick)
         near = norms_near(*how)
         if near is not None:
             yield Situation(CALLED[norms_near], near, rule, near="max_norm" not in asked.named)
@@ -133,7 +138,7 @@ class OptimizerKind(Stepped):
         """Another setting where one number is made of many: a large leaf hides what is beside a norm, early steps what grows."""
         makes: list[Callable[..., Cases | None]] = [like_leaves] if rule.scope == "tree" else []
         makes += [late_steps] if numbers_kept(rule) else []
-        others = other_settings(rule, asked.named & rule.reads(), asked.named)
+        others = other_settings(rule, asked.named & rule.uses(), asked.named)
         if norms_near(rule, asked.dtype, asked.seed) is not None:
             makes += [norms_near]
         for make in makes if others else ():

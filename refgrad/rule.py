@@ -215,6 +215,10 @@ class Rule(Hyperparameters):
         """The names of the numbers that the rule's algorithm reads under its named behaviours."""
         return frozenset(self.numbers())
 
+    def uses(self) -> frozenset[str]:
+        """The same, and the names of the numbers that the state starts from."""
+        return self.reads()
+
     def exempt(self) -> Mapping[str, str]:
         """The laws that the rule does not obey under its hyperparameters: name -> reason."""
         return self.exempt_laws or {}

@@ -237,9 +237,16 @@ def _extremum(choose: Callable[[Array, Array], Array]) -> Callable[[Bounded, Bou
         low = choose(a.value - a.bound(), b.value - b.bound())
         sure = None if a.sure is None and b.sure is None else a.known() & b.known()
         found = Bounded(value, overflow.nan_to_zero(np.maximum(high - value, value - low)), sure=sure)
-        return ends.of_extremum(choose, a, b, found) if a.has_ends() or b.has_ends() else found
+        keeps_sign = a.has_ends() or b.has_ends() or _across_zero(found, low, high)
+        return ends.of_extremum(choose, a, b, found) if keeps_sign else found
 
     return extremum
+
+
+def _across_zero(found: Bounded, low: Array, high: Array) -> bool:
+    """True if a bound reaches beyond zero where an end does not: a variance that is clamped at zero has a root."""
+    below, above = found.value - found.bound(), found.value + found.bound()
+    return bool(((low >= 0.0) & (below < 0.0)).any() or ((high <= 0.0) & (above > 0.0)).any())
 
 
 maximum = _extremum(np.maximum)

@@ -21,7 +21,7 @@ from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.frameworks import candidate_of
 from refgrad.candidates.names import SLOTS
 from refgrad.candidates.numpy_function import FunctionRun, NumpyFunction
-from refgrad.candidates.protocol import CandidateFault, Extras, Observation, Run, Value
+from refgrad.candidates.protocol import COUNTED, CandidateFault, Extras, Observation, Run, Value
 from refgrad.errors import CandidateError
 from refgrad.optimizers.base import Optimizer
 from refgrad.quantizers.base import Quantized
@@ -102,6 +102,7 @@ class _Reference:
     name: str
     rule: EightBit
     takes_small: bool = True
+    abilities: frozenset[str] = frozenset({COUNTED})
 
     def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> _ReferenceRun:
         with building(self.name):
@@ -119,6 +120,9 @@ class _ReferenceRun:
             for leaf, g in enumerate(grads):
                 self._params[leaf], self._state[leaf] = self._rule.step(self._params[leaf], g, self._state[leaf])
 
+    def set_count(self, count: int) -> None:
+        self._state = [{**state, "t": count} for state in self._state]
+
     def observe(self) -> Observation:
         return Observation(self._params, [flat(self._rule, state) for state in self._state])
 
@@ -134,6 +138,10 @@ class _Function:
     @property
     def name(self) -> str:
         return self.function.name
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        return self.function.abilities
 
     def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> _FunctionRun:
         eight = self.rule.replace(rule=rule)
@@ -207,6 +215,9 @@ class _FunctionRun:
 
     def step(self, grads: Sequence[np.ndarray], extras: Extras = MappingProxyType({})) -> None:
         self._run.step(grads)
+
+    def set_count(self, count: int) -> None:
+        self._run.set_count(count)
 
     def observe(self) -> Observation:
         return self._run.observe()

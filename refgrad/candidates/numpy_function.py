@@ -18,7 +18,7 @@ import numpy as np
 from refgrad.candidates.arguments import check_options, packed_in, parameters_of, takes_anything
 from refgrad.candidates.faults import building, check_like, same_bits, stepping
 from refgrad.candidates.names import EXTRAS, GRADIENT, HYPERPARAMETERS, PACKED, PARAMETER, STEP, known_as, slot_names
-from refgrad.candidates.protocol import COUNTED, CandidateFault, Extras, Observation, Value
+from refgrad.candidates.protocol import COUNTED, TOLD, CandidateFault, Extras, Observation, Value
 from refgrad.errors import CandidateError, nearest, with_article
 from refgrad.rule import Extra, Slot
 
@@ -68,7 +68,7 @@ class NumpyFunction:
     @property
     def abilities(self) -> frozenset[str]:
         """It is one function of all that there is, so that nothing can be left out or set for some; it may be told the step."""
-        return frozenset({COUNTED} if any(name in parameters_of(self.function) for name in STEP) else ())
+        return frozenset({COUNTED, TOLD} if any(name in parameters_of(self.function) for name in STEP) else ())
 
     def takes(self, rule: Described) -> frozenset[str]:
         """The hyperparameters that are arguments of the function."""

@@ -32,8 +32,10 @@ class Observation:
 #: what a candidate may be able to do besides (`Candidate.abilities`): take None for a gradient, have its state saved and loaded
 #: (`save_and_load`), have parameters in groups with settings of their own (`start_groups`), have the rates of all groups changed
 #: between steps (`scale_rates`), be handed arrays that are not contiguous, as frameworks have them, and have its count of steps
-#: set (`set_count`), as where a state that was saved late is loaded
+#: set (`set_count`), as where a state that was saved late is loaded; `TOLD` besides, if each step is handed its count, so that
+#: nothing within the candidate can hold another
 ABSENT, SAVED, GROUPS, RATES, STRIDED, COUNTED = "absent", "saved", "groups", "rates", "strided", "counted"
+TOLD = "told the count"
 
 
 #: the kinds of the fault of a candidate that says that it does not take what it was handed, no more than a restriction: as it
@@ -69,7 +71,7 @@ class Candidate(Protocol):
 
     @property
     def abilities(self) -> frozenset[str]:
-        """What it can do besides: of `ABSENT`, `SAVED`, `GROUPS`, `RATES`, `STRIDED`, `COUNTED`."""
+        """What it can do besides: of `ABSENT`, `SAVED`, `GROUPS`, `RATES`, `STRIDED`, `COUNTED`, `TOLD`."""
 
     def takes(self, rule: Optimizer) -> frozenset[str]:
         """The rule's hyperparameters that it is told by name, so that it follows when the rule's are others."""

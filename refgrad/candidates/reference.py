@@ -11,7 +11,7 @@ import numpy as np
 
 from refgrad.candidates.arguments import check_options
 from refgrad.candidates.faults import building, stepping
-from refgrad.candidates.protocol import COUNTED, Extras, Observation
+from refgrad.candidates.protocol import COUNTED, TOLD, Extras, Observation
 from refgrad.optimizers.base import Optimizer
 
 
@@ -26,7 +26,7 @@ class Reference:
     rule: Optimizer | type[Optimizer]
     options: Mapping[str, Any]
 
-    abilities: frozenset[str] = frozenset({COUNTED})
+    abilities: frozenset[str] = frozenset({COUNTED, TOLD})
 
     def takes(self, rule: Optimizer) -> frozenset[str]:
         """The hyperparameters that a class shares with the rule; one that is built already is told nothing."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from refgrad.candidates.names import slot_names
-from refgrad.candidates.protocol import Observation, Value
+from refgrad.candidates.protocol import COUNTED, Observation, Value
 from refgrad.candidates.torch_optimizer import TorchOptimizer, TorchRun, to_array, to_tensor
 from refgrad.optimizers.base import Optimizer
 from refgrad.quantizers.blockwise import Codebook
@@ -28,6 +28,7 @@ class TorchEightBit:
 
     optimizer: TorchOptimizer
     rule: EightBit
+    abilities: frozenset[str] = frozenset({COUNTED})
     takes_small: bool = True
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.candidates.eight_bit import quantized, resolve
-from refgrad.candidates.protocol import SAVED, CandidateFault
+from refgrad.candidates.protocol import COUNTED, SAVED, CandidateFault
 from refgrad.errors import ArgumentError, bad_argument
 from refgrad.kinds.kind import NOT_FINITE, SHAPES
 from refgrad.kinds.record import LOCKED, Driven, Record, Situation, Wanted
@@ -25,6 +25,7 @@ from refgrad.oracle.acceptance.quantized_state import judge_step
 from refgrad.oracle.inputs.calls import late_steps, saved_and_loaded, zeros
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.eight_bit import generate
+from refgrad.oracle.inputs.far_steps import FAR_STEPS, counts, far_steps, numbers_kept, why_not_far
 from refgrad.oracle.inputs.steps import sizes
 from refgrad.oracle.inputs.undefined import nan_gradients
 from refgrad.quantizers.eight_bit import EightBit
@@ -68,6 +69,11 @@ class EightBitKind(Stepped):
         """NaN and infinities."""
         return NOT_FINITE
 
+    def unreached(self, rule: EightBit, reached: Container[str]) -> Iterator[str]:
+        """Counts beyond those of a run, as of optimizers."""
+        if FAR_STEPS not in reached and counts(rule.rule):
+            yield why_not_far(rule.rule)
+
     def situations(self, rule: EightBit, asked: Driven) -> Iterator[Situation]:
         """Shapes, of arrays too small to be quantized only where the candidate takes them."""
         cases = sizes(rule.rule, asked.dtype, asked.seed)
@@ -82,9 +88,12 @@ class EightBitKind(Stepped):
         )  # what becomes of codes, which come after it, programs settle by themselves
         if nan is not None:
             yield Situation("NaN", self.filled(rule, replace(nan, outputs=frozenset())), rule)
-        if SAVED in getattr(asked.subject, "abilities", frozenset()):
+        able: frozenset[str] = getattr(asked.subject, "abilities", frozenset())
+        if SAVED in able:
             yield Situation("saved and loaded", self.filled(rule, saved_and_loaded(*how)), rule)
         yield Situation("late steps", self.filled(rule, late_steps(*how)), rule, alike=True)
+        far = far_steps(*how) if COUNTED in able and not numbers_kept(rule.rule) else None
+        yield from [] if far is None else [Situation(FAR_STEPS, self.filled(rule, far), rule)]
 
     def outputs(self, record: Record, rules: list[EightBit], wanted: Wanted) -> Iterator[Output]:
         """Parameter, scales and codes of every completed step of every leaf; the initial state first."""
@@ -148,6 +157,10 @@ class _Leaf:
         """The rule's own state before the first step; a whole array is quantized for it."""
         return self.rule.init(self.p)
 
+    def before(self, t: int) -> dict[str, Any]:
+        """The state before step ``t``, with the count that the candidate goes on from."""
+        return {**self.state(t - 1), "t": self.record.cases.count(t, self.index) - 1}
+
     def state(self, t: int) -> dict[str, Any]:
         """The state after step ``t``; a slot that does not show before the first step is as the rule has it."""
         seen = self.record.seen[t].state[self.index]
@@ -189,7 +202,7 @@ class _Leaf:
         p, new_p = (np.asarray(self.record.seen[i].params[self.index]) for i in (t - 1, t))
         g, after = self.record.cases.gradient(t, self.index), self.state(t)
         judged = judge_step(
-            *(self.rule, p, g, self.state(t - 1), new_p, after, self.wanted.policy),
+            *(self.rule, p, g, self.before(t), new_p, after, self.wanted.policy),
             plans=self.wanted.plans,
             **self.wanted.how,
         )
@@ -201,10 +214,13 @@ class _Leaf:
     def distances(self, t: int) -> Distances:
         """How far the parameter after step ``t`` is from the rule in float64, roughly."""
         try:
-            before = self.rule.opened(self.state(t - 1))
+            before = self.rule.opened(self.before(t))
         except (ArgumentError, CandidateFault):  # which is told where it is judged
             return {}
-        scalar_values = {"t": float(t), **{n: float(before[n]) for n, s in self.rule.rule.slots().items() if s.scalar}}
+        scalar_values = {
+            "t": before["t"] + 1.0,
+            **{n: float(before[n]) for n, s in self.rule.rule.slots().items() if s.scalar},
+        }
         arrays = {n: a for n, a in before.items() if n not in scalar_values}
         p, new = (np.asarray(self.record.seen[i].params[self.index]) for i in (t - 1, t))
         given = {"p": p, "g": self.record.cases.gradient(t, self.index), **arrays}
@@ -229,7 +245,7 @@ class _Leaf:
 
     def _origin(self, t: int, values: np.ndarray) -> Callable[[tuple[int, ...]], dict[str, float]]:
         def origin(index: tuple[int, ...]) -> dict[str, float]:
-            found = {"t": float(t)}
+            found = {"t": float(self.record.cases.count(t, self.index)) if t else 0.0}
             if t and values.shape == self.p.shape:
                 before = self.rule.opened(self.state(t - 1))
                 found["p"] = float(self.record.seen[t - 1].params[self.index][index])

@@ -19,7 +19,8 @@ def joined(record: Record, rule: Optimizer) -> Record:
         return record
     given = record.cases
     steps = [[{n: _flat([leaf[n] for leaf in step]) for n in step[0]}] for step in given.steps]
-    cases = dataclasses.replace(given, arrays=[{"p": _flat(given.p)}], names=["all"], steps=steps)
+    one = dataclasses.replace(given, arrays=[{"p": _flat(given.p)}], names=["all"], steps=steps)
+    cases = dataclasses.replace(one, settings=given.settings[:1])
     seen = [each and Observation([_flat(each.params)], [_state(each.state, rule)]) for each in record.seen]
     return dataclasses.replace(record, cases=cases, rules=record.rules[:1], seen=seen)
 

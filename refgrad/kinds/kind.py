@@ -18,6 +18,7 @@ To add a kind is to write one such class in a file of this room, and to name it 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -35,7 +36,7 @@ from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.extremes import extremes
-from refgrad.oracle.inputs.settings import other_settings, settable
+from refgrad.oracle.inputs.settings import other_settings, settable, whole_settings
 from refgrad.oracle.inputs.sizes import MANY
 from refgrad.tracing import Plan, Plans, plan_for
 
@@ -107,6 +108,9 @@ class Kind(ABC):
         first, *others = other_settings(rule, settable(rule, asked.named), asked.named) or [None]
         if first is not None:
             yield replace(next(self._set([first], asked)), instead=functools.partial(self._set, others, asked))
+        for other in whole_settings(rule, asked.named):
+            with contextlib.suppress(ArgumentError):  # there are no arrays for it
+                yield from (each for each in self._set([other], asked) if self._taken(other, each.cases))
 
     def unreached(self, rule: Any, reached: Container[str]) -> Iterator[str]:
         """What no situation of a run reached that a situation of the kind may, as a sentence each."""
@@ -118,6 +122,10 @@ class Kind(ABC):
 
     def _set(self, rules: list[Any], asked: Driven) -> Iterator[Situation]:
         yield from (Situation(SETTING, self.few(rule, asked), rule) for rule in rules)
+
+    def _taken(self, rule: Any, cases: Cases) -> bool:
+        """True if a rule takes cases, or has state, so that its cases are made for it."""
+        return self.stepped or any(self._takes(rule, arrays) for arrays in cases.arrays)
 
     def _takes(self, rule: Any, arrays: Arrays) -> bool:
         """True if a rule without state takes the arrays of a case."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from refgrad.arithmetic import exact
 from refgrad.candidates.names import check_stated
-from refgrad.candidates.protocol import ABSENT, COUNTED, GROUPS, RATES, SAVED, STRIDED
+from refgrad.candidates.protocol import ABSENT, COUNTED, GROUPS, RATES, SAVED, STRIDED, TOLD
 from refgrad.candidates.resolve import resolve
 from refgrad.kinds.joint_leaf import joined
 from refgrad.kinds.kind import NORMS, NOT_FINITE, SETTING
@@ -27,7 +27,7 @@ from refgrad.oracle.acceptance.findings import Counts, Fault, Output
 from refgrad.oracle.acceptance.judge import how_matrices
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.calls import (
-    LATE,
+    IN_GROUPS,
     SHAPES,
     absent_gradients,
     changed_rates,
@@ -37,6 +37,7 @@ from refgrad.oracle.inputs.calls import (
     late_steps,
     like_leaves,
     norms_near,
+    repeated_gradients,
     saved_and_loaded,
     small_run,
     uniform_gradients,
@@ -44,14 +45,12 @@ from refgrad.oracle.inputs.calls import (
 )
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extremes import by_columns
-from refgrad.oracle.inputs.far_steps import counts, far_steps
+from refgrad.oracle.inputs.far_steps import FAR_STEPS, counts, far_steps, numbers_kept, why_not_far
 from refgrad.oracle.inputs.settings import other_setting, other_settings, settable
 from refgrad.oracle.inputs.steps import completed, generate, sizes
 from refgrad.oracle.inputs.undefined import infinite_gradients, nan_gradients
 from refgrad.tracing import free_values, known_plans, plan_for
 
-#: the situation of counts that no run of a default length reaches
-FAR_STEPS = "far steps"
 #: the edge that tensors are cut to where a rule reduces over them
 EDGE = 8
 #: situations of gradients that are no ordinary numbers, and what makes the cases, if a rule has any
@@ -89,14 +88,14 @@ class OptimizerKind(Stepped):
     def unreached(self, rule: Optimizer, reached: Container[str]) -> Iterator[str]:
         """Counts beyond those of a run, where the rule's step depends on the count and that could not be set."""
         if FAR_STEPS not in reached and counts(rule):
-            yield f"{FAR_STEPS}: the count of steps cannot be set, so that none beyond {LATE} is driven"
+            yield why_not_far(rule)
 
     def situations(self, rule: Optimizer, asked: Driven) -> Iterator[Situation]:
         """Those of every kind, then what happens between steps and parameters, as far as the candidate can be asked for it."""
         yield from super().situations(rule, asked)
         able: frozenset[str] = getattr(asked.subject, "abilities", frozenset())
         alone = rule.scope != "tree"
-        counted = alone and not any(slot.scalar for slot in rule.slots().values())
+        counted = alone and not numbers_kept(rule)
         how = (rule, asked.dtype, asked.seed)
         yield Situation("zeros", zeros(*how), rule)
         if STRIDED in able:
@@ -108,7 +107,11 @@ class OptimizerKind(Stepped):
         if not alone:
             yield Situation(CALLED[like_leaves], like_leaves(*how), rule)
             if GROUPS in able:
-                yield Situation("groups", in_groups(*how), rule)
+                yield Situation(IN_GROUPS, in_groups(*how), rule)
+        quick = other_setting(rule, asked.named & rule.uses()) or rule
+        repeated = repeated_gradients(quick, asked.dtype, asked.seed)
+        if repeated is not None:
+            yield Situation("repeated gradients", repeated, quick)
         near = norms_near(*how)
         if near is not None:
             yield Situation(CALLED[norms_near], near, rule, near="max_norm" not in asked.named)
@@ -126,14 +129,15 @@ class OptimizerKind(Stepped):
             apart = other if GROUPS in able and counted else None
             yield Situation("changed rates", changed_rates(*how, apart), rule)
         yield Situation(CALLED[late_steps], late_steps(*how), rule, alike=True)
-        if COUNTED in able and counted and not rule.inner_rules():
+        # a wrapper of a framework keeps counts within others, of which one that is found says nothing of the rest
+        if COUNTED in able and not numbers_kept(rule) and (TOLD in able or not rule.inner_rules()):
             far = far_steps(*how)
             yield from [] if far is None else [Situation(FAR_STEPS, far, rule)]
 
     def _together(self, rule: Optimizer, asked: Driven) -> Iterator[Situation]:
         """Another setting where one number is made of many: a large leaf hides what is beside a norm, early steps what grows."""
         makes: list[Callable[..., Cases | None]] = [like_leaves] if rule.scope == "tree" else []
-        makes += [late_steps] if any(slot.scalar for slot in rule.slots().values()) else []
+        makes += [late_steps] if numbers_kept(rule) else []
         others = other_settings(rule, settable(rule, asked.named), asked.named)
         if norms_near(rule, asked.dtype, asked.seed) is not None:
             makes += [norms_near]

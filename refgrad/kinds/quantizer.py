@@ -44,7 +44,7 @@ from refgrad.oracle.inputs.codes import (
 )
 from refgrad.oracle.inputs.quantizers import generate, sizes
 from refgrad.oracle.inputs.simpler import halves
-from refgrad.oracle.inputs.undefined import chosen_by_infinities, followed, not_finite
+from refgrad.oracle.inputs.undefined import chosen_by_infinities, followed, not_finite, of_every_nan
 from refgrad.quantizers.base import Quantizer
 from refgrad.quantizers.cast import Cast
 from refgrad.quantizers.elements import ElementQuantizer
@@ -152,6 +152,11 @@ class QuantizerKind(Stateless):
             outputs = _followed(rule, name, each.arrays[0])
             if outputs:
                 yield Situation(name, dataclasses.replace(each, outputs=outputs, nan_open=True), rule)
+            if name == "NaN" and isinstance(
+                rule, Cast
+            ):  # elements are cast by themselves: there may be any number of NaN
+                every = dataclasses.replace(each.mapped(of_every_nan), names=["every NaN"])
+                yield Situation(name, dataclasses.replace(every, outputs=outputs, nan_open=True), rule)
 
     def sizes(self, rule: Quantizer, dtype: np.dtype, seed: int) -> Cases | None:
         """A case a shape."""

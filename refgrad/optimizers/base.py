@@ -393,6 +393,16 @@ class Optimizer(Rule):
         exprs = [*graph.scalars(), *graph.scalar_outputs.values(), *(expr for expr, _ in graph.guards)]
         return frozenset(self.numbers()) & frozenset().union(*map(names_in, exprs))
 
+    def uses(self) -> frozenset[str]:
+        """The same, and the names of the numbers that slots are filled with at first.
+
+        >>> from refgrad.optimizers import Adagrad
+        >>> sorted(Adagrad().uses() - Adagrad().reads())
+        ['initial_accumulator_value']
+        """
+        fills = {slot.fill for slot in self.slots().values() if isinstance(slot.fill, str)}
+        return self.reads() | (fills & self.numbers().keys())
+
     def _prepare(
         self, p: Any, g: Any, state: Mapping[str, Any], extras: Mapping[str, Any], in_place: bool
     ) -> list[Leaf]:

@@ -30,7 +30,7 @@ from refgrad.oracle.engine.environment import environment
 from refgrad.oracle.engine.outcomes import CONFORMS, DIFFERS, UNEXPLAINED, UNJUDGED, Departure, why_unjudged
 from refgrad.oracle.engine.request import Request, is_formula
 from refgrad.oracle.engine.shrink import smallest
-from refgrad.oracle.engine.situations import Exercised, exercise, hidden, undecided, undriven
+from refgrad.oracle.engine.situations import OUT_OF_REACH, OWN_ALONE, Exercised, exercise, hidden, undecided, undriven
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.oracle.inputs.cases import Cases
@@ -449,8 +449,10 @@ def _verdict(run: Judgement, departures: tuple[Departure, ...], least: Cases | N
         notes = (unjudged, *notes)
     elif not wrong:
         notes = (*claim.kind.unlike(claim.rule, record, claim.request.policy), *notes)
+    outcome = DIFFERS if wrong else UNJUDGED if unjudged else CONFORMS
+    unreached = OUT_OF_REACH if claim.request.inputs is None else OWN_ALONE
     return Verdict(
-        outcome=DIFFERS if wrong else UNJUDGED if unjudged else CONFORMS,
+        outcome=outcome,
         candidate=claim.subject.name,
         rule=run.judged,
         policy=claim.request.policy.changed(),
@@ -473,6 +475,7 @@ def _verdict(run: Judgement, departures: tuple[Departure, ...], least: Cases | N
         unexercised=tuple(
             dict.fromkeys([*getattr(claim.subject, "unexercised", ()), *run.unseen(), *run.restrictions])
         ),
+        out_of_reach=unreached if outcome == CONFORMS else "",
         settings=tuple(run.settings()),
         notes=tuple(dict.fromkeys([*notes, *candidate_notes()])),
     )

@@ -20,6 +20,9 @@ from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.settings import PEAK, RATE_NAME, every_step, neutral, settable
 from refgrad.rule import is_own
 
+#: what nobody finds who drives a candidate through generated cases, and through cases of the caller's own
+OUT_OF_REACH = "out of reach: what is wrong at one length or one late step alone that is not driven, or once in 10,000 elements (a race)"
+OWN_ALONE = "out of reach: everything but the inputs that were given"
 #: faults that restrict a candidate
 RESTRICTS = REFUSALS | {"raised"}
 #: faults that restrict a candidate where they show on arrays without axes or without elements alone

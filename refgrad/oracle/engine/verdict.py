@@ -58,6 +58,7 @@ class Verdict(Result):
         situations: how many cases each situation had that the candidate was driven through besides ordinary ones, by name.
         situation: the one in which something is wrong, and the rule there where it is set otherwise; empty for ordinary cases.
         unexercised: what the candidate was not exercised on, and why, a sentence each.
+        out_of_reach: what no run like this one finds, of a candidate that conforms; empty of others.
         settings: where the candidate is set otherwise than is claimed, and what is claimed and cannot be read of it.
         isolation: where the candidate ran, if a process of its own was asked for: that it did, or "not isolated: " and why.
         notes: what else is worth knowing, a sentence each.
@@ -86,6 +87,7 @@ class Verdict(Result):
     situations: Mapping[str, int] = field(default_factory=dict)
     situation: str = ""
     unexercised: tuple[str, ...] = ()
+    out_of_reach: str = ""
     settings: tuple[str, ...] = ()
     isolation: str = ""
     notes: tuple[str, ...] = ()

@@ -150,8 +150,9 @@ def _known(departure: Departure) -> str:
 def _unexercised(verdict: Any) -> Iterator[Section]:
     if verdict.settings:
         yield Section("Settings", verdict.settings, tone=UNSURE)
-    if verdict.unexercised:
-        yield Section("Not exercised", verdict.unexercised, tone=UNSURE)
+    lines = (*verdict.unexercised, *filter(None, [verdict.out_of_reach]))
+    if lines:
+        yield Section("Not exercised", lines, tone=UNSURE)
 
 
 def faults(found: Any) -> Iterator[Section]:

@@ -17,7 +17,7 @@ from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.engine.outcomes import FACT, Departure
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.tally import Tally
-from refgrad.oracle.hypotheses import miscounted, places, situated, wrong_groups, wrong_values
+from refgrad.oracle.hypotheses import group_by_group, miscounted, places, situated, wrong_groups, wrong_values
 from refgrad.oracle.hypotheses.changes import NONE, Change, named, policies
 from refgrad.oracle.hypotheses.control import Control, control_of
 from refgrad.oracle.hypotheses.examined import contradiction, examined, examined_in_float64
@@ -65,9 +65,10 @@ def meanings(claim: Claim, record: Record, tally: Tally) -> tuple[Meaning, ...]:
         return (Meaning(*shaped, claim),)
     if tally.first is None:  # nothing else is wrong with values
         return ()
-    counted = miscounted.explain(claim, record, tally)
-    if counted is not None:
-        return (Meaning(counted, None, claim),)
+    for told in (miscounted.explain, group_by_group.explain):
+        departure = told(claim, record, tally)
+        if departure is not None:
+            return (Meaning(departure, None, claim),)
     if (
         claim.situation and claim.rule == claim.request.rule
     ):  # the rule explains ordinary cases, so that no other rule can

@@ -28,6 +28,8 @@ LATE = 260
 JUDGED = frozenset({10, 11, 19, 49, 99, 199, *(2**k + d for k in range(3, 9) for d in (-2, -1, 0))})
 #: steps of a run of parameters in groups: what is read once, or at some steps alone, is another at the last
 GROUPED = 6
+#: steps with one and the same gradient: so many that powers of a third are below the unit in the last place of float32
+SAME = 32
 #: the factors by which the rate is changed, by the step before which that is done, counted from 0: powers of two, so that
 #: nothing is rounded, and never to more than it is at first
 CHANGED = {2: 0.25, 4: 2.0}
@@ -145,6 +147,10 @@ def like_leaves(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
     return cases
 
 
+#: the situation of parameters that are coupled, each in a group of its own
+IN_GROUPS = "groups"
+
+
 def in_groups(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases:
     """The same, each in a group of parameters of its own, all of one setting: what is added up runs over all groups."""
     cases = like_leaves(rule, dtype, seed)
@@ -173,6 +179,25 @@ def norms_near(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
             scaled = np.asarray(g.astype(np.float64) * (norm / length), dtype)
             cases = cases.with_array(leaf, "g", scaled, step)
     return cases
+
+
+def repeated_gradients(rule: Optimizer, dtype: np.dtype, seed: int) -> Cases | None:
+    """One small leaf whose gradient is the same at every step: what is a difference of two means goes to nothing.
+
+    Of its rounding errors a variance is made then, which may be below zero. None of a rule that multiplies matrices, of which
+    the difference has no directions.
+
+    Args:
+        rule: what the leaf is for, at a setting at which what is kept of the past is soon forgotten.
+        dtype: of parameter and gradients.
+        seed: of the numbers.
+    """
+    if rule.plan((2, 2), 1).graph.matrix():
+        return None
+    cases = small_run(rule, dtype, seed, SAME, ((8, 8),))
+    first = cases.steps[0][0]["g"]
+    steps = [[{**leaf, "g": first.copy()} for leaf in step] for step in cases.steps]
+    return dataclasses.replace(cases, steps=steps, judged=frozenset({0, 1, SAME // 2, SAME - 1}))
 
 
 def _taken(rule: Optimizer, shapes: Iterable[tuple[int, ...]], dtype: np.dtype) -> Iterator[tuple[int, ...]]:

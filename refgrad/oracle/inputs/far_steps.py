@@ -17,6 +17,8 @@ from refgrad.oracle.inputs.cases import Cases
 COUNTS = {999: 2, 2050: 1, 4096: 1, 10_000: 1, 32_767: 1, 65_536: 1}
 #: steps that are taken before, by which a candidate shows where it keeps its count
 FIRST = 2
+#: the name of the situation
+FAR_STEPS = "far steps"
 #: rules' own numbers of steps beyond this are past what any count holds exactly in float32
 MOST = 2**24
 
@@ -56,6 +58,31 @@ def counts(rule: Optimizer) -> bool:
     """
     graph = rule.plan((2, 2), 1).graph
     return any("t" in names_in(each) for each in (*graph.scalars(), *(guard for guard, _ in graph.guards)))
+
+
+def numbers_kept(rule: Optimizer) -> bool:
+    """True if the state has numbers that follow from all steps before, as of no late state that is made up.
+
+    Args:
+        rule: an optimizer.
+    """
+    return any(slot.scalar for slot in rule.slots().values())
+
+
+def why_not_far(rule: Optimizer, last: int = LATE) -> str:
+    """Why no step far along was driven, of a rule whose step depends on the count.
+
+    Args:
+        rule: an optimizer.
+        last: the last step that was driven.
+    """
+    if numbers_kept(rule):
+        why = "the state has numbers that follow from all steps before"
+    elif rule.inner_rules():
+        why = "counts within counts are not set"
+    else:
+        why = "the count of steps cannot be set"
+    return f"{FAR_STEPS}: {why}, so that none beyond {last} is driven"
 
 
 def _own(rule: Optimizer) -> Iterator[tuple[int, int]]:

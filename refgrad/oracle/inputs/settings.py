@@ -23,6 +23,8 @@ RATE_NAME, PEAK = "lr", "peak_lr"
 SCALES = (0.25, 4.0, 0.5)
 #: numbers of steps
 COUNTS = (3.0, 2.0)
+#: whole numbers that select no behaviour, and what numbers of bits become
+NO_BEHAVIOURS, BITS = frozenset({"seed"}), (4, 8, 3)
 #: what whole numbers of steps are called, from one to the next of something
 STEPS = frozenset({"interval", "period", "every"})
 
@@ -107,7 +109,7 @@ def settable(rule: Rule, named: Collection[str]) -> frozenset[str]:
     >>> sorted(settable(AdamW(decay="corrected"), ["lr", "eps"]))
     ['eps']
     """
-    found = rule.reads() & set(named)
+    found = rule.uses() & set(named)
     return found - {RATE_NAME} if PEAK in rule.reads() - found else found
 
 
@@ -127,6 +129,32 @@ def other_settings(rule: Given, names: Iterable[str], beyond: Iterable[str] = ()
     changed = {n: numbers[n] for n in sorted(set(names)) if n in numbers and numbers[n] != other.numbers()[n]}
     alone = [_with(other, name, value) for name, value in changed.items()] if len(changed) > 1 else []
     return [other, *(each for each in alone if each is not None)]
+
+
+def whole_settings(rule: Given, names: Iterable[str]) -> list[Given]:
+    """The rule with another whole number that selects a behaviour, for each that it has: bits, the size of a block, rounds.
+
+    Args:
+        rule: the rule.
+        names: of the hyperparameters that may be changed.
+
+    >>> from refgrad.quantizers import NF4
+    >>> [each.block_size for each in whole_settings(NF4(), ["block_size"])]
+    [32]
+    """
+    legal = rule.legal()
+    left = NO_BEHAVIOURS.union(every_step(rule, names))  # which `other_settings` change
+    wholes = [n for n in sorted(set(names) - left) if isinstance(legal.get(n), Whole)]
+    found = (
+        (each for x in _other_wholes(n, getattr(rule, n)) if (each := _with(rule, n, x)) is not None) for n in wholes
+    )
+    return [first for each in found if (first := next(each, None)) is not None]
+
+
+def _other_wholes(name: str, value: int) -> Iterator[int]:
+    """Whole numbers that one may become, the best first: of bits those that programs have."""
+    tried = BITS if name.endswith("bits") else (value // 2 if value > 3 else value + 1, value + 1, value - 1)
+    yield from (x for x in tried if x != value and x > 0)
 
 
 def every_step(rule: Rule, names: Iterable[str]) -> list[str]:
@@ -152,7 +180,7 @@ def _rarely(rule: Given, names: Iterable[str]) -> Given | None:
     return changed if changed != rule else None
 
 
-def _with(rule: Given, name: str, value: float) -> Given | None:
+def _with(rule: Given, name: str, value: float | int) -> Given | None:
     try:
         return rule.replace(**{name: value})
     except ArgumentError:

@@ -230,6 +230,27 @@ def not_finite(cases: Cases, primary: str, takes: Callable[[Arrays], bool], ever
     }
 
 
+def of_every_nan(x: np.ndarray) -> np.ndarray:
+    """An array whose first elements are NaN of other bits: of both signs, quiet and signalling, with the ends of the fraction.
+
+    A program that rounds by adding to the bits makes an infinity of the least, and zero of the largest.
+
+    Args:
+        x: floats, of two bytes or more.
+
+    >>> bool(np.isnan(of_every_nan(np.ones(9, np.float32))[:8]).all())
+    True
+    """
+    unsigned = np.dtype(f"u{x.dtype.itemsize}")
+    sign, infinity, usual = (int(np.array(n, x.dtype).view(unsigned)) for n in (-0.0, np.inf, np.nan))
+    quiet = usual & ~(infinity | sign)
+    fractions = (1, quiet - 1, quiet, 2 * quiet - 1)
+    bits = [each | infinity | fraction for each in (0, sign) for fraction in fractions]
+    flat = np.array(x).reshape(-1).view(unsigned)
+    flat[: len(bits)] = np.array(bits[: flat.size], unsigned)
+    return flat.view(x.dtype).reshape(x.shape)
+
+
 def _third(x: np.ndarray, value: float, every: int = MOST) -> np.ndarray:
     """An array with its third element changed, and one of so many after it."""
     return np.where(np.arange(x.size).reshape(x.shape) % every == 2, x.dtype.type(value), x)

@@ -11,7 +11,7 @@ from refgrad.arithmetic import dtypes
 from refgrad.rule import Range, Rule
 from refgrad.strength.situations.fault import Arrays, At, Fault, Results, before, only, spoilt
 
-FAR_STEPS = "a count of 16 bits is another from step 32,768 on; it is set of no rule around another or with numbers in its state"
+FAR_STEPS = "a count of 16 bits is another from step 32,768 on; it is set of no rule with numbers in its state"
 #: one element of so many is wrong
 RARE = 1009
 

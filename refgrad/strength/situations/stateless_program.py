@@ -183,7 +183,9 @@ def _as_update(program: Program) -> Any:
 def _as_transform(program: Program) -> Any:
     def call(rule: Any, arrays: Arrays) -> Any:
         made = program(rule, arrays)
-        return tuple(made.values()) if "result" not in made else made["result"]
+        if list(made) == ["result"]:
+            return made["result"]
+        return tuple(made.values()) if "result[0]" in made else made
 
     return _Transform(program.name, call, takes=program.takes)
 

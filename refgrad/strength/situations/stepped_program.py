@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.candidates.eight_bit import flat
-from refgrad.candidates.protocol import ABSENT, COUNTED, GROUPS, SAVED, STRIDED, Extras, Observation
+from refgrad.candidates.protocol import ABSENT, COUNTED, GROUPS, SAVED, STRIDED, TOLD, Extras, Observation
 from refgrad.optimizers.base import Optimizer
 from refgrad.quantizers.eight_bit import EightBit
 from refgrad.strength.situations.fault import At, Fault
@@ -28,7 +28,7 @@ class SteppedProgram:
     fault: Fault | None = None
     eight: EightBit | None = None
     name: str = "planted"
-    abilities: frozenset[str] = frozenset({ABSENT, COUNTED, SAVED, GROUPS, STRIDED})
+    abilities: frozenset[str] = frozenset({ABSENT, COUNTED, SAVED, GROUPS, STRIDED, TOLD})
     takes_small: bool = True
 
     def takes(self, rule: Optimizer) -> frozenset[str]:

@@ -15,6 +15,7 @@ from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError
 from refgrad.estimators import IdentitySTE
 from refgrad.optimizers import LAMB, SGD, Adam, AdamW, ClipByGlobalNorm, Lion
+from refgrad.oracle.engine.situations import OUT_OF_REACH, OWN_ALONE
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.oracle.inputs.settings import other_setting
 from refgrad.quantizers import Affine, EightBit
@@ -99,7 +100,14 @@ def test_what_cannot_be_set_is_said_first() -> None:
     verdict = judged(lion, Lion())
     assert verdict.conforms, verdict
     assert verdict.unexercised == ("other settings of weight_decay=0: the candidate does not take them by name",)
-    assert str(verdict).split("\n\n")[1].startswith("Not exercised")
+    told = str(verdict).split("\n\n")[1]
+    assert told.startswith("Not exercised")
+    assert told.endswith(verdict.out_of_reach)
+    assert verdict.to_dict()["out_of_reach"] == OUT_OF_REACH
+    wrong = judged(lambda p, g, m: (p, m), Lion())
+    assert wrong.out_of_reach == ""
+    own = refgrad.Inputs.of([1.0, 2.0], [[0.5, -0.5]])
+    assert refgrad.verify(lion, Lion(), inputs=own).out_of_reach == OWN_ALONE
 
 
 @pytest.mark.slow

@@ -12,12 +12,15 @@ import refgrad
 from refgrad.errors import CandidateError
 from refgrad.kinds.record import Wanted
 from refgrad.kinds.table import kind_of
-from refgrad.optimizers import LAMB, SGD, Adam, AdamW, ClipByValue, RMSprop
+from refgrad.optimizers import LAMB, SGD, Adam, AdamW, ClipByValue, RMSprop, ScheduleFreeAdamW
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.engine.drive import drive
 from refgrad.oracle.engine.run import tally_of
 from refgrad.oracle.inputs.far_steps import COUNTS, FIRST, counts, far_steps
+from refgrad.quantizers import EightBit
 from refgrad.rule import rules
+from refgrad.strength.situations.fault import Fault
+from refgrad.strength.situations.stepped_program import SteppedProgram
 
 F, F32 = np.float32, np.dtype(np.float32)
 HOW: dict[str, Any] = {"steps": 2, "shrink": False, "explain": False}
@@ -117,12 +120,47 @@ def test_that_no_count_can_be_set_is_said_first() -> None:
     assert said == "far steps: the count of steps cannot be set, so that none beyond 260 is driven"
 
 
-@pytest.mark.slow
-def test_a_wrapper_is_said_to_be_driven_no_further() -> None:
-    rule = ClipByValue(inner=AdamW())
-    verdict = refgrad.verify(rule, rule, **HOW)
-    assert verdict.conforms
-    assert any(said.startswith("far steps: the count of steps cannot be set") for said in verdict.unexercised)
+@pytest.mark.parametrize("wrong", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_wrapper_that_is_told_its_count_is_driven_far_along(wrong: bool) -> None:
+    inner = adam(lambda t: min(t, 1000) if wrong else t)
+
+    def clipped(p: Array, g: Array, m: Array, v: Array, t: int) -> Any:
+        return inner(p, np.clip(g, F(-1), F(1)), m, v, t)
+
+    verdict = refgrad.verify(clipped, ClipByValue(inner=Adam()), **HOW)
+    assert verdict.situation == ("far steps" if wrong else ""), verdict
+    assert not any(said.startswith("far steps") for said in verdict.unexercised)
+
+
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        (ClipByValue(inner=Adam()), "counts within counts are not set"),
+        (ScheduleFreeAdamW(), "the state has numbers that follow from all steps before"),
+        (Adam(), "the count of steps cannot be set"),
+    ],
+    ids=str,
+)
+def test_why_no_late_step_is_driven_is_said(rule: Optimizer, why: str) -> None:
+    said = f"far steps: {why}, so that none beyond 260 is driven"
+    for judged in (rule, EightBit(rule=rule)):
+        kind: Any = kind_of(judged)
+        assert list(kind.unreached(judged, {"late steps"})) == [said]
+        assert list(kind.unreached(judged, {"late steps", "far steps"})) == []
+
+
+@pytest.mark.parametrize("ends", [None, pytest.param(4096, marks=pytest.mark.slow)])
+def test_an_optimizer_in_8_bits_is_driven_far_along(ends: int | None) -> None:
+    rule = EightBit(rule=Adam(lr=0.1))
+    program: Any = SteppedProgram(
+        None if ends is None else Fault("call", "", "", count=lambda at: min(at.t, ends)), rule
+    )
+    cases = kind_of(rule).filled(rule, far_steps(rule.rule, F32, 0))  # type: ignore[arg-type]
+    verdict = refgrad.verify(program, rule, inputs=cases, **HOW)
+    assert verdict.conforms == (ends is None), verdict
+    if ends is not None:
+        assert verdict.first is not None
+        assert verdict.first.step == FIRST + list(COUNTS).index(4096) + 2
 
 
 @pytest.mark.slow

@@ -1,0 +1,95 @@
+"""Running a plan on a device as its body stands, where its graph has no kernel: each operation of it is one.
+
+Products of matrices, and what is made of these, have kernels of their own, which add along the tree, so that the bits are NumPy's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from refgrad.arithmetic import dtypes
+from refgrad.backends.cuda.arrays import Body, DeviceArray
+from refgrad.backends.cuda.device import Device, grid
+from refgrad.backends.cuda.staged_source import copy_source
+from refgrad.errors import NoKernel, TraceError
+from refgrad.tracing import Plan, carried
+
+
+def run(
+    plan: Plan, free: tuple[float, ...], arrays: Mapping[str, Any], device: Device, working: np.dtype | None = None
+) -> None:
+    """Overwrite the plan's outputs.
+
+    Args:
+        plan: the plan.
+        free: the values of its free names, in order.
+        arrays: what it reads and writes, by name: contiguous arrays of the device, of float dtypes.
+        device: where they lie.
+        working: the dtype that is worked in; by default that of the primary array, or float32 if it is narrower.
+
+    Raises:
+        NoKernel: the body calls what no kernel does; nothing has been written then.
+    """
+    store(computed(plan, free, arrays, device, working), arrays, device)
+
+
+def computed(
+    plan: Plan, free: tuple[float, ...], arrays: Mapping[str, Any], device: Device, working: np.dtype | None = None
+) -> dict[str, DeviceArray]:
+    """The plan's outputs by name, in the working dtype and in memory of their own; arguments and errors are those of `run`."""
+    rule = plan.rule
+    own = working or dtypes.working(np.dtype(arrays[rule.primary].dtype))
+    body = Body(device, own, scalars=rule.scalars)
+    flat = not arrays[rule.primary].shape
+    values = {}
+    for name in rule.takes():
+        value = body.array(converted(arrays[name], own, device))
+        values[name] = value.reshape(1) if flat and not value.shape else value
+    try:
+        found = carried(rule, values, dict(zip(plan.free, free, strict=True)))
+    except TraceError as error:
+        raise NoKernel(str(error).partition(";")[0]) from error
+    results = {}
+    for name in plan.graph.outputs:
+        value = found[name] if isinstance(found[name], DeviceArray) else body.elements("copy", [float(found[name])], shape=())
+        shape = tuple(arrays[name].shape)
+        spread = value if flat or value.shape == shape else value.viewed(device.spread(value.data, shape))
+        # before anything is overwritten: a body may return what it was given
+        results[name] = spread.copy().reshape(shape)
+    return results
+
+
+def store(results: Mapping[str, DeviceArray], arrays: Mapping[str, Any], device: Device) -> None:
+    """Outputs written to their arrays, rounded once where these are narrower.
+
+    Args:
+        results: what `computed` gives.
+        arrays: contiguous arrays of the device.
+        device: where they lie.
+    """
+    for name, value in results.items():
+        _copied(value.data, arrays[name], device)
+
+
+def converted(array: Any, dtype: np.dtype, device: Device) -> Any:
+    """A contiguous array of floats in another dtype, exact or rounded once; itself where it has that.
+
+    Args:
+        array: an array of the device.
+        dtype: a float dtype.
+        device: the device.
+    """
+    if array.dtype == dtype:
+        return array
+    made = device.empty(array.shape, dtype)
+    _copied(array, made, device)
+    return made
+
+
+def _copied(of: Any, to: Any, device: Device) -> None:
+    if to.size:
+        source = copy_source(of.dtype.name, to.dtype.name)
+        device.launch(source, *grid(to.size), [to.size, device.address(of), device.address(to)], device.stream())

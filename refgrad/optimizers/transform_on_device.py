@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic.dtypes import is_float
-from refgrad.backends.cuda.arrays import Body, DeviceArray
+from refgrad.backends.cuda.arrays import Body, DeviceArray, attempted, converted
 from refgrad.backends.cuda.device import Device
-from refgrad.backends.cuda.literal_run import converted
-from refgrad.errors import ArgumentError, NoKernel, TraceError, bad_argument
+from refgrad.errors import ArgumentError, NoKernel, bad_argument
 from refgrad.optimizers.transform import Transform, below
 
 
@@ -34,8 +33,8 @@ def __call__(rule: Transform, *arrays: Any, device: Device) -> Any:
     names = rule.names()
     if len(arrays) != len(names):
         raise ArgumentError(f"{type(rule).__name__} was called with {len(arrays)} arrays; legal: {', '.join(names)}")
-    if not rule.by_steps or rule.variant == "opaque":
-        raise NoKernel("it is known by a condition of its results, or it is a function that cannot be traced")
+    if rule.variant == "opaque":
+        raise NoKernel("it is a function that cannot be traced")
     whole = [bool(below(text)) for text in rule.shapes.values()] or [False] * len(names)
     given = [
         _placed(array, name, labels, device) for array, name, labels in zip(arrays, names, whole, strict=True)
@@ -51,9 +50,7 @@ def __call__(rule: Transform, *arrays: Any, device: Device) -> Any:
         for array, labels in zip(given, whole, strict=True)
     ]
     try:
-        return _narrowed(rule.apply(*wide), dtype, device)
-    except TraceError as error:
-        raise NoKernel(str(error).partition(";")[0]) from error
+        return _narrowed(attempted(rule.apply, *wide), dtype, device)
     except ArithmeticError as error:
         raise rule.without_value(error) from error
 

@@ -45,6 +45,9 @@ _OTHERS: Mapping[str, Callable[..., str]] = {
     "bits or": lambda w, a, b: f"{a} | {b}",
     "signbit": lambda w, a: f"{w.call('copysign', w.number(1.0), a)} < zero",
     "copysign": lambda w, a, b: w.call("copysign", a, b),
+    "trunc": lambda w, a: w.select(f"{a} < zero", w.whole("ceil", a, "y_up"), w.whole("floor", a, "y_down")),
+    # of positive float32 numbers
+    "next below": lambda w, a: w.bits("int32", f"{w.bits('float32', a, 'int32')} - 1", "float32"),
     # the larger of two numbers of which one may be unknown
     "fmax": lambda w, a, b: w.select(f"({w.either(f'{a} >= {b}', f'{b} != {b}')})", a, b),
     "fmin": lambda w, a, b: w.select(f"({w.either(f'{a} <= {b}', f'{b} != {b}')})", a, b),

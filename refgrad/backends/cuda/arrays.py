@@ -7,6 +7,7 @@ the body itself is run on these values. Elementary functions, sums and products 
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import folding, matrices
+from refgrad.arithmetic import folding, matrices, picking, subgradients
+from refgrad.arithmetic.dtypes import is_float
 from refgrad.arithmetic.fixed_bits import FUNCTIONS, SPECIAL, expit, power
 from refgrad.arithmetic.folding import BLOCK
 from refgrad.arithmetic.operations import UFUNCS
@@ -22,8 +24,10 @@ from refgrad.arithmetic.operations.op import Number
 from refgrad.arithmetic.scalar_math import TABLES, Scope
 from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, axes_of, counted, mean, variance
 from refgrad.backends.cuda import array_source as kernels
+from refgrad.backends.cuda import top_k
 from refgrad.backends.cuda.device import Device, grid
-from refgrad.errors import NoKernel
+from refgrad.backends.cuda.staged_source import copy_source
+from refgrad.errors import NoKernel, TraceError
 
 #: how many axes kernels are printed for; those between have further axes of one
 _AXES = (1, 2, 3, kernels.MOST_AXES)
@@ -47,6 +51,7 @@ _UFUNCS: Mapping[np.ufunc, str] = {
     np.fmax: "fmax",
     np.fmin: "fmin",
     np.positive: "copy",
+    np.trunc: "trunc",
 }
 
 
@@ -106,6 +111,9 @@ class Body:
         values = [self._operand(x) for x in operands]
         kind = self._kind(op, values)
         op = _named(op, kind)
+        narrow = [x.dtype for x in values if isinstance(x, DeviceArray) and not _is_plain(x.dtype)]
+        if narrow or not _is_plain(kind):
+            raise refused(f"numbers of {(*narrow, kind)[0]} are computed with")
         if not kernels.knows(op, kind.name, attribute):
             raise refused(f"{op} of {kind} is called")
         given = np.dtype(result or (np.bool_ if op in kernels.BOOLEANS else kind))
@@ -147,6 +155,11 @@ class Body:
         if op in ("div", "sqrt", "exp", "log") and found.kind in "iub":
             return self.working if self.fixed else np.dtype(np.float64)
         return np.dtype(found)
+
+
+def _is_plain(dtype: np.dtype) -> bool:
+    """True of the types that kernels of elements have: float32, float64, whole numbers and truth values."""
+    return dtype.name in kernels.FLOATS or dtype.kind in "iub"
 
 
 def _named(op: str, kind: np.dtype) -> str:
@@ -237,6 +250,13 @@ class DeviceArray(Shaped):
             self.body.launch(kernels.gather_source(_kind_of(self)), places.size, [], [where, self.flat_data, out])
         return self.viewed(out)
 
+    def at(self, places: DeviceArray) -> DeviceArray:
+        """Elements at places in the flat array, which are on the device too."""
+        out = self.body.empty(places.shape, self.dtype)
+        given = [places.flat_data, self.flat_data, out]
+        self.body.launch(kernels.gather_source(_kind_of(self)), places.size, [], given)
+        return self.viewed(out)
+
     def joined(self, parts: Sequence[Any], function: Callable[[list[np.ndarray]], np.ndarray]) -> Any:
         """The numbers of several arrays in one."""
         held = [part if isinstance(part, DeviceArray) else self.body.array(np.asarray(part)) for part in parts]
@@ -277,16 +297,24 @@ class DeviceArray(Shaped):
         dtype = np.dtype(dtype)
         if dtype == self.dtype and not copy:
             return self
+        if is_float(dtype) and is_float(self.dtype) and not {dtype.name, self.dtype.name} <= set(kernels.FLOATS):
+            return self.viewed(converted(self.flat_data, dtype, self.body.device))
         if dtype.kind not in "fiub" or dtype.itemsize > 8 or dtype == np.float16:
             raise refused(f"numbers become {dtype}")
         if dtype.kind == "b":
             return self.body.elements("ne", [self, 0])
         return self.body.elements("copy", [self], result=dtype)
 
+    def view(self, dtype: Any) -> Any:
+        """The same bits as numbers of another type of their width."""
+        if np.dtype(dtype).itemsize != self.dtype.itemsize:
+            raise refused(f"bits become {np.dtype(dtype)}")
+        return self.viewed(self.flat_data.view(np.dtype(dtype)))
+
     def __getitem__(self, key: Any) -> Any:
         parts = key if isinstance(key, tuple) else (key,)
         if all(part is None or part is Ellipsis or isinstance(part, int | np.integer | slice) for part in parts):
-            return self.viewed(self.data[key])
+            return self.viewed(self.data[parts if Ellipsis in parts else (*parts, Ellipsis)])
         given = tuple(part.on_host() if isinstance(part, DeviceArray) else part for part in parts)
         return self.at_places(np.arange(self.size).reshape(self.shape)[given])
 
@@ -303,8 +331,28 @@ class DeviceArray(Shaped):
             where = self.body.device.put(places)
             self.body.launch(kernels.scatter_source(_kind_of(self)), places.size, [], [where, new.flat_data, self.data])
 
+    def take(self, places: Any, axis: Any = None) -> Any:
+        """As NumPy's, at places that the host knows."""
+        return np.take(self, places, axis=axis)  # type: ignore[call-overload]
+
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
+
+    def largest(self, among: DeviceArray, k: int, ties: str, *then: Any) -> DeviceArray:
+        """The ``k`` largest numbers among some, as truth values; all of these if there are fewer.
+
+        Args:
+            among: truth values.
+            k: how many.
+            ties: which of equal ones go first, as of `refgrad.backends.cuda.top_k.top_k`.
+            then: further keys, of which there may be none here.
+        """
+        if then or bool((self != self).any()):
+            raise refused("several keys decide, or a number is NaN")
+        count = min(max(k, 0), int(np.count_nonzero(among)))  # type: ignore[call-overload]
+        ranked = np.where(among, self, math.nan)  # type: ignore[call-overload]
+        found = top_k.top_k(ranked.flat_data.reshape(1, -1), count, ties, "smallest", self.body.device)
+        return self.viewed(found.reshape(self.shape)) & among
 
     # what the host asks
 
@@ -346,7 +394,7 @@ class DeviceArray(Shaped):
         if op in _MATRICES:
             return _MATRICES[op](*args, *attributes.values())
         if op == "look_up":
-            return args[0].at_places(args[1].on_host().astype(np.int64))
+            return _take(*args)
         if op == "square":
             return self.body.elements("mul", [args[0], args[0]])
         found = self.body.elements(op, args, *attributes.values())
@@ -408,18 +456,55 @@ class DeviceArray(Shaped):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         for table in (_FUNCTIONS, WRITTEN, MOVES):
             if function in table:
-                return table[function](*args, **kwargs)
+                return _called(table[function], function.__name__, args, kwargs)
         module = (getattr(function, "__module__", "") or "").partition(".")[0]
         raise refused(f"{module}.{function.__name__} is called")
 
 
+def _called(own: Callable[..., Any], name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """A function's result; refused if it is called with more than is known here."""
+    try:
+        inspect.signature(own).bind(*args, **kwargs)
+    except TypeError:
+        raise refused(f"numpy.{name} is called with {', '.join(kwargs) or 'more'}") from None
+    return own(*args, **kwargs)
+
+
 def _kind(dtype: np.dtype) -> str:
     """The name of a type of the same width, by which elements are copied."""
-    return dtype.name if dtype.kind == "f" else f"uint{8 * dtype.itemsize}"
+    return f"uint{8 * dtype.itemsize}"
 
 
 def _kind_of(x: DeviceArray) -> str:
     return _kind(x.dtype)
+
+
+def converted(array: Any, dtype: np.dtype, device: Device) -> Any:
+    """A contiguous array of floats in another dtype, exact or rounded once; itself where it has that.
+
+    Args:
+        array: an array of the device.
+        dtype: a float dtype that kernels store.
+        device: the device.
+    """
+    if array.dtype == dtype:
+        return array
+    made = device.empty(array.shape, dtype)
+    copied(array, made, device)
+    return made
+
+
+def copied(of: Any, to: Any, device: Device) -> None:
+    """The elements of a contiguous array of floats copied into another one, rounded once where that is narrower.
+
+    Args:
+        of: an array of the device.
+        to: another of as many elements.
+        device: the device.
+    """
+    if to.size:
+        source = copy_source(of.dtype.name, to.dtype.name)
+        device.launch(source, *grid(to.size), [to.size, device.address(of), device.address(to)], device.stream())
 
 
 # folds
@@ -502,11 +587,24 @@ def _extreme(op: str, x: DeviceArray, axis: Any, keepdims: bool) -> DeviceArray:
     return _folded(op, x, axis, keepdims, 0.0)
 
 
-def _max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def _max(x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
+    if initial is not None:
+        none = not counted(x, axis)
+        return _begun(x, axis, keepdims, initial) if none else np.maximum(_max(x, axis, keepdims), initial)
     return _extreme("maximum", x, axis, keepdims)
 
 
-def _min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def _begun(x: DeviceArray, axis: Any, keepdims: bool, initial: Any) -> DeviceArray:
+    """What a fold of nothing begins with."""
+    rows, kept, left = _rows(x, axis)
+    found = rows.body.elements("copy", [initial], result=x.dtype, shape=(rows.shape[0],))
+    return found.reshape(kept if keepdims else tuple(x.shape[i] for i in left))
+
+
+def _min(x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
+    if initial is not None:
+        none = not counted(x, axis)
+        return _begun(x, axis, keepdims, initial) if none else np.minimum(_min(x, axis, keepdims), initial)
     if x.body.fixed and x.dtype.kind == "f":
         return -_max(-x, axis, keepdims)
     return _extreme("minimum", x, axis, keepdims)
@@ -587,13 +685,63 @@ def _place_of(x: Any, axis: Any, keepdims: bool, extreme: Callable[..., Any]) ->
     return DeviceArray(_min(first, at, keepdims).data, x.body)
 
 
-def _cumsum(x: Any, axis: Any = None) -> Any:
+def _cumsum(x: Any, axis: Any = None, dtype: Any = None) -> Any:
     x, axis = (x.reshape(-1), 0) if axis is None else (x, axis)
+    x = x if dtype is None else x.astype(dtype, copy=False)
     x = x.astype(np.int64) if x.dtype.kind in "iub" else x
     rows, back = _last(x, axis)
     out = x.body.empty(rows.shape, x.dtype)
     x.body.launch(kernels.along_source(x.dtype.name), rows.shape[0], [rows.shape[1]], [rows.flat_data, out])
     return back(DeviceArray(out, x.body))
+
+
+def _along_axis(x: Any, places: Any, axis: int = -1) -> Any:
+    """As `numpy.take_along_axis`."""
+    rows, _ = _last(x, axis)
+    where, back = _last(places, axis)
+    return back(_taken_by(rows, where.astype(np.int64, copy=False)))
+
+
+def _take(x: Any, places: Any, axis: Any = None, **how: Any) -> Any:
+    """As `numpy.take`; where the places are on the device they stay there."""
+    if not isinstance(places, DeviceArray):
+        return MOVES[np.take](x, places, axis=axis, **how)
+    table = x if isinstance(x, DeviceArray) else places.body.array(np.asarray(x))
+    if table.ndim != 1:
+        raise refused("places on the device are looked up along an axis")
+    where = places.astype(np.int64, copy=False)
+    return table.at(np.where(where < 0, where + table.size, where) if places.dtype.kind == "i" else where)
+
+
+def _largest_places(x: Any, count: int) -> Any:
+    """As `refgrad.top_k`."""
+    rows, back = _last(-x, -1)
+    places = _ordered(rows)[:, :count]
+    starts = x.body.array(np.arange(rows.shape[0], dtype=np.int64)[:, None] * rows.shape[1])
+    where, found = (places + starts), x.body.elements("copy", [0], result=np.uint8, shape=rows.shape)
+    ones = x.body.elements("copy", [1], result=np.uint8, shape=where.shape)
+    x.body.launch(kernels.scatter_source("uint8"), where.size, [], [where.data, ones.data, found.data])
+    return back(found != 0)
+
+
+def _picked(x: Any, labels: Any) -> Any:
+    """As `refgrad.take`: of each row the number at its label."""
+    rows, _ = _last(x, -1)
+    return _taken_by(rows, labels.reshape(-1, 1).astype(np.int64, copy=False)).reshape(labels.shape)
+
+
+def _placed(numbers: Any, labels: Any, count: int) -> Any:
+    """As `refgrad.arithmetic.picking.placed_at`."""
+    return np.where(labels[..., None] == np.arange(count), numbers[..., None], 0.0)
+
+
+def _searched(table: Any, x: Any, side: str = "left") -> Any:
+    """As `numpy.searchsorted`, in a table that the host has."""
+    if isinstance(table, DeviceArray) or not isinstance(x, DeviceArray):
+        raise refused("places are searched for in an array of the device")
+    ends = x.body.array(np.asarray(table, x.dtype))
+    below = ends < x[..., None] if side == "left" else ends <= x[..., None]
+    return (below | (x != x)[..., None]).astype(np.int64).sum(axis=-1)
 
 
 def chosen(mask: DeviceArray, count: int) -> DeviceArray:
@@ -684,7 +832,7 @@ def _expanded(x: Any, axis: Any) -> Any:
     return x.viewed(x.data.reshape(shape)) if x.data.flags.c_contiguous else x.reshape(*shape)
 
 
-_FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
+_FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.sum: _sum,
     np.max: _max,
     np.min: _min,
@@ -697,6 +845,14 @@ _FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.argmax: lambda x, axis=None, keepdims=False: _place_of(x, axis, keepdims, _max),
     np.argmin: lambda x, axis=None, keepdims=False: _place_of(x, axis, keepdims, _min),
     np.cumsum: _cumsum,
+    np.take: _take,
+    np.searchsorted: _searched,
+    np.take_along_axis: _along_axis,
+    subgradients.top_k: _largest_places,
+    subgradients.between: lambda a, b: 0.5 * a + 0.5 * b,
+    picking.take: _picked,
+    picking.placed_at: _placed,
+    picking.one_hot: lambda labels, count: _placed(labels.filled(1.0).astype(labels.body.working), labels, count),
     np.any: lambda x, axis=None, keepdims=False: x.any(axis, keepdims),
     np.all: lambda x, axis=None, keepdims=False: x.all(axis, keepdims),
     np.count_nonzero: lambda x: int((x != 0).astype(np.int64).sum()),
@@ -709,7 +865,6 @@ _FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.reshape: lambda x, shape: x.reshape(shape) if isinstance(shape, int) else x.reshape(tuple(shape)),
     np.ravel: lambda x: x.reshape(-1),
     np.matmul: lambda a, b: a @ b,
-    np.nan_to_num: lambda x: _known(x),
     np.zeros_like: lambda x, dtype=None: x.body.elements("copy", [0.0], result=dtype or x.dtype, shape=x.shape),
     np.ones_like: lambda x, dtype=None: x.body.elements("copy", [1.0], result=dtype or x.dtype, shape=x.shape),
     np.isposinf: lambda x: x == math.inf,
@@ -717,13 +872,34 @@ _FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
 }
 
 
-def _known(x: Any) -> Any:
+def _known(x: Any, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     """As `numpy.nan_to_num`."""
     most = float(np.finfo(x.dtype).max)
-    bounded = np.where(x == math.inf, most, np.where(x == -math.inf, -most, x))
-    return np.where(x != x, 0.0, bounded)
+    high, low = most if posinf is None else float(posinf), -most if neginf is None else float(neginf)
+    bounded = np.where(x == math.inf, high, np.where(x == -math.inf, low, x))
+    return np.where(x != x, nan, bounded)
 
 
+def attempted(function: Callable[..., Any], *args: Any) -> Any:
+    """What a body gives of arrays on a device.
+
+    Args:
+        function: the body, or a part of it.
+        args: what it takes.
+
+    Raises:
+        NoKernel: it does what no kernel does, or it raised what NumPy's arrays would not have led to.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            return function(*args)
+    except TraceError as error:
+        raise NoKernel(str(error).partition(";")[0]) from error
+    except (TypeError, AttributeError) as error:
+        raise NoKernel(f"its body raised {type(error).__name__} of what stands for arrays") from error
+
+
+_FUNCTIONS[np.nan_to_num] = _known
 _REDUCED_BY: Mapping[np.ufunc, Any] = {
     np.add: np.sum,
     np.maximum: np.max,

@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.backends.cuda.arrays import Body, DeviceArray
-from refgrad.backends.cuda.device import Device, grid
-from refgrad.backends.cuda.staged_source import copy_source
-from refgrad.errors import NoKernel, TraceError
+from refgrad.backends.cuda.arrays import Body, DeviceArray, attempted, converted, copied
+from refgrad.backends.cuda.device import Device
 from refgrad.tracing import Plan, carried
 
 
@@ -48,10 +46,7 @@ def computed(
     for name in rule.takes():
         value = body.array(converted(arrays[name], own, device))
         values[name] = value.reshape(1) if flat and not value.shape else value
-    try:
-        found = carried(rule, values, dict(zip(plan.free, free, strict=True)))
-    except TraceError as error:
-        raise NoKernel(str(error).partition(";")[0]) from error
+    found = attempted(carried, rule, values, dict(zip(plan.free, free, strict=True)))
     results = {}
     for name in plan.graph.outputs:
         value = found[name] if isinstance(found[name], DeviceArray) else body.elements("copy", [float(found[name])], shape=())
@@ -71,25 +66,4 @@ def store(results: Mapping[str, DeviceArray], arrays: Mapping[str, Any], device:
         device: where they lie.
     """
     for name, value in results.items():
-        _copied(value.data, arrays[name], device)
-
-
-def converted(array: Any, dtype: np.dtype, device: Device) -> Any:
-    """A contiguous array of floats in another dtype, exact or rounded once; itself where it has that.
-
-    Args:
-        array: an array of the device.
-        dtype: a float dtype.
-        device: the device.
-    """
-    if array.dtype == dtype:
-        return array
-    made = device.empty(array.shape, dtype)
-    _copied(array, made, device)
-    return made
-
-
-def _copied(of: Any, to: Any, device: Device) -> None:
-    if to.size:
-        source = copy_source(of.dtype.name, to.dtype.name)
-        device.launch(source, *grid(to.size), [to.size, device.address(of), device.address(to)], device.stream())
+        copied(value.data, arrays[name], device)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +92,9 @@ def placed(thing: Any, name: str) -> Any:
     check(name)
     if not callable(thing) or isinstance(thing, type | Rule) or not _has_signature(thing):
         what = f"a {type(thing).__name__}" if not isinstance(thing, type) else f"the class {thing.__name__}"
-        raise CandidateError(f"the candidate is {what}; legal on a device: a function of CuPy's arrays, or a torch optimizer")
+        raise CandidateError(
+            f"the candidate is {what}; legal on a device: a function of CuPy's arrays, or a torch optimizer"
+        )
     there = device.of_cupy()
     assert there is not None
 
@@ -127,7 +128,9 @@ def _check_torch(name: str) -> None:
     if name not in DEVICES:
         raise bad_argument("device", name, f"None, or {', '.join(map(repr, DEVICES))}")
     if not sys.modules["torch"].cuda.is_available():
-        raise DeviceError("device is 'cuda', but torch finds no CUDA device; legal: a torch that was built with CUDA, and a card")
+        raise DeviceError(
+            "device is 'cuda', but torch finds no CUDA device; legal: a torch that was built with CUDA, and a card"
+        )
 
 
 def _has_signature(thing: Any) -> bool:

@@ -33,8 +33,8 @@ from refgrad.candidates.arguments import (
     with_options,
 )
 from refgrad.candidates.faults import building, stepping
-from refgrad.candidates.on_device import OnDevice
 from refgrad.candidates.names import EXTRAS, HYPERPARAMETERS, PACKED, indexed, known_as, slot_names
+from refgrad.candidates.on_device import OnDevice
 from refgrad.candidates.protocol import ABSENT, COUNTED, GROUPS, RATES, SAVED, STRIDED, Extras, Observation, Value
 from refgrad.candidates.step_counts import Place, places, set_counts
 from refgrad.errors import CandidateError, with_article

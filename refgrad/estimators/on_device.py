@@ -17,7 +17,7 @@ from refgrad.backends.cuda.arrays import Body, converted
 from refgrad.backends.cuda.device import Device, device_of, grid
 from refgrad.backends.cuda.staged_source import conversion_source
 from refgrad.backends.cuda.storage import Number
-from refgrad.errors import ArgumentError, NoKernel, bad_argument
+from refgrad.errors import ArgumentError, bad_argument
 from refgrad.estimators.base import Estimator, check_legal
 from refgrad.rule import Range
 from refgrad.tracing import free_values, plan_for
@@ -69,7 +69,9 @@ def run(rule: Estimator, wanted: tuple[str, ...], given: Mapping[str, Any], devi
     tables = {name: _placed(given[name], name, device) for name in rule.tables if name in given}
     takes = {name: axes for name, axes in rule.takes().items() if name in given}
     arrays = {name: x if name == "x" else _fitted(rule, name, takes[name], given[name], x, device) for name in takes}
-    arrays |= _nearest(rule, absent, {**arrays, **tables}, device) if rule.tables else _choices(rule, absent, arrays, device)
+    arrays |= (
+        _nearest(rule, absent, {**arrays, **tables}, device) if rule.tables else _choices(rule, absent, arrays, device)
+    )
     shape, gives = x.shape, rule.gives()
     shapes = {name: axes_shape(gives.get(name, ELEMENT), shape) for name in wanted}
     if not x.size:  # a sum over nothing is zero

@@ -1,7 +1,7 @@
 """Functions of gradients on arrays of a device's: the body as it stands, each of its operations a kernel.
 
-Sums, products of matrices and elementary functions have refgrad's fixed bits there: those that `refgrad.formula_kernels.run` gives of
-NumPy's arrays, where a call of the rule adds in NumPy's order.
+Sums, products of matrices and elementary functions have refgrad's fixed bits there: those that `refgrad.formula_kernels.run`
+gives of NumPy's arrays, where a call of the rule adds in NumPy's order.
 """
 
 from __future__ import annotations
@@ -36,9 +36,7 @@ def __call__(rule: Transform, *arrays: Any, device: Device) -> Any:
     if rule.variant == "opaque":
         raise NoKernel("it is a function that cannot be traced")
     whole = [bool(below(text)) for text in rule.shapes.values()] or [False] * len(names)
-    given = [
-        _placed(array, name, labels, device) for array, name, labels in zip(arrays, names, whole, strict=True)
-    ]
+    given = [_placed(array, name, labels, device) for array, name, labels in zip(arrays, names, whole, strict=True)]
     dtype = np.dtype(given[whole.index(False)].dtype)
     for array, name, labels in zip(given, names, whole, strict=True):
         if array.dtype != dtype and not labels:

@@ -32,20 +32,23 @@ def quantize(rule: Quantizer, x: Any, uniform: Any = None, *, device: Device) ->
         ArgumentError: ``x`` has no float dtype, or a shape that the rule does not take.
         NoKernel: the rule calls what no kernel does, or there are no elements.
     """
-    given = prepared(x, device)
+    given = prepared(x, device, getattr(rule, "bits_are_its_own", False))
     if isinstance(rule, Random):
         found = attempted(rule.draw, given, uniforms(rule, given, x, uniform))
+    elif uniform is not None:
+        raise NoKernel("it is handed more than an array")
     else:
         found = attempted(rule.encode, given)
     return Quantized({name: _kept(part, given.body) for name, part in found.items()}, x.shape, np.dtype(x.dtype))
 
 
-def prepared(x: Any, device: Device) -> DeviceArray:
+def prepared(x: Any, device: Device, fixed: bool = False) -> DeviceArray:
     """An array in its working dtype, as a value that a body takes; NumPy's own functions are meant by it.
 
     Args:
         x: an array of the device.
         device: the device.
+        fixed: True of a rule whose sums have no bits of NumPy's, so that they may be refgrad's.
 
     Raises:
         ArgumentError: it has no float dtype.
@@ -57,7 +60,7 @@ def prepared(x: Any, device: Device) -> DeviceArray:
         raise NoKernel("there are no elements")
     own = working(x.dtype)
     whole = x if x.flags.c_contiguous else device.copy(x)
-    return DeviceArray(converted(whole, own, device), Body(device, own, fixed=False))
+    return DeviceArray(converted(whole, own, device), Body(device, own, fixed=fixed))
 
 
 def uniforms(rule: Random, given: DeviceArray, x: Any, uniform: Any) -> Any:
@@ -109,10 +112,8 @@ def dequantize(rule: Quantizer, quantized: Quantized, device: Device) -> Any:
         _check(arrays[name], part, device)
     floats = [np.dtype(a.dtype) for a in arrays.values() if is_float(a.dtype)]
     own = np.dtype(working(floats[0] if floats else quantized.dtype))
-    body = Body(device, own, fixed=False)
-    given = {
-        name: DeviceArray(a if a.flags.c_contiguous else device.copy(a), body) for name, a in arrays.items()
-    }
+    body = Body(device, own, fixed=getattr(rule, "bits_are_its_own", False))
+    given = {name: DeviceArray(a if a.flags.c_contiguous else device.copy(a), body) for name, a in arrays.items()}
     if not all(a.size for a in arrays.values()):
         raise NoKernel("there are no elements")
     found = attempted(rule.decode, given, shape)
@@ -129,5 +130,3 @@ def _check(array: Any, part: Part, device: Device) -> None:
         whole = array if array.flags.c_contiguous else device.copy(array)
         if not range_check.within(whole, float(ends[0]), float(ends[1]), device):
             raise NoKernel("a part has numbers that the rule never gives")
-
-

@@ -71,7 +71,7 @@ def dequantize(rule: Sparse, quantized: Quantized, device: Device) -> Any:
     indices, values = (a if a.flags.c_contiguous else device.copy(a) for a in (indices, values))
     places = DeviceArray(indices, prepared(values, device).body)
     low = places[:-1] >= places[1:]
-    if count > 1 and bool(low.any()) or int(places[0]) < 0 or int(places[-1]) >= size:
+    if (count > 1 and bool(low.any())) or int(places[0]) < 0 or int(places[-1]) >= size:
         raise NoKernel("places are not in rising order within the array")
     kept = converted(values, dtype, device)
     found = places.body.elements("copy", [0.0], result=dtype, shape=(size,)).data if dtype.itemsize >= 4 else None

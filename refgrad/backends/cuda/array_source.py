@@ -1,7 +1,7 @@
 """CUDA kernels of single operations on arrays of any shape: element by element, folds, products of matrices, moves, ranks.
 
-What a body computes on a card without a kernel of its whole graph is made of these (`refgrad.backends.cuda.arrays`). Operations are
-printed from the one table, folds and products add along the tree of `refgrad.arithmetic.folding`, and so the bits are NumPy's.
+What a body computes on a card without a kernel of its whole graph is made of these (`refgrad.backends.cuda.arrays`). Operations
+are printed from the one table, folds and products add along the tree of `refgrad.arithmetic.folding`: the bits are NumPy's.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ def _expression(w: Writer, op: str, names: Sequence[str], attribute: Any) -> str
 
 
 @cache
-def elements_source(op: str, kinds: tuple[str, ...], kind: str, result: str, axes: int, attribute: Any = None) -> KernelSource:
+def elements_source(
+    op: str, kinds: tuple[str, ...], kind: str, result: str, axes: int, attribute: Any = None
+) -> KernelSource:
     """The kernel of an operation on arrays that are broadcast against each other.
 
     It is called with the number of elements, the lengths of axes, for each operand how many elements lie between neighbours along
@@ -220,8 +222,8 @@ def fold_source(op: str, kind: str) -> KernelSource:
     """The kernel that folds blocks of rows, a thread a block, along the tree.
 
     It is called with how many blocks there are, how many of each row, how many terms a row and a block have, the terms, row after
-    row, and room for what blocks leave. The tree joins the terms at places k and k + half: those whose places are alike in their last
-    bits. Leaves are taken in the order of reversed bits, so that a thread holds one number a level.
+    row, and room for what blocks leave. The tree joins the terms at places k and k + half: those whose places are alike in their
+    last bits. Leaves are taken in the order of reversed bits, so that a thread holds one number a level.
 
     Args:
         op: "add", "multiply", "maximum" or "minimum".
@@ -247,7 +249,7 @@ _HALVE = """extern "C" __global__ void {symbol}(int64_t n, int64_t upper, int64_
 
 @cache
 def halve_source(op: str, kind: str) -> KernelSource:
-    """The kernel that joins the upper part of rows to the lower one, in place: what is long is folded so by all threads of a card.
+    """The kernel that joins the upper part of rows to the lower one, in place: so all threads of a card fold what is long.
 
     It is called with how many pairs there are, how many of each row, where the upper part begins, and how long rows are.
 
@@ -291,7 +293,9 @@ _PRODUCT = """extern "C" __global__ void {symbol}(
     }}
 }}
 """
-_BLOCK_OF = """static __device__ {type} block_of({type} *a, {type} *b, int64_t a_inner, int64_t b_inner, int64_t number, int64_t inner) {{
+_BLOCK_OF = """static __device__ {type} block_of(
+    {type} *a, {type} *b, int64_t a_inner, int64_t b_inner, int64_t number, int64_t inner
+) {{
     int64_t first = number * {block}, size = inner - first < {block} ? inner - first : {block}, half = 1, kept = 0;
     while (2 * half < size) {{ half *= 2; }}
     int64_t slots = size > 1 ? half : 1;
@@ -318,8 +322,8 @@ def product_source(kind: str) -> KernelSource:
     """The kernel of a product of matrices, a thread an element, whose terms are added along the tree.
 
     It is called with how many elements there are, the numbers of rows, of terms and of columns, and for both matrices how many
-    elements lie between neighbours along batches and axes. Threads beside each other read neighbours of the second matrix, and the
-    same of the first. Up to `BLOCK` blocks of terms are folded.
+    elements lie between neighbours along batches and axes. Threads beside each other read neighbours of the second matrix,
+    and the same of the first. Up to `BLOCK` blocks of terms are folded.
 
     Args:
         kind: "float32" or "float64".
@@ -375,7 +379,9 @@ _RANK = """extern "C" __global__ void {symbol}(int64_t n, int64_t length, {type}
 }}
 """
 #: a thread for each stretch: how many there are of it, or where those that are chosen go
-_CHOSEN = """extern "C" __global__ void {symbol}(int64_t n, int64_t size, int64_t length, int64_t most, uint8_t *x_, int64_t *before_, int64_t *out_) {{
+_CHOSEN = """extern "C" __global__ void {symbol}(
+    int64_t n, int64_t size, int64_t length, int64_t most, uint8_t *x_, int64_t *before_, int64_t *out_
+) {{
 #pragma unroll 1
     {strided}
         int64_t last = (i + 1) * length < size ? (i + 1) * length : size, found = most < 0 ? 0 : i == 0 ? 0 : before_[i - 1];
@@ -419,7 +425,7 @@ def along_source(kind: str) -> KernelSource:
 
 @cache
 def rank_source(kind: str) -> KernelSource:
-    """The kernel of the places of each row's numbers in rising order: NaN last, equal ones in their order. It compares all pairs."""
+    """The kernel of the places of each row's numbers in rising order, by comparing all pairs: NaN last, equal ones in order."""
     return _one(f"places in rising order: {kind}", _RANK, ("x", "out"), (kind, "int64"), 2, kind)
 
 

@@ -1,6 +1,6 @@
 """Running a plan on a device as its body stands, where its graph has no kernel: each operation of it is one.
 
-Products of matrices, and what is made of these, have kernels of their own, which add along the tree, so that the bits are NumPy's.
+Products of matrices, and what is made of these, have kernels of their own, which add along the tree: the bits are NumPy's.
 """
 
 from __future__ import annotations
@@ -49,7 +49,11 @@ def computed(
     found = attempted(carried, rule, values, dict(zip(plan.free, free, strict=True)))
     results = {}
     for name in plan.graph.outputs:
-        value = found[name] if isinstance(found[name], DeviceArray) else body.elements("copy", [float(found[name])], shape=())
+        value = (
+            found[name]
+            if isinstance(found[name], DeviceArray)
+            else body.elements("copy", [float(found[name])], shape=())
+        )
         shape = tuple(arrays[name].shape)
         spread = value if flat or value.shape == shape else value.viewed(device.spread(value.data, shape))
         # before anything is overwritten: a body may return what it was given

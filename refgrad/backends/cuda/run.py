@@ -32,7 +32,8 @@ def run(
 ) -> None:
     """Overwrite the plan's outputs: for an optimizer ``p`` and the array slots with their values after the step.
 
-    What has no kernel of its graph is run as its body stands (`refgrad.backends.cuda.literal_run`). Narrow arrays are widened where a kernel reads them and rounded once where it stores, so that nothing is copied.
+    What has no kernel of its graph is run as its body stands (`refgrad.backends.cuda.literal_run`). Narrow arrays are widened
+    where a kernel reads them and rounded once where it stores, so that nothing is copied.
 
     Args:
         plan: the plan.

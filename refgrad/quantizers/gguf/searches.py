@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from refgrad.arithmetic.rounding import gathered
+
 TINY = np.float32(1e-15)
 ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
 #: what changes nothing when it is added, the sign of a zero included
@@ -176,7 +178,7 @@ def fit_table(x: np.ndarray, table: np.ndarray, tries: int) -> tuple[np.ndarray,
     scale, best = np.zeros_like(m), np.full_like(m, -np.inf)
     inverses = [first, *((np.float32(t) + table[0]) / m for t in range(-tries, tries + 1) if tries)]
     for number, inverse in enumerate(inverses):
-        v = table[nearest_entry(inverse[:, None] * x, table)]
+        v = gathered(table, nearest_entry(inverse[:, None] * x, table))
         sum_vx, sum_vv = total(w * v * x), total(w * v * v)
         better = (sum_vv > 0) & (sum_vx * sum_vx > best * sum_vv) if number else np.ones(len(x), bool)
         fitted = np.where(sum_vv > 0, sum_vx / sum_vv, ZERO)

@@ -1,4 +1,4 @@
-"""Functions of gradients as a device computes them, by NumPy: sums, products of matrices and elementary functions of fixed bits."""
+"""Functions of gradients as a device computes them, by NumPy: sums, products and elementary functions of fixed bits."""
 
 from __future__ import annotations
 
@@ -23,6 +23,35 @@ def tree_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.asarray(found)
 
 
+def with_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on products of arrays of fixed bits are added along the tree."""
+    composed = fixed_bits.FixedBits._composed
+
+    def product(array: Any, ufunc: np.ufunc, inputs: Any) -> Any:
+        if ufunc is not np.matmul:
+            return composed(array, ufunc, inputs)
+        plain = [np.asarray(fixed_bits._plain(x)) for x in inputs]
+        return array._each(tree_product(*(x if x.dtype.kind == "f" else x.astype(array.working) for x in plain)))
+
+    monkeypatch.setattr(fixed_bits.FixedBits, "_composed", product)
+
+
+def fixed_quantizer(rule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on a quantizer computes on arrays of fixed bits, by NumPy."""
+    with_products(monkeypatch)
+    cls, encode, decode = type(rule), type(rule).encode, type(rule).decode
+
+    def encoded(self: Any, x: np.ndarray) -> Any:
+        return fixed_bits.unfixed(encode(self, fixed_bits.as_fixed(x, x.dtype)))
+
+    def decoded(self: Any, arrays: Any, shape: Any) -> Any:
+        given = {name: fixed_bits.as_fixed(a, a.dtype) for name, a in arrays.items()}
+        return fixed_bits.unfixed(decode(self, given, shape))
+
+    monkeypatch.setattr(cls, "encode", encoded)
+    monkeypatch.setattr(cls, "decode", decoded)
+
+
 class Fixed:
     """A function of gradients that computes on arrays of fixed bits, and is otherwise the rule.
 
@@ -32,15 +61,8 @@ class Fixed:
     """
 
     def __init__(self, rule: Transform, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.rule, composed = rule, fixed_bits.FixedBits._composed
-
-        def with_products(array: Any, ufunc: np.ufunc, inputs: Any) -> Any:
-            if ufunc is not np.matmul:
-                return composed(array, ufunc, inputs)
-            plain = [np.asarray(fixed_bits._plain(x)) for x in inputs]
-            return array._each(tree_product(*(x if x.dtype.kind == "f" else x.astype(array.working) for x in plain)))
-
-        monkeypatch.setattr(fixed_bits.FixedBits, "_composed", with_products)
+        self.rule = rule
+        with_products(monkeypatch)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.rule, name)

@@ -33,7 +33,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "wild numbers": lambda x, y, k, w: np.maximum(w, 0.0) * np.minimum(w, 1.0) + np.sign(w) * np.floor(w),
     "finite ones": lambda x, y, k, w: np.where(np.isfinite(w), w, np.where(np.isnan(w), 1.0, 2.0)),
     "turned": lambda x, y, k, w: x.transpose(2, 0, 1) + y.T[:, None, :],
-    "slices": lambda x, y, k, w: x[:, 1:, ::2] - x[:, :-1, 1::-1 or None][..., :1] + x[:, :1, -1:],
+    "slices": lambda x, y, k, w: x[:, 1:, ::2] - x[:, :-1, 1 :: -1 or None][..., :1] + x[:, :1, -1:],
     "steps back": lambda x, y, k, w: x[::-1, :, 4:0:-2] * 2.0,
     "places": lambda x, y, k, w: x[[2, 0], :, np.array([1, 3])] + np.take(x, [1, 1], axis=0)[:, :, 0],
     "joined": lambda x, y, k, w: np.concatenate([x.reshape(-1), np.zeros(3, np.float32), y.ravel()]),
@@ -96,7 +96,7 @@ def test_rows_are_folded_along_the_tree(count: int, body: Body) -> None:
 
 
 @needs_compiler
-@pytest.mark.slow
+@pytest.mark.suite
 def test_more_blocks_than_a_thread_folds_are_halved_first(body: Body) -> None:
     rows = np.random.default_rng(1).standard_normal((1, 1030 * 1024 + 7)).astype(np.float32)
     added = folding.Fold("add", np.add, 0.0)
@@ -105,7 +105,9 @@ def test_more_blocks_than_a_thread_folds_are_halved_first(body: Body) -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("shapes", [((3, 4), (4, 2)), ((2, 1030), (1030, 3)), ((2, 3, 4), (4, 5)), ((3, 0), (0, 2)), ((4,), (4,))])
+@pytest.mark.parametrize(
+    "shapes", [((3, 4), (4, 2)), ((2, 1030), (1030, 3)), ((2, 3, 4), (4, 5)), ((3, 0), (0, 2)), ((4,), (4,))]
+)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_products_add_along_the_tree(shapes: Any, dtype: Any, emulated: Emulated) -> None:
     random = np.random.default_rng(2)
@@ -170,7 +172,10 @@ def test_what_nvrtc_makes_of_folds_and_products_has_the_same_bits() -> None:
     own = Body(device, F32)
     rows = np.random.default_rng(5).standard_normal((2, 1030)).astype(np.float32)
     found = fold("add", own.array(rows), 0.0)
-    assert np.asarray(found.data).tobytes() == folding.tree(rows, ("j",), folding.Fold("add", np.add, 0.0)).reshape(-1).tobytes()
+    assert (
+        np.asarray(found.data).tobytes()
+        == folding.tree(rows, ("j",), folding.Fold("add", np.add, 0.0)).reshape(-1).tobytes()
+    )
     a, b = rows[:, :40], np.ascontiguousarray(rows[:, 40:80].T)
     wanted = matrices.tree_product(a, b)
     assert np.asarray(product(own.array(a), own.array(b)).data).tobytes() == wanted.tobytes()

@@ -24,9 +24,9 @@ from refgrad.rule import rules
 from refgrad.sparsity import Magnitude
 from tests.backends.cuda.conftest import needs_compiler
 from tests.backends.cuda.covered import different
-from tests.backends.cuda.fixed_products import Fixed
+from tests.backends.cuda.fixed_products import Fixed, fixed_quantizer
+from tests.backends.cuda.handed import Handed
 from tests.backends.test_same_bits import adversarial
-from tests.test_foreign_arrays import mapped
 from tests.used import used
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed (tox -e cuda has it)")
@@ -43,37 +43,6 @@ def device(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
     return cupy_on_host.installed(monkeypatch, tmp_path_factory)
 
 
-class Handed:
-    """A rule that is handed CuPy's arrays, and whose results are read as NumPy's again."""
-
-    def __init__(self, rule: Any) -> None:
-        self.rule = rule
-        self.returned: set[type] = set()
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self.rule, name)
-        return (lambda *args, **more: self._asked(name, *args, **more)) if name in self.rule.computing else found
-
-    def __call__(self, *args: Any) -> Any:
-        return self._asked("__call__", *args)
-
-    def step_(self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], **more: Any) -> None:
-        placed, after = on_host(p.copy()), mapped(state, on_host)
-        self.rule.step_(placed, on_host(g), after, **mapped(more, on_host))
-        p[...] = seen(placed)
-        state.clear()
-        state.update(mapped(after, self._back))
-
-    def _asked(self, name: str, *args: Any, **more: Any) -> Any:
-        given = [mapped([value], on_host)[0] for value in args]
-        found = getattr(self.rule, name)(*given, **mapped(more, on_host))
-        return mapped(found, self._back)
-
-    def _back(self, leaf: Any) -> np.ndarray:
-        self.returned.add(type(leaf))
-        return np.array(seen(leaf))
-
-
 def on_the_host() -> set[tuple[str, str]]:
     """What the page says of rules and methods that run on the host."""
     rows = re.findall(r"^\| [^`|]*`(\w+)` \| ([^|]*) \| ", PAGE.read_text(), re.MULTILINE)
@@ -87,12 +56,14 @@ def test_every_rule_takes_cupy_arrays_and_gives_the_bits_of_numpy(
     name: str, device: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rule = rules()[name]()
-    handed = Handed(rule)
+    handed = Handed(rule, on_host, seen)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", OnHostWarning)
         found = used(handed)  # type: ignore[arg-type]
     # functions of gradients add along the tree on a device, and in NumPy's order on the host
     fixed = isinstance(rule, Transform) and not said and type(rule).__call__ is Transform.__call__
+    if rule.kind == "quantizer" and getattr(rule, "bits_are_its_own", False):
+        fixed_quantizer(rule, monkeypatch)
     wanted = used(Fixed(rule, monkeypatch) if fixed else rule)  # type: ignore[arg-type]
     assert [(a.dtype, a.shape) for a in found] == [(b.dtype, b.shape) for b in wanted]
     assert all(_same(a, b) for a, b in zip(found, wanted, strict=True))

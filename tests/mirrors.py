@@ -150,8 +150,16 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic("backends/cuda/test_staged_run.py", KERNELS, ("backends.cuda.staged_source",)),
     Topic("backends/cuda/test_run.py", KERNELS, ("backends.cuda.source",), False),
-    Topic("backends/cuda/test_arrays.py", KERNELS, ("backends.cuda.array_source",)),
-    Topic("backends/cuda/test_doors.py", KERNELS, ("backends.cuda.literal_run",), False),
+    Topic(
+        "backends/cuda/test_arrays.py",
+        KERNELS,
+        (
+            "backends.cuda.array_folds",
+            "backends.cuda.array_order",
+            "backends.cuda.array_source",
+            "backends.cuda.device_array",
+        ),
+    ),
     Topic(
         "backends/cuda/test_doors.py",
         "every rule on a device's arrays: what its kind does there is seen by its bits",
@@ -163,9 +171,7 @@ TOPICS: tuple[Topic, ...] = (
             "quantizers.body_on_device",
             "quantizers.elements_on_device",
             "quantizers.on_device",
-            "quantizers.sparse_on_device",
             "sparsity.on_device",
-            "sparsity.update_on_device",
         ),
         False,
     ),
@@ -424,6 +430,7 @@ TOPICS: tuple[Topic, ...] = (
 ACROSS: Mapping[str, str] = {
     "kinds/test_situations.py": "faults that ordinary cases do not show, of every kind",
     "kinds/test_widths.py": "faults at multiples of widths alone, of every kind",
+    "backends/cuda/test_on_card.py": "the script for a card, tried without one",
     "backends/cuda/test_interpreter.py": "the interpreter of PTX, which CUDA kernels are run by where there is no card",
     "backends/test_names.py": "no name of a rule collides with one in the text of its kernels",
     "backends/test_same_bits.py": "the same bits from the literal body and from kernels",

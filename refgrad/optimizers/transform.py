@@ -169,6 +169,9 @@ class Transform(Rule):
 
         Args:
             error: what Python said of them.
+
+        Returns:
+            The error to be raised.
         """
         asked = ", ".join(f"{type(self).__name__}.{n}" for n in self.numbers()) or ", ".join(self.names())
         return ArgumentError(f"{asked}: {self} has no value ({error}); legal: numbers at which it has one")

@@ -161,7 +161,7 @@ def nearest_entry(x: np.ndarray, table: np.ndarray) -> np.ndarray:
     """The index of the nearest entry of an ascending table, the upper one on ties (differences in float32)."""
     upper = np.clip(np.searchsorted(table, x, side="right"), 1, len(table) - 1)
     lower = upper - 1
-    index = np.where(x - table[lower] < table[upper] - x, lower, upper)
+    index = np.where(x - gathered(table, lower) < gathered(table, upper) - x, lower, upper)
     return np.where(x <= table[0], 0, index).astype(np.uint8)
 
 

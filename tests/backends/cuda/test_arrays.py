@@ -96,7 +96,7 @@ def test_rows_are_folded_along_the_tree(count: int, body: Body) -> None:
 
 
 @needs_compiler
-@pytest.mark.suite
+@pytest.mark.slow
 def test_more_blocks_than_a_thread_folds_are_halved_first(body: Body) -> None:
     rows = np.random.default_rng(1).standard_normal((1, 1030 * 1024 + 7)).astype(np.float32)
     added = folding.Fold("add", np.add, 0.0)

@@ -10,7 +10,7 @@ from tests.backends.cuda.conftest import needs_compiler
 
 
 @needs_compiler
-@pytest.mark.suite
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["bits", "rules", "survey", "speed"])
 def test_a_part_of_the_script_runs_without_a_card(part: str, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("cupy", reason="CuPy is not installed (tox -e cuda has it)")

@@ -430,6 +430,7 @@ TOPICS: tuple[Topic, ...] = (
 ACROSS: Mapping[str, str] = {
     "kinds/test_situations.py": "faults that ordinary cases do not show, of every kind",
     "kinds/test_widths.py": "faults at multiples of widths alone, of every kind",
+    "backends/cuda/test_other_libraries.py": "arrays of other libraries on a card, such as torch's",
     "backends/cuda/test_on_card.py": "the script for a card, tried without one",
     "backends/cuda/test_interpreter.py": "the interpreter of PTX, which CUDA kernels are run by where there is no card",
     "backends/test_names.py": "no name of a rule collides with one in the text of its kernels",

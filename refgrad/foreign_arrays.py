@@ -25,6 +25,8 @@ from refgrad.errors import ArgumentError, with_article
 DEVICES: Mapping[str, str] = {"cupy": "refgrad.backends.cuda.doors"}
 #: DLPack's devices whose memory a processor reads: its own, and what is pinned for a GPU
 READABLE = (1, 3)
+#: DLPack's devices of CUDA: memory of a card, and memory that it shares with the host
+CUDA = (2, 13)
 #: what Python's dataclasses have, of which the records of arrays are: nothing else is asked for its arrays
 RECORD = "__dataclass_fields__"
 #: the argument whose entries a step in place replaces, such as the count of steps, besides writing into its arrays
@@ -76,6 +78,10 @@ def called_with(
     if library(kind) in DEVICES:
         door = importlib.import_module(DEVICES[library(kind)])
         return door.call(rule, function, args, keywords, [n for n, _ in zip(names, args, strict=False)], writes)
+    if _is_on_cuda(kind):
+        door = importlib.import_module(DEVICES["cupy"])
+        if door.takes_foreign():
+            return door.call_foreign(rule, function, args, keywords, names, writes, kind)
     given = [*zip(names, args, strict=False), *keywords.items()]
     for name, value in given:
         if isinstance(value, Mapping):
@@ -87,6 +93,14 @@ def called_with(
         if name in writes:
             _write_back(value, new, old, kind)
     return mapped(result, lambda leaf, path: like(leaf, kind) if isinstance(leaf, np.ndarray) else leaf)
+
+
+def _is_on_cuda(value: Any) -> bool:
+    """True of an array of another library in the memory of a CUDA device, which CuPy reads where it is."""
+    try:
+        return value.__dlpack_device__()[0] in CUDA
+    except Exception:  # whatever another library raises of what has no memory: the function says so
+        return False
 
 
 @functools.cache
@@ -232,7 +246,7 @@ def _narrow(value: Any) -> np.ndarray:
     try:
         return np.asarray(value)
     except TypeError:
-        bits = getattr(_package(value), f"uint{8 * dtype.itemsize}")
+        bits = getattr(package_of(value), f"uint{8 * dtype.itemsize}")
         return np.from_dlpack(value.view(bits)).view(dtype)
 
 
@@ -245,8 +259,12 @@ def library(value: Any) -> str:
     return type(value).__module__.partition(".")[0]
 
 
-def _package(value: Any) -> Any:
-    """The loaded package that an array's type, or one that it derives from, is of, and that makes arrays by DLPack."""
+def package_of(value: Any) -> Any:
+    """The loaded package that an array's type, or one that it derives from, is of, and that makes arrays by DLPack.
+
+    Args:
+        value: the array.
+    """
     packages = (sys.modules.get(cls.__module__.partition(".")[0]) for cls in type(value).__mro__)
     return next(package for package in packages if hasattr(package, "from_dlpack"))
 
@@ -277,7 +295,7 @@ def like(array: np.ndarray, kind: Any) -> Any:
 def _made(array: np.ndarray, kind: Any) -> Any:
     if hasattr(kind, "__array_namespace__"):
         return kind.__array_namespace__().asarray(array, copy=True)
-    package = _package(kind)
+    package = package_of(kind)
     plain = array.flags.writeable and array.flags.c_contiguous and array.dtype.isnative
     array = array if plain else array.astype(array.dtype.type)
     if array.dtype.name in ml_dtypes.__all__:

@@ -314,8 +314,28 @@ def literal(
     if arrays[rule.primary].ndim == 0:  # NumPy turns results of 0-d arrays into scalars, which promote differently
         rows = literal(rule, {n: a.reshape(1) for n, a in arrays.items()}, scalar_values, body)
         return {n: v.reshape(()) if isinstance(v, np.ndarray) else v for n, v in rows.items()}
+    given = {n: as_working(a, rule.scalars) for n, a in arrays.items()}
+    return {n: plain(v) for n, v in carried(rule, given, scalar_values, body).items()}
+
+
+def carried(
+    rule: Rule,
+    values: Mapping[str, Any],
+    scalar_values: Mapping[str, float],
+    body: Callable[[Any, Mapping[str, Any]], Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """The rule's body run as it stands on what stands for its arrays.
+
+    Args:
+        rule: the rule.
+        values: what stands for the arrays that it takes, by name.
+        scalar_values: the values of its `scalar_inputs`, by name.
+        body: a part of the rule's body to be run in its place, a function of the rule and of what it is given.
+
+    Returns:
+        The results by name; scalars as floats.
+    """
     run, scope = _run_as_it_stands(rule)
-    given: dict[str, Any] = {n: as_working(a, rule.scalars) for n, a in arrays.items()}
-    given.update({n: scope.named(n, scalar_values[n]) for n in rule.scalar_inputs()})
+    given = {**values, **{n: scope.named(n, scalar_values[n]) for n in rule.scalar_inputs()}}
     results = run.body(given) if body is None else body(run, given)
-    return {n: v.value if isinstance(v, scalar_math.Scalar) else plain(v) for n, v in results.items()}
+    return {n: v.value if isinstance(v, scalar_math.Scalar) else v for n, v in results.items()}

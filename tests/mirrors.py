@@ -151,12 +151,24 @@ TOPICS: tuple[Topic, ...] = (
     Topic("backends/cuda/test_staged_run.py", KERNELS, ("backends.cuda.staged_source",)),
     Topic("backends/cuda/test_run.py", KERNELS, ("backends.cuda.source",), False),
     Topic(
+        "backends/cuda/test_arrays.py",
+        KERNELS,
+        (
+            "backends.cuda.array_folds",
+            "backends.cuda.array_order",
+            "backends.cuda.array_source",
+            "backends.cuda.device_array",
+        ),
+    ),
+    Topic(
         "backends/cuda/test_doors.py",
         "every rule on a device's arrays: what its kind does there is seen by its bits",
         (
             "backends.cuda.cupy_device",
             "backends.cuda.groups",
             "estimators.on_device",
+            "optimizers.transform_on_device",
+            "quantizers.body_on_device",
             "quantizers.elements_on_device",
             "quantizers.on_device",
             "sparsity.on_device",
@@ -426,6 +438,8 @@ TOPICS: tuple[Topic, ...] = (
 ACROSS: Mapping[str, str] = {
     "kinds/test_situations.py": "faults that ordinary cases do not show, of every kind",
     "kinds/test_widths.py": "faults at multiples of widths alone, of every kind",
+    "backends/cuda/test_other_libraries.py": "arrays of other libraries on a card, such as torch's",
+    "backends/cuda/test_on_card.py": "the script for a card, tried without one",
     "backends/cuda/test_interpreter.py": "the interpreter of PTX, which CUDA kernels are run by where there is no card",
     "backends/test_names.py": "no name of a rule collides with one in the text of its kernels",
     "backends/test_same_bits.py": "the same bits from the literal body and from kernels",
@@ -443,6 +457,7 @@ ACROSS: Mapping[str, str] = {
     "candidates/test_state_names.py": "state under names of the user's own, whatever the candidate",
     "docs/test_examples.py": "the examples of the pages",
     "docs/test_jobs.py": "the page of three jobs: files, commands, pictures",
+    "docs/test_rules_by_backend.py": "the table of what runs rules on a card",
     "docs/test_where_rules_run.py": "the page of what runs each rule",
     "docs/test_gradient_kernels.py": "the table of which functions of gradients have kernels",
     "docs/test_gradient_sources.py": "the table of titles, and of what was read",

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 import refgrad
 from refgrad import backends, formula_kernels, gradients, optimizers
 from refgrad.arithmetic.dtypes import whole_numbers
+from refgrad.arithmetic.fixed_bits import as_fixed
 from refgrad.backends import c_dialect, kernels, numba_backend
 from refgrad.backends.cuda.run import run as run_on_device
 from refgrad.cli import main
@@ -440,3 +441,10 @@ def test_a_condition_of_all_numbers_has_no_kernel(asked: Any) -> None:
     assert either()(np.float32([[-1.0, -2.0]])).tolist() == [[-2.0, -4.0]]
     with pytest.raises(NoFormulaKernel, match=r"any|anywhere"):
         kernel_of(either())
+
+
+def test_what_folds_are_called_with_besides_is_numpys_own() -> None:
+    x = as_fixed(np.float32([[1.0, -2.0], [3.0, 0.5]]), np.dtype(np.float32))
+    assert np.max(x, axis=0, initial=2.0).tolist() == [3.0, 2.0]
+    assert np.sum(x, axis=0, dtype=np.float64).tolist() == [4.0, -1.5]
+    assert float(np.median(x)) == 0.75

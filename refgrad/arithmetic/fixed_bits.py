@@ -120,6 +120,8 @@ class FixedBits(Working):
             return NotImplemented  # a carrier takes over
         if function in REDUCED and set(kwargs) <= {"axis", "keepdims", "ddof"}:
             return REDUCED[function](*args, **kwargs)
+        if function in REDUCED:  # called with more: such as a number that a maximum begins with, or a dtype
+            return self._each(function(*map(_plain_array, args), **{n: _plain_array(x) for n, x in kwargs.items()}))
         if function in COMPOSED:
             return WRITTEN[function](*args, **kwargs)
         return self._each(super().__array_function__(function, types, args, kwargs))
@@ -142,6 +144,10 @@ def _plain(x: Any) -> Any:
     if isinstance(x, Working):
         return x.view(np.ndarray)
     return x.item() if isinstance(x, np.floating) else x
+
+
+def _plain_array(x: Any) -> Any:
+    return x.view(np.ndarray) if isinstance(x, Working) else x
 
 
 _CLASSES: Mapping[np.dtype, type[FixedBits]] = {

@@ -117,6 +117,8 @@ def gathered(table: np.ndarray, codes: np.ndarray) -> np.ndarray:
     >>> gathered(np.asarray([0.0, 0.5]), np.asarray([[1, 0]], np.uint8)).tolist()
     [[0.5, 0.0]]
     """
+    if type(codes) is not np.ndarray and hasattr(codes, "_apply"):  # on a device
+        return codes._apply("look_up", table, codes)
     return table[codes] if codes.dtype == np.uint64 else table.take(codes)
 
 

@@ -37,7 +37,16 @@ _LAYOUT: Mapping[str, tuple[str, int, int]] = {
 
 def supports(graph: Graph) -> bool:
     """True if every step function in a graph has lines here."""
-    return all(_writer(n.attribute) is not None for n in graph.nodes if n.op == "step")
+    return all(writes(n.attribute) for n in graph.nodes if n.op == "step")
+
+
+def writes(record: Any) -> bool:
+    """True if a step function has lines here.
+
+    Args:
+        record: the function.
+    """
+    return _writer(record) is not None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+import sys
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,25 @@ def check(name: str) -> None:
         found.put(np.zeros(1, np.float32))
 
 
-def function(target: str, name: str) -> Callable[..., Any]:
-    """The function of a target, `placed`.
+@dataclass(frozen=True)
+class OnDevice:
+    """A thing of a framework's whose arrays are to lie on a device.
+
+    Args:
+        thing: such as a class of torch's optimizers.
+        device: where, as the framework says it.
+    """
+
+    thing: Any
+    device: str
+
+    @property
+    def __name__(self) -> str:
+        return getattr(self.thing, "__name__", type(self.thing).__name__)
+
+
+def function(target: str, name: str) -> Any:
+    """The function, or class of optimizers, of a target, `placed`.
 
     Args:
         target: ``package.module:name`` or ``path/to/file.py:name``.
@@ -56,11 +74,11 @@ def function(target: str, name: str) -> Callable[..., Any]:
     return placed(load(target), name)
 
 
-def placed(thing: Any, name: str) -> Callable[..., Any]:
-    """A function of NumPy's arrays that calls one of arrays on a device.
+def placed(thing: Any, name: str) -> Any:
+    """A function of NumPy's arrays that calls one of arrays on a device; or a torch optimizer whose tensors lie there.
 
     Args:
-        thing: the function.
+        thing: the function, a class of torch's optimizers, or one of its instances.
         name: the device.
 
     Raises:
@@ -68,10 +86,15 @@ def placed(thing: Any, name: str) -> Callable[..., Any]:
         CandidateError: it is no function.
         DeviceError: the device cannot be used.
     """
+    if _is_of_torch(thing):
+        _check_torch(name)
+        return OnDevice(thing, name)
     check(name)
     if not callable(thing) or isinstance(thing, type | Rule) or not _has_signature(thing):
         what = f"a {type(thing).__name__}" if not isinstance(thing, type) else f"the class {thing.__name__}"
-        raise CandidateError(f"the candidate is {what}; legal on a device: a function of CuPy's arrays")
+        raise CandidateError(
+            f"the candidate is {what}; legal on a device: a function of CuPy's arrays, or a torch optimizer"
+        )
     there = device.of_cupy()
     assert there is not None
 
@@ -92,6 +115,22 @@ def placed(thing: Any, name: str) -> Callable[..., Any]:
 def _back(leaf: Any, there: device.Device) -> Any:
     """A result on the host; one of another library, such as torch, by way of CuPy, which reads it where it is."""
     return there.get(there.read(leaf)) if is_foreign(leaf) else leaf
+
+
+def _is_of_torch(thing: Any) -> bool:
+    """True of a class of torch's optimizers, and of an instance of one."""
+    optim = getattr(sys.modules.get("torch"), "optim", None)
+    return optim is not None and issubclass(thing if isinstance(thing, type) else type(thing), optim.Optimizer)
+
+
+def _check_torch(name: str) -> None:
+    """`DeviceError` if torch has no such device."""
+    if name not in DEVICES:
+        raise bad_argument("device", name, f"None, or {', '.join(map(repr, DEVICES))}")
+    if not sys.modules["torch"].cuda.is_available():
+        raise DeviceError(
+            "device is 'cuda', but torch finds no CUDA device; legal: a torch that was built with CUDA, and a card"
+        )
 
 
 def _has_signature(thing: Any) -> bool:

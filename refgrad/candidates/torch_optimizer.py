@@ -14,7 +14,7 @@ import functools
 import inspect
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -34,6 +34,7 @@ from refgrad.candidates.arguments import (
 )
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import EXTRAS, HYPERPARAMETERS, PACKED, indexed, known_as, slot_names
+from refgrad.candidates.on_device import OnDevice
 from refgrad.candidates.protocol import ABSENT, COUNTED, GROUPS, RATES, SAVED, STRIDED, Extras, Observation, Value
 from refgrad.candidates.step_counts import Place, places, set_counts
 from refgrad.errors import CandidateError, with_article
@@ -57,6 +58,8 @@ class TorchOptimizer:
     #: from a rule to what it is told of it
     tells: Callable[[Optimizer], Arguments] = lambda rule: Arguments()
     abilities: frozenset[str] = frozenset({ABSENT, SAVED, GROUPS, RATES, STRIDED, COUNTED})
+    #: where its tensors lie, as torch says it; "" where they share memory with the caller's arrays
+    device: str = ""
 
     def takes(self, rule: Optimizer) -> frozenset[str]:
         """The hyperparameters that its constructor is told."""
@@ -64,7 +67,7 @@ class TorchOptimizer:
 
     def start(self, rule: Optimizer, params: Sequence[np.ndarray]) -> TorchRun:
         """The optimizer over tensors that hold copies of the parameters."""
-        tensors = _tensors(params)
+        tensors = _tensors(params, self.device)
         return self._run(rule, tensors, tensors)
 
     def start_groups(self, rules: Sequence[Optimizer], params: Sequence[np.ndarray]) -> TorchRun:
@@ -72,7 +75,7 @@ class TorchOptimizer:
 
         Where none differs each parameter is a group of its own.
         """
-        tensors, first = _tensors(params), rules[0]
+        tensors, first = _tensors(params, self.device), rules[0]
         if all(rule == first for rule in rules):
             return self._run(first, tensors, [{"params": [tensor]} for tensor in tensors])
         groups: list[dict[str, Any]] = [{"params": [t for t, r in zip(tensors, rules, strict=True) if r == first]}]
@@ -83,7 +86,7 @@ class TorchOptimizer:
         return self._run(first, tensors, groups)
 
     def _run(self, rule: Optimizer, tensors: Tensors, given: Any) -> TorchRun:
-        return TorchRun(self.name, self.made(rule, given), tensors, rule, self.stated)
+        return TorchRun(self.name, self.made(rule, given), tensors, rule, self.stated, self.device)
 
     def made(self, rule: Optimizer, given: Any) -> Callable[[], tuple[torch.optim.Optimizer, Arguments]]:
         """A function that makes the optimizer anew, of tensors or of groups, and says what it was told."""
@@ -102,13 +105,21 @@ class TorchOptimizer:
         return build
 
 
-def _tensors(params: Sequence[np.ndarray]) -> Tensors:
+def _tensors(params: Sequence[np.ndarray], device: str) -> Tensors:
     """Tensors that hold copies of the parameters, as these lie in memory."""
-    return [to_tensor(np.array(p, copy=True)).requires_grad_() for p in params]
+    return [_placed(np.array(p, copy=True), device).requires_grad_() for p in params]
+
+
+def _placed(array: np.ndarray, device: str) -> torch.Tensor:
+    """A tensor of an array: of the same memory, or a copy on a device."""
+    return to_tensor(array).to(device, copy=True) if device else to_tensor(array)
 
 
 def candidate(thing: Any, name: str, options: Mapping[str, Any]) -> TorchOptimizer | None:
     """A candidate if the thing is an optimizer class, an optimizer, or a function that takes parameters."""
+    if isinstance(thing, OnDevice):
+        found = candidate(thing.thing, name, options)
+        return None if found is None else replace(found, device=thing.device)
     if isinstance(thing, type):
         return from_class(thing, name, options) if issubclass(thing, torch.optim.Optimizer) else None
     if isinstance(thing, torch.optim.Optimizer):
@@ -175,7 +186,9 @@ class TorchRun:
         tensors: Tensors,
         rule: Optimizer,
         stated: Mapping[str, str],
+        device: str = "",
     ) -> None:
+        self._device, self._lent = device, list[tuple[np.ndarray, torch.Tensor]]()
         self._name, self._build, self._tensors, self._stated = name, build, tensors, stated
         self._optimizer, self._told = optimizer, told = build()
         self._scalar_names = {slot: kind.scalar for slot, kind in rule.slots().items()}
@@ -226,12 +239,13 @@ class TorchRun:
     def step(self, grads: Sequence[np.ndarray], extras: Extras = MappingProxyType({})) -> None:
         """One step of the optimizer; each gradient's memory is the caller's."""
         self._set_gradients(grads)
-        keywords = {a: _handed(extras[n]) for n in extras if (a := known_as(n, EXTRAS, self._takes)) is not None}
+        keywords = {a: self._handed(extras[n]) for n in extras if (a := known_as(n, EXTRAS, self._takes)) is not None}
         with stepping(self._name):
             closure = self._takes.get("closure")
             if closure is not None and (self._of_closure(extras) or closure.default is inspect.Parameter.empty):
                 keywords["closure"] = self._closure(grads, extras)
             self._optimizer.step(**keywords)
+        self._give_back()
         self._taken += 1
 
     def again(self, grads: Sequence[np.ndarray]) -> Callable[[], object]:
@@ -247,7 +261,27 @@ class TorchRun:
 
     def _set_gradients(self, grads: Sequence[np.ndarray]) -> None:
         for tensor, grad in zip(self._tensors, grads, strict=True):
-            tensor.grad = None if grad is None else to_tensor(grad)
+            tensor.grad = None if grad is None else self._lend(grad)
+
+    def _lend(self, array: np.ndarray) -> torch.Tensor:
+        """A tensor of the caller's memory, or a copy on the device, of which `_give_back` says whether it was written."""
+        tensor = _placed(array, self._device)
+        if self._device:
+            self._lent.append((array, tensor))
+        return tensor
+
+    def _give_back(self) -> None:
+        """What the step wrote into gradients on a device, written to the caller's."""
+        lent, self._lent = self._lent, []
+        for array, tensor in lent:
+            if array.flags.writeable:
+                array[...] = to_array(tensor).reshape(array.shape)
+
+    def _handed(self, value: Sequence[np.ndarray] | float) -> Any:
+        """An extra input as torch's optimizers take them: a list of tensors, or a tensor of one number."""
+        if isinstance(value, float):
+            return torch.tensor(value, device=self._device or None)
+        return [self._lend(array) for array in value]
 
     def _of_closure(self, extras: Iterable[str]) -> list[str]:
         """The extra inputs that the closure gives: a loss, and other gradients."""
@@ -265,7 +299,8 @@ class TorchRun:
                 name = next(turns, others[-1])
                 self._points[str(self._inputs[name].at)] = [t.detach().clone() for t in self._tensors]
             self._set_gradients(grads if name is None else extras[name])  # type: ignore[arg-type]
-            return torch.tensor(losses[0] if losses else 0.0, dtype=self._tensors[0].dtype, requires_grad=True)
+            facts = {"dtype": self._tensors[0].dtype, "device": self._tensors[0].device}
+            return torch.tensor(losses[0] if losses else 0.0, **facts, requires_grad=True)
 
         return closure
 
@@ -354,11 +389,6 @@ def _of_leaf(
     first = dict(states.get(leaves[0], {}))
     parts = {name: part(value) for name, value in first.items()}
     return {**{n: v for n, v in parts.items() if v is not first[n]}, **own} if tensor is not leaves[0] else parts
-
-
-def _handed(value: Sequence[np.ndarray] | float) -> Any:
-    """An extra input as torch's optimizers take them: a list of tensors, or a tensor of one number."""
-    return torch.tensor(value) if isinstance(value, float) else [to_tensor(a) for a in value]
 
 
 def to_tensor(array: np.ndarray) -> torch.Tensor:

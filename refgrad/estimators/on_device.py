@@ -11,12 +11,13 @@ import numpy as np
 from refgrad import backends
 from refgrad.arithmetic.dtypes import is_float, working
 from refgrad.axes import ELEMENT, Axes, axes_shape, one_of
-from refgrad.backends.cuda import range_check
+from refgrad.backends.cuda import range_check, top_k
 from refgrad.backends.cuda import run as on_cuda
+from refgrad.backends.cuda.arrays import Body, converted
 from refgrad.backends.cuda.device import Device, device_of, grid
 from refgrad.backends.cuda.staged_source import conversion_source
 from refgrad.backends.cuda.storage import Number
-from refgrad.errors import ArgumentError, NoKernel, bad_argument
+from refgrad.errors import ArgumentError, bad_argument
 from refgrad.estimators.base import Estimator, check_legal
 from refgrad.rule import Range
 from refgrad.tracing import free_values, plan_for
@@ -60,16 +61,17 @@ def run(rule: Estimator, wanted: tuple[str, ...], given: Mapping[str, Any], devi
 
     Raises:
         ArgumentError: a shape, dtype, number or name that is not legal.
-        NoKernel: the rule looks for the nearest codes.
+        NoKernel: the rule's body calls what no kernel does.
     """
-    if rule.tables:
-        raise NoKernel("each vector looks for its nearest code first")
     absent = [name for name in rule.chosen if name not in given]
-    rule.check_names({**given, **dict.fromkeys(absent)})
+    rule.check_names({n: v for n, v in {**given, **dict.fromkeys(absent)}.items() if n not in rule.tables})
     x = _placed(given["x"], "x", device)
+    tables = {name: _placed(given[name], name, device) for name in rule.tables if name in given}
     takes = {name: axes for name, axes in rule.takes().items() if name in given}
     arrays = {name: x if name == "x" else _fitted(rule, name, takes[name], given[name], x, device) for name in takes}
-    arrays |= _choices(rule, absent, arrays, device)
+    arrays |= (
+        _nearest(rule, absent, {**arrays, **tables}, device) if rule.tables else _choices(rule, absent, arrays, device)
+    )
     shape, gives = x.shape, rule.gives()
     shapes = {name: axes_shape(gives.get(name, ELEMENT), shape) for name in wanted}
     if not x.size:  # a sum over nothing is zero
@@ -81,6 +83,27 @@ def run(rule: Estimator, wanted: tuple[str, ...], given: Mapping[str, Any], devi
     work.setdefault("cotangent", work["x"])  # which is not looked at
     on_cuda.run(plan_for(rule, max(len(shape), 1), free, wanted), free, work, device)
     return results
+
+
+def _nearest(rule: Any, absent: list[str], arrays: Mapping[str, Any], device: Device) -> dict[str, Any]:
+    """The code that is nearest to each vector, where none is handed in."""
+    if not absent:
+        return {}
+    if set(rule.tables) - set(arrays):
+        raise ArgumentError(f"{type(rule).__name__} needs {rule.tables[0]!r}; legal: an array")
+    x = arrays["x"]
+    if not x.size:
+        return dict.fromkeys(absent, x)
+    body = Body(device, np.dtype(working(x.dtype)))
+    given = {name: body.array(converted(arrays[name], body.working, device)) for name in ("x", *rule.tables)}
+    (selection,) = rule.selections(given).values()
+    scores = selection.rule.scores(*(selection.arrays[name] for name in ("w", "q")))
+    pairs = scores.flat_data.reshape(-1, selection.rule.codes)
+    chosen = top_k.top_k(pairs, 1, selection.rule.ties, selection.rule.nan_rank, device)
+    codes = given[rule.tables[0]].reshape(selection.rule.codes, -1)
+    vectors = np.argmax(body.array(chosen).astype(np.uint8), axis=1)  # type: ignore[call-overload]
+    starts = vectors.reshape(-1, 1) * codes.shape[1] + np.arange(codes.shape[1])
+    return dict.fromkeys(absent, converted(codes.at(starts).data.reshape(x.shape), np.dtype(x.dtype), device))
 
 
 def _choices(rule: Any, absent: list[str], arrays: Mapping[str, Any], device: Device) -> dict[str, Any]:

@@ -169,7 +169,7 @@ class ConeOpacityReset(Transform):
             check_same(array, name, (3,), "three coordinates")
 
     def apply(self, points: Any, opacity: Any, camera: Any, center: Any, half: Any) -> Any:
-        inside = np.asarray(np.max(np.where(np.abs(points - center) < half, 0.0, np.ones_like(points)), axis=1) == 0)
+        inside = np.max(np.where(np.abs(points - center) < half, 0.0, np.ones_like(points)), axis=1) == 0
         count = math.floor(self.share * int(np.sum(inside)))
         if count == 0:
             return 1.0 * opacity

@@ -12,9 +12,10 @@ import numpy as np
 from refgrad import trees
 from refgrad.arithmetic.dtypes import is_float
 from refgrad.axes import LEFT, RIGHT
-from refgrad.backends.cuda import range_check
+from refgrad.backends.cuda import literal_run, range_check
 from refgrad.backends.cuda import run as on_cuda
 from refgrad.backends.cuda.device import Device, grid
+from refgrad.backends.cuda.source import why_not
 from refgrad.backends.cuda.staged_source import copy_source
 from refgrad.errors import ArgumentError, NoKernel, bad_argument, with_article
 from refgrad.optimizers import extra
@@ -212,17 +213,23 @@ def _run(rule: Any, work: list[Leaf], t: int, numbers: Mapping[str, float], devi
         raise NoKernel("it sees several parameters as one vector")
     plans: list[tuple[Plan, tuple[float, ...]]] = []
     together: dict[Any, list[int]] = {}
+    literal: dict[int, Any] = {}
     for place, leaf in enumerate(work):
         shape = tuple(leaf.arrays["p"].shape)
         free = free_values(shape, {"t": t, **leaf.scalar_values, **numbers})
         plan = plan_for(rule, len(shape), free)
         types = {name: np.dtype(a.dtype) for name, a in leaf.arrays.items()}
+        plans.append((plan, free))
+        if why_not(plan.graph) is not None:  # nothing is written before all is known to have kernels
+            literal[place] = literal_run.computed(plan, free, leaf.arrays, device)
+            continue
         loop = on_cuda.program_of(plan, types).loop
         alike = None if loop is None or not math.prod(shape) else (loop, plan.scalars(*free))
         together.setdefault(place if alike is None else alike, []).append(place)
         if plan.graph.small and not math.prod(shape):
             raise NoKernel("a parameter has no elements, and it sets a number of them")
-        plans.append((plan, free))
+    for place, results in literal.items():
+        literal_run.store(results, work[place].arrays, device)
     for places in together.values():
         plan, free = plans[places[0]]
         if len(places) > 1:

@@ -34,8 +34,7 @@ class Transform(Rule):
     array([1.5])
     """
 
-    on_host: ClassVar[str] = "its arrays have axes of batches, workers or classes"
-
+    device_module = "refgrad.optimizers.transform_on_device"
     kind = "transform"
     #: the arrays that the rule takes, each with the names of its axes; after a plus sign, of numbers that are not negative;
     #: with ``below:class``, of whole numbers from 0 on below the length of that axis
@@ -154,7 +153,7 @@ class Transform(Rule):
                 raise bad_argument(f"{name}.dtype", str(array.dtype), f"{dtype}, the dtype of {names[first]}")
         self.check(*given)
         if any(whole):
-            self._check_labels(given)
+            self.check_labels(given)
         with np.errstate(all="ignore"):
             # in the order of C, whatever order they came in: NumPy adds in the order in which numbers lie in memory
             computed = [np.int64 if labels else self.computed_in(dtype) for labels in whole]
@@ -166,10 +165,17 @@ class Transform(Rule):
                     f"{', '.join(names)}: {error}; legal: numbers of which its system is solved"
                 ) from error
             except ArithmeticError as error:  # of Python's floats: arrays have infinities and NaN
-                raise self._without_value(error) from error
+                raise self.without_value(error) from error
 
-    def _without_value(self, error: ArithmeticError) -> ArgumentError:
-        """The error that numbers which follow from the hyperparameters have no value."""
+    def without_value(self, error: ArithmeticError) -> ArgumentError:
+        """The error that numbers which follow from the hyperparameters have no value.
+
+        Args:
+            error: what Python said of them.
+
+        Returns:
+            The error to be raised.
+        """
         asked = ", ".join(f"{type(self).__name__}.{n}" for n in self.numbers()) or ", ".join(self.names())
         return ArgumentError(f"{asked}: {self} has no value ({error}); legal: numbers at which it has one")
 
@@ -197,8 +203,15 @@ class Transform(Rule):
         """
         return working(dtype)
 
-    def _check_labels(self, arrays: Sequence[np.ndarray]) -> None:
-        """`ArgumentError` for a label that the axis which it is below does not have."""
+    def check_labels(self, arrays: Sequence[np.ndarray]) -> None:
+        """Check that every label is a place along the axis which it is below.
+
+        Args:
+            arrays: those of `shapes`, in order, of which values of labels alone are looked at.
+
+        Raises:
+            ArgumentError: one is not.
+        """
         lengths: dict[str, int] = {}
         for array, text in zip(arrays, self.shapes.values(), strict=True):
             lengths |= zip(axes_named(text), array.shape, strict=False)

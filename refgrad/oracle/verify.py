@@ -63,8 +63,8 @@ def verify(
             (docs/isolation.md). That needs a candidate that is named by a string, has a name in a module, or is a rule; of
             another the verdict says that it was not. A process is used for further candidates while they behave; with
             "fresh" for this one alone.
-        device: "cuda" for a function of CuPy's arrays, or of what reads these (docs/cuda.md): it is handed arrays on the card,
-            and judged on the CPU.
+        device: "cuda" for a function of CuPy's arrays, or of what reads these, and for torch's optimizers (docs/cuda.md): they
+            are handed arrays on the card, and judged on the CPU.
 
     Returns:
         The verdict. Whatever the candidate does wrong is in it; only errors in the arguments raise.
@@ -130,9 +130,11 @@ def _placed(candidate: Any, device: str) -> Any:
     """The candidate, handed arrays on a device; one that is named can be made again in another process."""
     from refgrad.candidates import on_device
 
-    on_device.check(device)
     if not isinstance(candidate, str):
         return on_device.placed(candidate, device)
+    if candidate.partition(":")[0].partition(".")[0] == "torch":  # a class of optimizers, which needs no CuPy
+        return on_device.function(candidate, device)
+    on_device.check(device)
     given = {"target": candidate, "name": device}
     return Recipe(on_device.__name__, "", "function", given, lambda: on_device.function(**given))
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 
 from refgrad.arguments import check_enlarged
+from refgrad.arithmetic.operations.op import Value
 from refgrad.arithmetic.primitives import tree_max, tree_sum
 from refgrad.arithmetic.steps import WholeCodes
 from refgrad.axes import ELEMENT, ROW, Axes
@@ -28,7 +29,7 @@ class Bucketed(Random, Decoded):
     `wide`; norms are computed in float64 and rounded once.
     """
 
-    on_host: ClassVar[str] = "its buckets are cut from the flat array there, and their norms folded in float64"
+    device_module = "refgrad.quantizers.body_on_device"
 
     bucket: Annotated[int, Whole(0)] = 0
     norm: Annotated[
@@ -105,6 +106,8 @@ class Bucketed(Random, Decoded):
             given: what it is computed from, by name.
             wanted: its name.
         """
+        if isinstance(given["x"], Value):  # which lies on a device
+            return self.norms(given["x"]) if wanted == "norm" else self.coded(given).astype(self.kept_codes.kind)
         if given["x"].size and worth_compiling(given["x"].size):
             from refgrad.backends import row_kernels
 
@@ -155,6 +158,9 @@ def below(uniform: np.ndarray) -> np.ndarray:
     Returns:
         The largest float32 numbers that are not above them.
     """
+    if isinstance(uniform, Value):
+        near = uniform.astype(np.float32)  # type: ignore[attr-defined]
+        return np.where(near > uniform, near._apply("next below", near), near)
     if (uniform < np.finfo(np.float32).smallest_normal).any():
         near = uniform.astype(np.float32)
         return np.where(near > uniform, np.nextafter(near, np.float32(0)), near)

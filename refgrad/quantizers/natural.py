@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from refgrad.arithmetic.operations.functions import power_of_two
+from refgrad.arithmetic.operations.op import Value
 from refgrad.arithmetic.steps import Exponent, WholeCodes, step
 from refgrad.derived import derived
 from refgrad.quantizers.base import Ends, around
@@ -165,6 +166,8 @@ class NUQSGD(Bucketed):
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The same by NumPy's own powers of two, which short arrays are decoded by."""
+        if isinstance(arrays["codes"], Value):  # which lies on a device
+            return super().decode(arrays, shape)
         parts = self.opened(arrays, shape)
         norm, codes = parts["norm"], parts["codes"].astype(np.int32)
         levels = np.where(codes == 0, 0.0, np.ldexp(1.0, np.abs(codes) - 1 - self.levels)).astype(norm.dtype)

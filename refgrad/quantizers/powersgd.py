@@ -12,6 +12,7 @@ import numpy as np
 
 from refgrad.arithmetic.arrays import as_array
 from refgrad.arithmetic.dtypes import working
+from refgrad.arithmetic.operations.op import Value
 from refgrad.errors import bad_argument
 from refgrad.quantizers.base import Quantized, Quantizer
 from refgrad.quantizers.gradients import as_columns
@@ -76,7 +77,9 @@ class PowerSGD(Quantizer):
     gives zero columns of P. Source: Vogels et al. 2019, arXiv:1905.13727, algorithms 1 and 2.
     """
 
-    on_host: ClassVar[str] = "it multiplies matrices"
+    device_module = "refgrad.quantizers.body_on_device"
+    #: on a device its products add along refgrad's tree
+    bits_are_its_own: ClassVar[bool] = True
 
     rank: Annotated[int, Whole(1)] = 2
     seed: Annotated[int, Whole(0, 2**32 - 1)] = 0
@@ -138,7 +141,7 @@ class PowerSGD(Quantizer):
         """P Q^T."""
         p, q = arrays["p"], arrays["q"]
         # `dot` warns of nothing, and so takes less time than the other, where there are few
-        return p.dot(q.T) if len(p) * len(q) < FEW else _product(p, q)
+        return p.dot(q.T) if len(p) * len(q) < FEW or isinstance(p, Value) else _product(p, q)
 
     def factors(self, matrices: Sequence[np.ndarray], start: np.ndarray) -> list[dict[str, np.ndarray]]:
         """Each worker's factors: P from the mean of all products, each its own Q."""

@@ -17,7 +17,7 @@ from refgrad.rule import Choice, Citation, Range, by
 class Sparse(Quantizer):
     """Some elements as they are, the others zero. Parts: ``indices`` into the flat array, ascending int64; ``values``."""
 
-    on_host: ClassVar[str] = "how many places it keeps is not how many elements there are"
+    device_module = "refgrad.quantizers.sparse_on_device"
 
     silent = True
     ratio: Annotated[float, Range(0.0, 1.0, open_high=False)] = 0.01
@@ -87,6 +87,8 @@ class RandomK(Random, Sparse):
 
     Source: Stich et al. 2018, arXiv:1809.07599, definition 2.1.
     """
+
+    device_module = "refgrad.quantizers.sparse_on_device"
 
     scaled: Annotated[
         str,

@@ -46,7 +46,7 @@ class RoundToNearest(Quantizer):
     (its baseline), and its code for the grid.
     """
 
-    on_host: ClassVar[str] = "columns name their groups, or are quantized one by what the others left over"
+    device_module = "refgrad.quantizers.body_on_device"
 
     bits: Bits = 4
     group: Annotated[int, Whole(0)] = 0
@@ -224,6 +224,9 @@ class GPTQ(RoundToNearest):
     never matter: H_jj = 1, w_j = 0. Source: Frantar et al. 2023, arXiv:2210.17323, section 3.3 and algorithm 1.
     """
 
+    device_module = ""
+    on_host: ClassVar[str] = "columns are quantized one by one, by what the others left over"
+
     damping: NonNegative = 0.01
     act_order: Annotated[bool, Flag("inputs are taken in the order of falling diag H, of equal ones the first")] = False
     parameters: Annotated[
@@ -329,6 +332,9 @@ class AWQ(RoundToNearest):
     outputs. In float64. Parts besides those of `RoundToNearest`: ``channel_scale``, s; what is decoded is divided by it.
     Source: Lin et al. 2024, arXiv:2306.00978, section 3.2 and its code (there the error is that of a whole block of layers).
     """
+
+    device_module = ""
+    on_host: ClassVar[str] = "its scales are searched for"
 
     grid: Grid = "awq"
     steps: Annotated[int, Iterations()] = 20

@@ -15,6 +15,7 @@ import numpy as np
 
 from refgrad.arguments import FROM_ZERO, by_name
 from refgrad.arithmetic.arrays import as_array, plain_array
+from refgrad.arithmetic.operations.op import Value
 from refgrad.arithmetic.top_k import Order, keys, top_k
 from refgrad.axes import ELEMENT, Axes
 from refgrad.errors import ArgumentError, bad_argument
@@ -38,8 +39,6 @@ class MaskUpdate(Rule):
     A subclass writes `after`, the next mask, and `weights`, what the weights are under it. Where entries are equal either may go:
     those that ``prefer`` says go ahead of others.
     """
-
-    on_host: ClassVar[str] = "how many entries it keeps is counted in the mask, and where several keys decide it sorts"
 
     kind = "mask-update"
     primary = "w"
@@ -166,6 +165,8 @@ def best(scores: np.ndarray, among: np.ndarray, k: int, ties: str = "low", *then
 
     Equal scores go by the arrays ``then``, largest first, and at last by their index.
     """
+    if isinstance(scores, Value):  # which lies on a device
+        return scores.largest(among, k, ties, *then)  # type: ignore[attr-defined]
     facts = np.iinfo(np.dtype(f"i{scores.dtype.itemsize}"))
     ranked = np.maximum(keys(scores), facts.min + 1)
     ranked = np.where(among, ranked, facts.min)
@@ -192,6 +193,8 @@ class RigL(Dynamic):
     magnitude; grow the k inactive ones with the largest |gradient| of the dense network. Grown weights start at zero.
     Source: Evci et al. 2020, arXiv:1911.11134, Algorithm 1.
     """
+
+    device_module = "refgrad.sparsity.update_on_device"
 
     alpha: Fraction = 0.3
     every: Annotated[int, Whole(1)] = 100
@@ -277,6 +280,8 @@ class SET(Dynamic):
     Source: Mocanu et al. 2018, arXiv:1707.04780, Algorithm 2.
     """
 
+    device_module = "refgrad.sparsity.update_on_device"
+
     zeta: Fraction = 0.3
     tails: Annotated[
         str,
@@ -341,6 +346,8 @@ class ACDC(MaskUpdate):
     Source: Peste et al. 2021, arXiv:2106.12379, section 3, with the schedule of its ResNet-50 runs as defaults.
     """
 
+    device_module = "refgrad.sparsity.update_on_device"
+
     pattern: Annotated[Any, Nested()] = Magnitude(sparsity=0.9, granularity="together")
     warmup: Annotated[int, Whole(0)] = 10
     phase: Annotated[int, Whole(1)] = 5
@@ -393,6 +400,8 @@ class LotteryTicket(MaskUpdate):
     at initialization, or at step k of training. Source: Frankle & Carbin 2019, arXiv:1803.03635, section 1; rewinding to step
     k: Frankle et al. 2020, arXiv:1903.01611.
     """
+
+    device_module = "refgrad.sparsity.update_on_device"
 
     rate: Fraction = 0.2
     rounding: counts.Rounding = "half_even"

@@ -13,6 +13,7 @@ from refgrad.axes import ELEMENT, axes_shape
 from refgrad.backends import row_kernels, runner
 from refgrad.backends.cuda import run as on_cuda
 from refgrad.backends.cuda import top_k
+from refgrad.backends.cuda.arrays import Body
 from refgrad.backends.cuda.device import Device, device_of, grid
 from refgrad.backends.cuda.staged_source import copy_source
 from refgrad.errors import ArgumentError, NoKernel, bad_argument
@@ -68,8 +69,11 @@ def mask(rule: Mask, w: Any, device: Device, backend: str = "auto", threads: int
     shape = (found.shape[0], math.prod(found.shape[1:])) if by_row else (1, found.size)
     chosen = top_k.top_k(found.reshape(shape), rule.kept(shape[1]), rule.ties, rule.nan_rank, device)
     chosen = chosen.reshape(found.shape)
-    if not isinstance(rule, Structured):
+    if type(rule).spread is Mask.spread:
         return chosen
+    if type(rule).spread not in SPREADS:
+        body = Body(device, found.dtype, fixed=False)
+        return rule.spread(body.array(chosen), tuple(w.shape)).flat_data  # type: ignore[arg-type, attr-defined]
     slices = (w.shape[rule.axis], *w.shape[: rule.axis], *w.shape[rule.axis + 1 :])
     whole = device.copy(device.spread(chosen, slices))
     return device.copy(whole.transpose((*range(1, rule.axis + 1), 0, *range(rule.axis + 1, w.ndim))))
@@ -77,10 +81,7 @@ def mask(rule: Mask, w: Any, device: Device, backend: str = "auto", threads: int
 
 def score(rule: Mask, w: Any, device: Device, **others: Any) -> Any:
     """The scores that the mask is chosen by, in the working dtype; arguments and errors are those of `mask`."""
-    if not isinstance(rule, Groups | SoftMovement | Unstructured) or type(rule).units not in (
-        Mask.units,
-        Structured.units,
-    ):
+    if type(rule).select not in SELECTIONS:
         raise NoKernel("its pattern, or what it is made of, is no ranking of entries, rows or slices")
     arrays = _prepared(rule, w, others, device)
     w = arrays["w"]
@@ -125,7 +126,10 @@ def _in_units(rule: Mask, array: Any, name: str, w: Any, device: Device) -> Any:
         except ValueError:
             legal = f"one that broadcasts to {w.shape}, that of w"
             raise bad_argument(f"{name}.shape", array.shape, legal) from None
-    if isinstance(rule, Structured):
+    if type(rule).units not in UNITS:
+        body = Body(device, np.dtype(working(array.dtype)), fixed=False)
+        array = rule.units(body.array(array if array.flags.c_contiguous else device.copy(array))).flat_data  # type: ignore[arg-type, attr-defined]
+    elif isinstance(rule, Structured):
         if rule.axis >= w.ndim:
             raise bad_argument("w.ndim", w.ndim, f"more than {rule.axis}, the axis of {rule}")
         array = array.transpose((rule.axis, *(i for i in range(w.ndim) if i != rule.axis)))

@@ -93,3 +93,31 @@ def test_without_cupy_or_a_card_there_is_one_clear_error(monkeypatch: pytest.Mon
     said = CliRunner().invoke(main, ["verify", f"{Path(__file__)}:stepped", "--as", "SGD", "--device", "cuda"])
     assert said.exit_code == 2  # it could not be judged
     assert "CuPy is not installed" in said.output
+
+
+def test_a_torch_optimizer_gets_copies_on_its_device() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from refgrad.candidates.on_device import OnDevice
+    from refgrad.optimizers import AdamW
+
+    class Apart(torch.optim.AdamW):
+        """Adds to its gradients, which only shows where these are given back."""
+
+        def step(self, closure: Any = None) -> None:
+            """One step, after which gradients are others."""
+            super().step(closure)
+            self.param_groups[0]["params"][0].grad.add_(1.0)
+
+    right = refgrad.verify(OnDevice(torch.optim.AdamW, "cpu"), AdamW(), **SHORT)
+    assert right.outcome == "conforms", str(right)
+    writes = refgrad.verify(OnDevice(Apart, "cpu"), AdamW(), **SHORT)
+    assert writes.outcome != "conforms"
+
+
+def test_a_torch_optimizer_without_a_card_is_one_sentence() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    if torch.cuda.is_available():
+        pytest.skip("there is a card")
+    for candidate in (torch.optim.AdamW, "torch.optim:AdamW"):
+        with pytest.raises(DeviceError, match="torch finds no CUDA device; legal"):
+            refgrad.verify(candidate, SGD(), device="cuda")

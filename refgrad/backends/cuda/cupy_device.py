@@ -99,6 +99,12 @@ class CupyDevice:
 
         return cupy.cuda.get_current_stream()
 
+    def borrowed(self, stream: int) -> AbstractContextManager[Any]:
+        """Within it another library's stream is CuPy's current one."""
+        import cupy
+
+        return cupy.cuda.ExternalStream(stream)
+
     def launch(self, source: KernelSource, blocks: int, threads: int, arguments: Sequence[float], stream: Any) -> None:
         """A kernel put into a stream.
 

@@ -72,6 +72,13 @@ class Device(Protocol):
     def stream(self) -> Any:
         """The queue that launches go to now."""
 
+    def borrowed(self, stream: int) -> AbstractContextManager[Any]:
+        """Within it launches go to a queue of another library's.
+
+        Args:
+            stream: its handle.
+        """
+
     def launch(self, source: KernelSource, blocks: int, threads: int, arguments: Sequence[float], stream: Any) -> None:
         """A kernel put into a queue.
 

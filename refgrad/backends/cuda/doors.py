@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
 from refgrad import foreign_arrays
-from refgrad.backends.cuda.device import Device, device_of
+from refgrad.backends.cuda.device import Device, device_of, of_cupy
 from refgrad.errors import NoKernel, OnHostWarning
 from refgrad.foreign_arrays import is_foreign, leaves, mapped
 
@@ -56,6 +57,63 @@ def call(
         result = _on_host(rule, function, args, keywords, names, writes, device)
     _say(rule, function.__name__, reason)
     return result
+
+
+def takes_foreign() -> bool:
+    """True if arrays of other libraries on a card can be read there: CuPy is installed."""
+    return of_cupy() is not None
+
+
+def call_foreign(
+    rule: Any,
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    keywords: Mapping[str, Any],
+    names: Sequence[str],
+    writes: Collection[str],
+    kind: Any,
+) -> Any:
+    """The same of arrays of another library's, such as torch's tensors: CuPy reads them where they are, on that library's stream.
+
+    Args:
+        rule: the rule.
+        function: the method.
+        args: what it is called with.
+        keywords: the same by name.
+        names: what the method calls ``args``.
+        writes: the arguments that it writes into.
+        kind: one of the arrays, such as results are to be.
+
+    Returns:
+        What the method returns, its arrays of that library, in the memory of the card.
+    """
+    device, package = of_cupy(), foreign_arrays.package_of(kind)
+    assert device is not None
+
+    def read(leaf: Any, path: str) -> Any:
+        if not is_foreign(leaf):
+            return leaf
+        return device.read(leaf.detach() if hasattr(leaf, "detach") else leaf)
+
+    def back(leaf: Any, path: str = "") -> Any:
+        return package.from_dlpack(leaf) if is_foreign(leaf) and type(leaf) is not type(kind) else leaf
+
+    given = [*zip(names, args, strict=False), *keywords.items()]
+    with _stream_of(package, kind, device):
+        copies = [mapped(value, read) for _, value in given]
+        before = [dict(each) if isinstance(each, dict) else each for each in copies]
+        own = dict(zip(keywords, copies[len(args) :], strict=True))
+        result = call(rule, function, copies[: len(args)], own, names[: len(args)], writes)
+        for (name, value), new, old in zip(given, copies, before, strict=True):
+            if name in writes and isinstance(value, dict):
+                value.update({n: mapped(each, back) for n, each in new.items() if each is not old.get(n)})
+        return mapped(result, back)
+
+
+def _stream_of(package: Any, kind: Any, device: Device) -> AbstractContextManager[Any]:
+    """The stream that a library, such as torch, puts its own work into now; CuPy's current one of others."""
+    current = getattr(getattr(package, "cuda", None), "current_stream", None)
+    return nullcontext() if current is None else device.borrowed(int(current(kind.device).cuda_stream))
 
 
 def _check_own(cls: type, method: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refgrad.arithmetic import dtypes
-from refgrad.backends.cuda import staged_run, storage
+from refgrad.backends.cuda import literal_run, staged_run, storage
 from refgrad.backends.cuda.device import MOST_BLOCKS, THREADS, Device, grid
 from refgrad.backends.cuda.source import CHUNK, is_one_loop, kernel_source, many_source, why_not
 from refgrad.backends.cuda.staged_source import Stage, stages
@@ -32,7 +32,8 @@ def run(
 ) -> None:
     """Overwrite the plan's outputs: for an optimizer ``p`` and the array slots with their values after the step.
 
-    Narrow arrays are widened where a kernel reads them and rounded once where it stores, so that nothing is copied.
+    What has no kernel of its graph is run as its body stands (`refgrad.backends.cuda.literal_run`). Narrow arrays are widened
+    where a kernel reads them and rounded once where it stores, so that nothing is copied.
 
     Args:
         plan: the plan.
@@ -45,12 +46,15 @@ def run(
 
     Raises:
         ArgumentError: a dtype is not one that kernels store.
-        NoKernel: the plan's graph has no CUDA kernel (see `refgrad.backends.cuda.source.why_not`), or there are no elements and a
-            rule sets numbers of rows, columns or the tensor from them.
+        NoKernel: the plan's graph has no CUDA kernel (see `refgrad.backends.cuda.source.why_not`), and its body calls what no
+            kernel does; or there are no elements and a rule sets numbers of rows, columns or the tensor from them.
     """
     types = {name: np.dtype(array.dtype) for name, array in arrays.items()}
-    made = program_of(plan, types, codes, working)
     p = arrays[plan.rule.primary]
+    if why_not(plan.graph) is not None and not codes:
+        literal_run.run(plan, free, arrays, device, working)
+        return
+    made = program_of(plan, types, codes, working)
     if not p.size and not plan.graph.small:
         return
     if not p.size:

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from refgrad.arithmetic.operations.op import Value
+from refgrad.arithmetic.rounding import gathered
 from refgrad.arithmetic.steps import TableCodes
 from refgrad.axes import ROW, Axes
 from refgrad.derived import derived
@@ -34,7 +36,7 @@ class BlockFormat(Decoded):
     leaves this to undefined conversions). A scale beyond 65504 is stored as infinity, as ggml does.
     """
 
-    on_host: ClassVar[str] = "each block tries out scales, by sums from left to right"
+    device_module = "refgrad.quantizers.body_on_device"
 
     block: ClassVar[int]
     layout: ClassVar[Layout]
@@ -99,8 +101,9 @@ class BlockFormat(Decoded):
         """Codes by groups, and scale and offset of each group in float32; those of super-blocks are worked out here."""
         scale = arrays["scale"].astype(np.float32)[:, None]
         if self.scale_values is not None:
-            scale = scale * self.scale_values[arrays["scales"]]
-        codes = np.asarray(arrays["codes"]).reshape(scale.size, self.block // scale.shape[1])
+            scale = scale * gathered(self.scale_values, arrays["scales"])
+        codes = arrays["codes"] if isinstance(arrays["codes"], Value) else np.asarray(arrays["codes"])
+        codes = codes.reshape(scale.size, self.block // scale.shape[1])
         groups = {"codes": codes, "scale": scale.reshape(-1, 1)}
         if "minimum" in self.parts:
             offset = arrays["minimum"].astype(np.float32)[:, None]

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from refgrad.arithmetic.rounding import gathered
+
 TINY = np.float32(1e-15)
 ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
 #: what changes nothing when it is added, the sign of a zero included
@@ -159,7 +161,7 @@ def nearest_entry(x: np.ndarray, table: np.ndarray) -> np.ndarray:
     """The index of the nearest entry of an ascending table, the upper one on ties (differences in float32)."""
     upper = np.clip(np.searchsorted(table, x, side="right"), 1, len(table) - 1)
     lower = upper - 1
-    index = np.where(x - table[lower] < table[upper] - x, lower, upper)
+    index = np.where(x - gathered(table, lower) < gathered(table, upper) - x, lower, upper)
     return np.where(x <= table[0], 0, index).astype(np.uint8)
 
 
@@ -176,7 +178,7 @@ def fit_table(x: np.ndarray, table: np.ndarray, tries: int) -> tuple[np.ndarray,
     scale, best = np.zeros_like(m), np.full_like(m, -np.inf)
     inverses = [first, *((np.float32(t) + table[0]) / m for t in range(-tries, tries + 1) if tries)]
     for number, inverse in enumerate(inverses):
-        v = table[nearest_entry(inverse[:, None] * x, table)]
+        v = gathered(table, nearest_entry(inverse[:, None] * x, table))
         sum_vx, sum_vv = total(w * v * x), total(w * v * v)
         better = (sum_vv > 0) & (sum_vx * sum_vx > best * sum_vv) if number else np.ones(len(x), bool)
         fitted = np.where(sum_vv > 0, sum_vx / sum_vv, ZERO)

@@ -36,6 +36,8 @@ class EmulatedCupy(cupy_device.CupyDevice):
         self.emulated = Emulated(folder)
         #: how many arrays came to the host, and how many went from there
         self.gets, self.puts = 0, 0
+        #: the streams of other libraries that work went to
+        self.streams: list[int] = []
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         return on_host(np.empty(shape, dtype))
@@ -62,6 +64,13 @@ class EmulatedCupy(cupy_device.CupyDevice):
 
     def stream(self) -> None:
         return None
+
+    def borrowed(self, stream: int) -> AbstractContextManager[Any]:
+        self.streams.append(stream)
+        return nullcontext()
+
+    def read(self, array: Any) -> Any:
+        return getattr(array, "held", array)
 
     def launch(self, source: KernelSource, blocks: int, threads: int, arguments: Sequence[float], stream: Any) -> None:
         self.emulated.launch(source, blocks, threads, arguments, stream)

@@ -112,6 +112,12 @@ class OnHost:
         made[...] = array
         return made
 
+    def spread(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        return np.broadcast_to(array, shape)
+
+    def get(self, array: np.ndarray) -> np.ndarray:
+        return np.array(array)
+
     def address(self, array: np.ndarray) -> int:
         return array.ctypes.data
 

@@ -11,12 +11,13 @@ import numpy as np
 
 from refgrad import backends
 from refgrad.arguments import BACKEND
+from refgrad.arithmetic import matrices
 from refgrad.arithmetic.fixed_bits import as_fixed, unfixed
 from refgrad.arithmetic.formula_graph import Frame, InRows, length_name
 from refgrad.arithmetic.graph import Graph, Node
 from refgrad.arithmetic.scalar_math import Expr, const
 from refgrad.axes import ELEMENT, ONE
-from refgrad.backends import numba_backend
+from refgrad.backends import matrix_kernel, numba_backend
 from refgrad.backends.outline import Outline
 from refgrad.derived import derived
 from refgrad.errors import ArgumentError, TraceError
@@ -340,7 +341,8 @@ def run(rule: Any, arrays: Sequence[np.ndarray], backend: str = "auto", threads:
             lengths = kernel.lengths(rule, given)
             numba_backend.run(kernel.plan, kernel.free(lengths), held, threads)
             return kernel.found(held, lengths)
-    return unfixed(rule.apply(*(as_fixed(a, working) for a in arrays)))
+    with matrices.multiplied_by(matrix_kernel.product):
+        return unfixed(rule.apply(*(as_fixed(a, working) for a in arrays)))
 
 
 def _counts(given: Mapping[str, np.ndarray], working: np.dtype) -> bool:

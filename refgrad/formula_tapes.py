@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from refgrad.arithmetic.tape import FLOATS, Packed, Tape
 from refgrad.arithmetic.taped import TRUTH, Taped
 from refgrad.arithmetic.taped_functions import of_arrays
 from refgrad.backends import tape_text
-from refgrad.errors import ArgumentError, TraceError
+from refgrad.errors import ArgumentError, TraceError, bad_argument
 
 #: numbers between steps, and terms of all its folds, that a tape has at most
 MOST = 1 << 24
@@ -120,6 +121,47 @@ def tape_of(rule: Any, given: Mapping[str, np.ndarray], working: np.dtype) -> Fo
         raise NoFormulaKernel(f"{name} has no kernel: {said}") from error
 
 
+def tape_for(rule: Any, lengths: Mapping[str, int], working: np.dtype) -> FormulaTape:
+    """The tape of a formula for axes of some lengths.
+
+    Args:
+        rule: the formula, the gradient of one, or a rule of the kind "transform".
+        lengths: how long axes are; of an axis that is not there, what the rule has for it (`Formula.lengths`).
+        working: float32 or float64.
+
+    Raises:
+        ArgumentError: an axis is none of the rule's.
+        NoFormulaKernel: it has an operation that kernels do not have; the text says which.
+    """
+    known = dict(rule.lengths)
+    for axis in lengths:
+        if axis not in known or axis.isdigit():
+            raise bad_argument("lengths", axis, f"axes of {type(rule).__name__}: {', '.join(a for a in known if not a.isdigit())}")
+    every = {axis: int(axis) if axis.isdigit() else n for axis, n in {**known, **lengths}.items()}
+    given = rule.drawn(every, np.random.Generator(np.random.Philox(0)))
+    return tape_of(rule, given, working)
+
+
+@lru_cache(maxsize=64)
+def _driver(rule: Any, shapes: tuple[tuple[str, tuple[int, ...], str], ...], working: np.dtype) -> Callable[..., Any]:
+    return tape_of(rule, {name: np.zeros(shape, kind) for name, shape, kind in shapes}, working).in_python()
+
+
+def run(rule: Any, given: Mapping[str, np.ndarray], working: np.dtype) -> Any:
+    """What a formula makes of arrays, by Numba: compiled for their lengths.
+
+    Args:
+        rule: the formula.
+        given: its arrays, by name.
+        working: float32 or float64.
+
+    Raises:
+        NoFormulaKernel: it has an operation that kernels do not have.
+    """
+    shapes = tuple((name, a.shape, a.dtype.str) for name, a in given.items())
+    return _driver(rule, shapes, working)(*given.values())
+
+
 def _with_results(tape: Tape, found: Any, name: str, taken: set[str]) -> FormulaTape:
     if isinstance(found, Mapping):
         gives, several = "named", {str(n): x for n, x in found.items()}
@@ -137,8 +179,10 @@ def _with_results(tape: Tape, found: Any, name: str, taken: set[str]) -> Formula
         while own in taken:
             own += "_given"
         taken.add(own)
-        copied = value._step("same", [value], value.kind)
-        results[own] = (copied.memory, copied.places)
+        known = any(m == value.memory and p.size and p.flat[0] == value.places.flat[0] for m, p in results.values())
+        if known or not tape.writes(value.memory, value.places):
+            value = value._step("same", [value], value.kind)
+        results[own] = (value.memory, value.places)
         truth.append(value.kind == TRUTH)
     sizes = sum(max(p.size for _, p in s.reads) for s in tape.steps)
     if sizes > MOST or tape.lengths[FLOATS] > MOST:

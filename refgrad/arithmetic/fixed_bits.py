@@ -25,6 +25,10 @@ from refgrad.axes import EACH_ROW
 FUNCTIONS: Mapping[np.ufunc, str] = {
     np.exp: "exp",
     np.log: "log",
+    np.expm1: "expm1",
+    np.log1p: "log1p",
+    np.exp2: "exp2",
+    np.log2: "log2",
     np.tanh: "tanh",
     np.sin: "sin",
     np.cos: "cos",

@@ -93,6 +93,13 @@ class Tape:
             found[index] = place[0]
         return found
 
+    def writes(self, memory: str, places: np.ndarray) -> bool:
+        """True if places are those of one step, in its order."""
+        return any(
+            s.memory == memory and s.size == places.size and np.array_equal(places.ravel(), np.arange(s.to, s.to + s.size))
+            for s in self.steps
+        )
+
     def step(
         self,
         kind: str,
@@ -149,8 +156,9 @@ class Tape:
                 moves[memory][at] = ends[memory]
                 ends[memory] += 1
                 constants[memory].append(value)
+        given_at = {(m, int(p.flat[0])): name for name, (m, p) in results.items() if p.size}
         for number, step in enumerate(steps):
-            place(f"v{number}", step.memory, step.to, step.size)
+            place(given_at.get((step.memory, step.to), f"v{number}"), step.memory, step.to, step.size)
         own = [
             replace(s, to=int(moves[s.memory][s.to]), reads=tuple((m, moves[m][p.astype(int)]) for m, p in s.reads))
             for s in steps

@@ -19,6 +19,7 @@ from refgrad.arithmetic.operations import OPERATIONS
 from refgrad.arithmetic.tape import FLOATS, WHOLE, Packed, Step, Stretch
 from refgrad.backends import source, tape_words
 from refgrad.backends.dialect import Dialect
+from refgrad.backends.whole_source import without_unused
 from refgrad.backends.writer import Writer
 
 class Pass(NamedTuple):
@@ -80,7 +81,7 @@ class Printer:
             else:
                 self._other(*group[0])
         functions = self._functions()
-        tables = [self.dialect.table(n, values, kind) for (values, kind), n in self.w.tables.items()]
+        tables = [tape_words.table(self.dialect, n, values, kind) for (values, kind), n in self.w.tables.items()]
         return [*tables, *([""] if tables else []), *functions, *self.lines]
 
     def _groups(self) -> list[list[tuple[int, Step]]]:
@@ -166,7 +167,8 @@ class Printer:
             if s.size and tape_words.mentions(used, s.name)
         ]
         first, *rest = self.w.lines
-        self.lines += [*before[:-1], first, *(f"    {line}" for line in pointers), *rest, *tape_words.BETWEEN[self.dialect.name]]
+        whole = without_unused("\n".join([first, *(f"    {line}" for line in pointers), *rest]))
+        self.lines += [*before[:-1], *whole.splitlines(), *tape_words.BETWEEN[self.dialect.name]]
         self.w.lines = []
 
     def _loop(self, count: int) -> AbstractContextManager[None]:

@@ -118,15 +118,15 @@ def _constants(tape: Packed, name: str, dialect: Dialect) -> list[str]:
     sets = []
     for memory, numbers in tape.constants.items():
         if numbers:
-            table = f"{name}_known_{memory}"
-            lines.append(dialect.table(table, numbers, kind if memory == FLOATS else "int64"))
+            known = f"{name}_known_{memory}"
+            lines.append(tape_words.table(dialect, known, numbers, kind if memory == FLOATS else "int64"))
             start = next(s.start for s in tape.stretches[memory] if s.name == f"constants_of_{memory}")
-            sets.append((memory, start, len(numbers), table))
+            sets.append((memory, start, len(numbers), known))
     *before, head = tape_words.pass_head(dialect, f"{name}_constants", kind)
     lines += [*before, head]
-    for memory, start, count, table in sets:
+    for memory, start, count, known in sets:
         lines.append(f"    {dialect.loop('at', '0', str(count))}")
-        lines.append(f"        {memory}[{start} + at] = {table}[at]{dialect.end}")
+        lines.append(f"        {memory}[{start} + at] = {known}[at]{dialect.end}")
         lines += [f"    {dialect.closing}"] if dialect.closing else []
     if not sets:
         lines.append("    pass" if dialect.name == "numba" else f"    (void){FLOATS}; (void){WHOLE};")

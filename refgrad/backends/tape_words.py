@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,6 +34,14 @@ def constant(dialect: Dialect, value: float, kind: str) -> str:
     if dialect.name == "numba" and not np.isfinite(value):
         return f"{kind}({dialect.number(value)})"
     return dialect.number(value, kind)
+
+
+def table(dialect: Dialect, name: str, values: Sequence[float], kind: str) -> str:
+    """The line that makes a table; whole numbers stand as such, which C++ asks for."""
+    if kind != "int64" or dialect.name == "numba":
+        return dialect.table(name, [int(v) for v in values] if kind == "int64" else values, kind)
+    words = "static __device__" if dialect.name == "cuda" else "static"
+    return f"{words} const int64_t {name}[] = {{{', '.join(str(int(v)) for v in values)}}};"
 
 
 def pass_head(dialect: Dialect, name: str, kind: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Kernels of a formula for arrays of given lengths: its body as a tape, printed in every dialect.
 
-What `refgrad.formula_kernels` has no graph of rows and columns for has one of these: products of matrices, numbers in other places,
-sorts, loops over an axis. The text is for the lengths that it was made for, and for no others.
+What `refgrad.formula_kernels` has no graph of rows and columns for has one of these: products of matrices, numbers in other
+places, sorts, loops over an axis. The text is for the lengths that it was made for, and for no others.
 """
 
 from __future__ import annotations
@@ -136,7 +136,9 @@ def tape_for(rule: Any, lengths: Mapping[str, int], working: np.dtype) -> Formul
     known = dict(rule.lengths)
     for axis in lengths:
         if axis not in known or axis.isdigit():
-            raise bad_argument("lengths", axis, f"axes of {type(rule).__name__}: {', '.join(a for a in known if not a.isdigit())}")
+            raise bad_argument(
+                "lengths", axis, f"axes of {type(rule).__name__}: {', '.join(a for a in known if not a.isdigit())}"
+            )
     every = {axis: int(axis) if axis.isdigit() else n for axis, n in {**known, **lengths}.items()}
     given = rule.drawn(every, np.random.Generator(np.random.Philox(0)))
     return tape_of(rule, given, working)

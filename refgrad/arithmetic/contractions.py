@@ -1,7 +1,7 @@
 """Sums of products over shared axes, as products of stacked matrices: what `numpy.einsum` says, on whatever stands for arrays.
 
-A program may add the terms of one sum in any order. Here they are in that of the axes' letters where they first stand, so that the
-sum of an element is that of one row of a matrix with one column of another.
+A program may add the terms of one sum in any order. Here they are in that of the axes' letters where they first stand, so that
+the sum of an element is that of one row of a matrix with one column of another.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Arrays on which NumPy's functions have the same bits everywhere: what the body of a formula computes with.
 
 Elementary functions are refgrad's sequences of float64 operations, sums and products of matrices go along refgrad's tree, and
-sorts are stable, so that a body gives what kernels of it give (`refgrad.formula_kernels`). What refgrad has no operation for, such
-as the solution of a system, is NumPy's own.
+systems of few unknowns are eliminated in one order, and sorts are stable, so that a body gives what kernels of it give
+(`refgrad.formula_kernels`). What refgrad has no operation for, such as the angle of a tangent, is NumPy's own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import contractions, folding, matrices
+from refgrad.arithmetic import contractions, folding, matrices, systems
 from refgrad.arithmetic.operations import OPERATIONS, UFUNCS
 from refgrad.arithmetic.shaped import MOST_FACTORS, WRITTEN, axes_of, counted, mean, variance
 from refgrad.arithmetic.working import Working
@@ -133,6 +133,8 @@ class FixedBits(Working):
             return WRITTEN[function](*args, **kwargs)
         if function is np.einsum and not contractions.repeats(args[0]):
             return contractions.contracted(*args)
+        if function in _OF_FEW and 0 < args[0].shape[-1] <= systems.MOST and not kwargs:
+            return _OF_FEW[function](*args)
         if function in (np.sort, np.argsort):  # which of equal numbers comes first is then the same everywhere
             kwargs = {**kwargs, "kind": "stable"}
         return self._each(super().__array_function__(function, types, args, kwargs))
@@ -215,6 +217,30 @@ def product(a: Any, b: Any) -> Any:
     found = matrices.product(rows, columns)
     gone = tuple(axis for axis, x in ((-2, left), (-1, right)) if x.ndim == 1)
     return np.squeeze(found, gone).view(kind)
+
+
+def _solved(a: Any, b: Any) -> Any:
+    """As `numpy.linalg.solve`; of what does not fit, the library says so."""
+    if not (a.ndim > 1 and a.shape[-2] == a.shape[-1] == b.shape[max(b.ndim - 2, 0)]):
+        return np.linalg.solve(_plain(a), _plain(b))
+    kind = next(type(x) for x in (a, b) if isinstance(x, FixedBits))
+    found, pivots = systems.solved(*(np.asarray(_plain(x), kind.working).view(kind) for x in (a, b)))
+    if any((_plain(pivot) == 0.0).any() for pivot in pivots):
+        raise np.linalg.LinAlgError("Singular matrix")
+    return found
+
+
+def _factor(a: Any) -> Any:
+    """As `numpy.linalg.cholesky`."""
+    if a.ndim < 2 or a.shape[-2] != a.shape[-1]:
+        return np.linalg.cholesky(_plain(a))
+    found, under = systems.factor(a)
+    if not all((_plain(x) > 0.0).all() for x in under):
+        raise np.linalg.LinAlgError("Matrix is not positive definite")
+    return found
+
+
+_OF_FEW: Mapping[Any, Callable[..., Any]] = {np.linalg.solve: _solved, np.linalg.cholesky: _factor}
 
 
 def _sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:

@@ -96,7 +96,9 @@ class Tape:
     def writes(self, memory: str, places: np.ndarray) -> bool:
         """True if places are those of one step, in its order."""
         return any(
-            s.memory == memory and s.size == places.size and np.array_equal(places.ravel(), np.arange(s.to, s.to + s.size))
+            s.memory == memory
+            and s.size == places.size
+            and np.array_equal(places.ravel(), np.arange(s.to, s.to + s.size))
             for s in self.steps
         )
 
@@ -109,10 +111,11 @@ class Tape:
         shape: tuple[int, ...],
         truth: Sequence[bool] = (),
     ) -> np.ndarray:
-        """A new step; gives the places that it writes."""
+        """A new step; gives the places that it writes. What it reads is kept as it is now: arrays are written to."""
         places = self.room(memory, shape)
         if places.size:
-            self.steps.append(Step(kind, op, tuple(reads), int(places.flat[0]), shape, memory, tuple(truth)))
+            kept = tuple((m, np.array(p)) for m, p in reads)
+            self.steps.append(Step(kind, op, kept, int(places.flat[0]), shape, memory, tuple(truth)))
         return places
 
     def without_unused(self, results: Mapping[str, tuple[str, np.ndarray]]) -> Packed:

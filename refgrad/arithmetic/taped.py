@@ -22,7 +22,9 @@ FLOAT, INTEGER, TRUTH = "float", "integer", "truth"
 #: operations whose operands, and whose value, are truth values
 LOGICAL = frozenset({"and", "or", "not"})
 #: operations that whole numbers have, too
-OF_WHOLE = frozenset({"add", "sub", "mul", "neg", "lt", "le", "gt", "ge", "eq", "ne", "where", "same", "maximum", "minimum"})
+OF_WHOLE = frozenset(
+    {"add", "sub", "mul", "neg", "lt", "le", "gt", "ge", "eq", "ne", "where", "same", "maximum", "minimum"}
+)
 
 
 def refused(what: str) -> TraceError:
@@ -120,7 +122,9 @@ class Taped(Shaped):
 
     def _chosen(self, values: Sequence[Taped], given: Sequence[Any]) -> Taped:
         condition, *chosen = values
-        plain = [isinstance(x, int | float) and not isinstance(x, bool) for x in given[1:]]  # floats, as a body has them
+        plain = [
+            isinstance(x, int | float) and not isinstance(x, bool) for x in given[1:]
+        ]  # floats, as a body has them
         kinds = {FLOAT if number else x.kind for number, x in zip(plain, chosen, strict=True)}
         kind = FLOAT if FLOAT in kinds else INTEGER if INTEGER in kinds else TRUTH
         return self._step("where", [condition.as_kind(TRUTH), *(x.as_kind(kind) for x in chosen)], kind)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import contractions, left_out, picking, subgradients
+from refgrad.arithmetic import contractions, left_out, picking, subgradients, systems
 from refgrad.arithmetic.fixed_bits import expit, known
 from refgrad.arithmetic.operations import UFUNCS as OPERATIONS_OF
 from refgrad.arithmetic.shaped import MOVES, WRITTEN, axes_of, mean, variance
@@ -29,7 +29,9 @@ class OnTape(Taped):
         _set_at(self, key, value)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **how: Any) -> Any:
-        found = self._called(ufunc, inputs) if method == "__call__" and not how else _by_method(ufunc, method, inputs, how)
+        found = (
+            self._called(ufunc, inputs) if method == "__call__" and not how else _by_method(ufunc, method, inputs, how)
+        )
         return out[0].in_place(found) if out else found
 
     def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
@@ -222,7 +224,11 @@ def _flat_places(x: OnTape, key: Any) -> OnTape:
     for axis, part in zip(axes, named, strict=False):
         if isinstance(part, Taped):
             which = _which(x.shape, parts, indices, shape)
-            own = np.broadcast_to(part.places, shape).ravel()[which] if shape else np.broadcast_to(part.places, which.shape)
+            own = (
+                np.broadcast_to(part.places, shape).ravel()[which]
+                if shape
+                else np.broadcast_to(part.places, which.shape)
+            )
             found = found + strides[axis] * x.like(own, INTEGER)
             first = False
     assert not first, "a key without computed places was taken for one with them"
@@ -240,7 +246,11 @@ def _which(lengths: Sequence[int], parts: Sequence[Any], indices: Sequence[Any],
         if any(part is each for each in indices) or isinstance(part, int | np.integer):
             length = 1 if seen or isinstance(part, int | np.integer) else count
             made.append(
-                0 if isinstance(part, int | np.integer) else np.zeros(shape, int) if seen else np.arange(count).reshape(shape)
+                0
+                if isinstance(part, int | np.integer)
+                else np.zeros(shape, int)
+                if seen
+                else np.arange(count).reshape(shape)
             )
             seen = seen or not isinstance(part, int | np.integer)
             numbers.append(length)
@@ -287,7 +297,8 @@ def _scattered(x: OnTape, flat: OnTape, value: Taped) -> OnTape:
 def _along_axis(x: OnTape, places: Any, axis: int) -> OnTape:
     """Which number of an array, counted in its order, each is that places along an axis say."""
     axis %= x.ndim
-    shape = tuple(n for i, n in enumerate(np.shape(places)))
+    shape = tuple(n if i == axis else max(n, x.shape[i]) for i, n in enumerate(places.shape))
+    places = np.broadcast_to(places, shape)
     strides = [math.prod(x.shape[i + 1 :]) for i in range(x.ndim)]
     grid = np.indices(shape, sparse=True)
     base = sum(strides[i] * (0 if i == axis else grid[i]) for i in range(x.ndim)) + np.zeros(shape, int)
@@ -322,6 +333,18 @@ def _copied_to(to: OnTape, of: Any, where: Any = True) -> None:
         to.in_place(np.where(where, given, to))  # type: ignore[call-overload]
     else:
         np.copyto(to.places, given.places, where=where)
+
+
+def _of_few(function: Callable[..., tuple[Any, Any]], name: str) -> Callable[..., Any]:
+    """A system that is solved step by step, of few unknowns."""
+
+    def solve(a: Any, *b: Any) -> Any:
+        like = next(x for x in (a, *b) if isinstance(x, Taped))
+        if not 0 < np.shape(a)[-1] <= systems.MOST:
+            raise refused(f"{name} of more than {systems.MOST} unknowns, or of none, is asked")
+        return function(*(like.lifted(x).as_kind(FLOAT) for x in (a, *b)))[0]
+
+    return solve
 
 
 # ------------------------------------------------------------------------------------------------------- labels
@@ -423,6 +446,8 @@ _FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.var: variance,
     np.where: _where,
     np.einsum: _einsum,
+    np.linalg.solve: _of_few(systems.solved, "numpy.linalg.solve"),
+    np.linalg.cholesky: _of_few(systems.factor, "numpy.linalg.cholesky"),
     np.cumsum: _cumsum,
     np.sort: _sorted,
     np.argsort: _order,
@@ -436,7 +461,9 @@ _FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     np.empty_like: lambda x, dtype=None, **how: (x if dtype is None else x.astype(dtype)).filled(0),
     np.zeros_like: lambda x, dtype=None: (x if dtype is None else x.astype(dtype)).filled(0),
     np.ones_like: lambda x, dtype=None: (x if dtype is None else x.astype(dtype)).filled(1),
-    np.diff: lambda x, axis=-1: np.swapaxes(np.swapaxes(x, axis, -1)[..., 1:] - np.swapaxes(x, axis, -1)[..., :-1], axis, -1),
+    np.diff: lambda x, axis=-1: np.swapaxes(
+        np.swapaxes(x, axis, -1)[..., 1:] - np.swapaxes(x, axis, -1)[..., :-1], axis, -1
+    ),
     stored: lambda x, place: x,
     picking.take: _picked,
     picking.placed_at: _placed,
@@ -446,7 +473,7 @@ _FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     subgradients.top_k: _top_k,
     subgradients.largest_shares: _largest_shares,
     subgradients.between: lambda a, b: 0.5 * a + 0.5 * b,
-    subgradients.unsorted: getattr(subgradients.unsorted, "__wrapped__"),
+    subgradients.unsorted: subgradients.unsorted.__wrapped__,
     left_out.dropped: lambda x, places: np.where(places & _not_finite(x), 0.0, x),
     left_out.unsettled: lambda x, places: x,
     left_out.surely: lambda condition, truth: condition if truth else ~condition,

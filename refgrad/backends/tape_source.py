@@ -1,8 +1,8 @@
 """A tape printed as one text: a function a pass, each a loop over what it writes, in the words of a dialect.
 
 Elements that have one shape and need nothing of each other are computed in one loop. Where an element lies is written as an
-expression of its indices where places advance evenly, and read from a table of places elsewhere. A fold joins its terms by the tree of
-`refgrad.arithmetic.folding`; a row is sorted by merging.
+expression of its indices where places advance evenly, and read from a table of places elsewhere. A fold joins its terms by the
+tree of `refgrad.arithmetic.folding`; a row is sorted by merging.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from refgrad.backends import source, tape_words
 from refgrad.backends.dialect import Dialect
 from refgrad.backends.whole_source import without_unused
 from refgrad.backends.writer import Writer
+
 
 class Pass(NamedTuple):
     """A function of the text.
@@ -117,7 +118,9 @@ class Printer:
             indices: each index and how many places of the shape it counts.
         """
         stretch = self.stretch(memory, places)
-        name, start = (stretch.name, stretch.start) if stretch and not stretch.name.startswith("constants") else (memory, 0)
+        name, start = (
+            (stretch.name, stretch.start) if stretch and not stretch.name.startswith("constants") else (memory, 0)
+        )
         return f"{name}[{self.w.index(self._index(places - start, indices))}]"
 
     def _index(self, places: np.ndarray, indices: Sequence[tuple[str, int]]) -> str:
@@ -188,7 +191,8 @@ class Printer:
             w.declare(["zero", "one"], [w.cast(w.kind, "0"), w.cast(w.kind, "1")])
             with self._loop(group[0][1].size):
                 for number, step in group:
-                    operands = [self._loaded(read, truth, shape, named) for read, truth in zip(step.reads, step.truth, strict=True)]
+                    pairs = zip(step.reads, step.truth, strict=True)
+                    operands = [self._loaded(read, truth, shape, named) for read, truth in pairs]
                     result = f"x{number}"
                     w.begin(result)
                     self._value(step, operands, result)
@@ -323,7 +327,9 @@ class Printer:
         """An element of an array whose numbers follow each other, by its number."""
         stretch = self.stretch(*read)
         first = int(read[1].flat[0])
-        name, start = (stretch.name, stretch.start) if stretch and not stretch.name.startswith("constants") else (read[0], 0)
+        name, start = (
+            (stretch.name, stretch.start) if stretch and not stretch.name.startswith("constants") else (read[0], 0)
+        )
         return f"{name}[{self.w.index(index if first == start else f'{first - start} + {index}')}]"
 
     def _scatter(self, step: Step) -> None:
@@ -391,4 +397,3 @@ def _sum_of(first: int, terms: Sequence[tuple[int, str]]) -> str:
     if first or not parts:
         parts.append(str(first))
     return " + ".join(parts).replace("+ -", "- ")
-

@@ -20,6 +20,31 @@ from refgrad.backends.tape_source import Pass, Printer
 from refgrad.backends.whole_source import BARE_C, ON_ARRAYS, RESERVED, comment
 
 DIALECTS: Mapping[str, Dialect] = {"c": BARE_C, "numba": ON_ARRAYS, "cuda": CUDA}
+#: words that passes have
+OWN = frozenset(
+    {
+        *RESERVED,
+        FLOATS,
+        WHOLE,
+        *[
+            "zero",
+            "one",
+            "held",
+            "full",
+            "terms",
+            "blocks",
+            "order",
+            "other",
+            "k",
+            "total",
+            "label",
+            "column",
+            "best",
+            "place",
+            "next",
+        ],
+    }
+)
 #: threads of a block, in the launches that heads say
 THREADS = 256
 
@@ -50,8 +75,7 @@ def free_name(word: str) -> str:
     """A name that no language has a meaning for."""
     found = "".join(c if c.isalnum() and c.isascii() else "_" for c in word)
     found = found if found.isidentifier() else f"v_{found}"
-    own = {*RESERVED, FLOATS, WHOLE, "zero", "one", "held", "full", "terms", "blocks", "order", "other", "k", "total", "label", "column"}
-    return f"{found}_" if found in own or keyword.iskeyword(found) else found
+    return f"{found}_" if found in OWN or keyword.iskeyword(found) else found
 
 
 def text(tape: Packed, name: str, title: Sequence[str], language: str) -> str:
@@ -78,7 +102,13 @@ def text(tape: Packed, name: str, title: Sequence[str], language: str) -> str:
         driver = _in_c(tape, name, printer.passes, inputs, results, TYPES[kind])
         return "\n".join([*comment([*lines, *_USE_OF_C]), begun, *body, *driver, c_dialect.TAIL])
     launches = [_launch(f"{name}_constants", 1), *(_launch(p.name, p.count) for p in printer.passes)]
-    lines += ["Both lie on the device. Launch in this order:", "", *(f"  {line}" for line in launches), "", *_USE_OF_CUDA]
+    lines += [
+        "Both lie on the device. Launch in this order:",
+        "",
+        *(f"  {line}" for line in launches),
+        "",
+        *_USE_OF_CUDA,
+    ]
     begun = CUDA_HEAD.replace("#endif", "#else\n#include <stdint.h>\n#endif", 1)
     return "\n".join([*comment(lines), begun, *body, ""])
 
@@ -88,7 +118,7 @@ _USE_OF_C = (
     "-ffast-math: the bits are then refgrad's.",
 )
 _USE_OF_CUDA = (
-    f"Any number of blocks is right, and any of threads. Compile without contraction and fast functions (--fmad=false): the bits",
+    "Any number of blocks is right, and any of threads. Compile without contraction and fast functions (--fmad=false): the bits",
     "are then refgrad's.",
 )
 

@@ -53,7 +53,9 @@ def list_(words: tuple[str, ...], kind: str | None, package: str | None) -> None
 @click.option("--source", type=click.Choice(["numba", "c", "cuda"]), help="The kernel's source alone.")
 @click.option("--arch", help="With --source cuda: what NVRTC makes of it for an architecture, such as sm_90, as PTX.")
 @click.option("--dtype", default="float32", show_default=True, help="The dtype of the kernel.")
-@click.option("--length", "lengths", multiple=True, metavar="AXIS=N", help="With --source: a kernel for this length of an axis.")
+@click.option(
+    "--length", "lengths", multiple=True, metavar="AXIS=N", help="With --source: a kernel for this length of an axis."
+)
 @click.option(
     "--json", "as_json", is_flag=True, help="The citation, what was read, and who does each variant, as JSON."
 )
@@ -123,7 +125,9 @@ def _of_arrays(known: Any, language: str, dtype: str, arch: str | None, lengths:
         raise ArgumentError(f"--arch is {arch!r}; legal: none of a kernel that is for given lengths")
     in_ = working(as_dtype(dtype, "--dtype"))
     told = ", ".join(f"{axis} = {n}" for axis, n in {**known.lengths, **given}.items() if not axis.isdigit())
-    return tape_for(known, given, in_).text([f"{known}, in {in_.name}, for arrays of these lengths alone: {told}"], language)
+    return tape_for(known, given, in_).text(
+        [f"{known}, in {in_.name}, for arrays of these lengths alone: {told}"], language
+    )
 
 
 def as_length(text: str) -> int:

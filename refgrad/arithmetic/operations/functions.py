@@ -93,9 +93,7 @@ log = row(
     scalar=OnNumbers("log", math.log, scalar_bounds.logarithm, (np.log,), float32=np.log, exact=lambda m, a: m.log(a)),
 )
 #: e**x - 1, without cancellation: within four units in the last place of float64
-expm1 = row(
-    "expm1", elementary.expm1, exact=lambda m, a: m.expm1(a), error=array_error.expm1, sketch=np.expm1
-)
+expm1 = row("expm1", elementary.expm1, exact=lambda m, a: m.expm1(a), error=array_error.expm1, sketch=np.expm1)
 #: the logarithm of one more: within four units in the last place of float64
 log1p = row(
     "log1p",
@@ -105,9 +103,7 @@ log1p = row(
     sketch=np.log1p,
 )
 #: 2**x: within two units in the last place of float64, exact of whole numbers
-exp2 = row(
-    "exp2", elementary.exp2, exact=lambda m, a: m.power(2, a), error=function_error.exp2, sketch=np.exp2
-)
+exp2 = row("exp2", elementary.exp2, exact=lambda m, a: m.power(2, a), error=function_error.exp2, sketch=np.exp2)
 #: the logarithm to base two: within two units in the last place of float64, exact of powers of two
 log2 = row(
     "log2",

@@ -45,8 +45,6 @@ TOPICS: tuple[Topic, ...] = (
         "test_formula_tapes.py",
         KERNELS,
         (
-            "arithmetic.contractions",
-            "arithmetic.systems",
             "arithmetic.tape",
             "arithmetic.taped",
             "arithmetic.taped_functions",

@@ -22,29 +22,9 @@ from refgrad.backends.whole_source import BARE_C, ON_ARRAYS, RESERVED, comment
 DIALECTS: Mapping[str, Dialect] = {"c": BARE_C, "numba": ON_ARRAYS, "cuda": CUDA}
 #: words that passes have
 OWN = frozenset(
-    {
-        *RESERVED,
-        FLOATS,
-        WHOLE,
-        *[
-            "zero",
-            "one",
-            "held",
-            "full",
-            "terms",
-            "blocks",
-            "order",
-            "other",
-            "k",
-            "total",
-            "label",
-            "column",
-            "best",
-            "place",
-            "next",
-        ],
-    }
+    {*RESERVED, FLOATS, WHOLE, "zero", "one", "held", "full", "terms", "blocks", "order", "other", "k", "total"}
 )
+OWN |= {"label", "column", "best", "place", "next"}
 #: threads of a block, in the launches that heads say
 THREADS = 256
 

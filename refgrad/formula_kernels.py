@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from refgrad import backends
+from refgrad import backends, formula_tapes
 from refgrad.arguments import BACKEND
+from refgrad.arithmetic import matrices
 from refgrad.arithmetic.fixed_bits import as_fixed, unfixed
 from refgrad.arithmetic.formula_graph import Frame, InRows, length_name
 from refgrad.arithmetic.graph import Graph, Node
 from refgrad.arithmetic.scalar_math import Expr, const
 from refgrad.axes import ELEMENT, ONE
-from refgrad.backends import numba_backend
+from refgrad.backends import matrix_kernel, numba_backend
 from refgrad.backends.outline import Outline
 from refgrad.derived import derived
 from refgrad.errors import ArgumentError, TraceError
+from refgrad.formula_tapes import NoFormulaKernel as NoFormulaKernel
 from refgrad.optimizers.transform import axes_named, below
 from refgrad.tracing import Plan
 
@@ -37,10 +39,6 @@ PYTHON_FUNCTIONS: Sequence[tuple[Callable[[Any], float], Callable[[Expr], Expr]]
 #: a body is run a few times, where a step of training is taken thousands of times: its arrays are worth a compiler if they have
 #: as many times more elements
 SELDOM = 4
-
-
-class NoFormulaKernel(ArgumentError):
-    """A formula has no kernel; the text says which of its operations none has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +126,9 @@ class FormulaKernel:
 
 
 def kernel_of(rule: Any) -> FormulaKernel:
-    """The kernel of a formula, or of another function of arrays.
+    """The kernel of a formula, or of another function of arrays, for arrays of any lengths.
+
+    What has none may have one for given lengths (`refgrad.formula_tapes`).
 
     Args:
         rule: the formula, the gradient of one, or a rule of the kind "transform".
@@ -142,7 +142,7 @@ def kernel_of(rule: Any) -> FormulaKernel:
     >>> kernel_of(linear())
     Traceback (most recent call last):
     ...
-    refgrad.formula_kernels.NoFormulaKernel: linear has no kernel: matrices are multiplied, by @, which kernels do not have
+    refgrad.formula_tapes.NoFormulaKernel: linear has no kernel: matrices are multiplied, by @, which kernels do not have
     """
     found = _kernel(rule)
     if isinstance(found, str):
@@ -327,11 +327,13 @@ def run(rule: Any, arrays: Sequence[np.ndarray], backend: str = "auto", threads:
         An array, a number, or a tuple or dict of these.
 
     Raises:
-        NoFormulaKernel: of the backend "numba", where there is no kernel.
+        NoFormulaKernel: of the backend "numba", where there is no kernel, also none for the lengths of these arrays.
     """
     BACKEND.check("backend", backend)
     working = next(a.dtype for a in arrays if a.dtype.kind == "f")
     given = dict(zip(rule.shapes, arrays, strict=True))
+    if backend == "numba" and isinstance(_kernel(rule), str):
+        return formula_tapes.run(rule, given, working)
     if backend == "numba" or (backend == "auto" and _is_worth_a_kernel(rule, given, working)):
         kernel = kernel_of(rule)
         held = kernel.arrays(rule, given, working)
@@ -340,7 +342,8 @@ def run(rule: Any, arrays: Sequence[np.ndarray], backend: str = "auto", threads:
             lengths = kernel.lengths(rule, given)
             numba_backend.run(kernel.plan, kernel.free(lengths), held, threads)
             return kernel.found(held, lengths)
-    return unfixed(rule.apply(*(as_fixed(a, working) for a in arrays)))
+    with matrices.multiplied_by(matrix_kernel.product):
+        return unfixed(rule.apply(*(as_fixed(a, working) for a in arrays)))
 
 
 def run_large(rule: Any, arrays: Sequence[np.ndarray]) -> Any:

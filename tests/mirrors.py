@@ -41,6 +41,19 @@ TOPICS: tuple[Topic, ...] = (
         ("arithmetic.fixed_bits", "arithmetic.formula_graph"),
         False,
     ),
+    Topic(
+        "test_formula_tapes.py",
+        KERNELS,
+        (
+            "arithmetic.tape",
+            "arithmetic.taped",
+            "arithmetic.taped_functions",
+            "backends.tape_source",
+            "backends.tape_text",
+            "backends.tape_words",
+        ),
+        False,
+    ),
     Topic("audits/test_recorder.py", "records of a training, which are audited", ("audits.torch_recorder",), False),
     Topic(
         "audits/test_audit.py",

@@ -48,6 +48,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sparsity.base",),  # what a mask is: estimators choose by masks, and sparse training estimates
     ("optimizers", "estimators"),
     ("quantizers", "sparsity", "gradients"),
+    ("formula_tapes",),
     ("formula_gradients", "formula_forms", "formula_kernels", "formula_signature"),
     ("formulas", "formula_functions"),
     ("opaque_functions",),

@@ -60,6 +60,7 @@ class ArrayOperations:
 
 LN2_HIGH, LN2_LOW = float.fromhex("0x1.62e42fefa3800p-1"), float.fromhex("0x1.ef35793c76730p-45")
 INVERSE_LN2 = float.fromhex("0x1.71547652b82fep+0")
+LN2 = math.log(2.0)
 
 
 def _factorial(k: int) -> int:
@@ -105,14 +106,32 @@ def tanh(x: Any, ops: Any) -> Any:
     return ops.where(x < 0.0, -result, ops.where(x == 0.0, x, result))
 
 
+def expm1(x: Any, ops: Any) -> Any:
+    """e**x - 1 within four units in the last place, without cancellation; from 40 on it is e**x."""
+    bounded = ops.where(x < EXP_LOW, EXP_LOW, x)
+    bounded = ops.where(bounded > 41.0, 41.0, bounded)
+    k, r = _reduce_by_ln2(bounded, ops)
+    power = ops.scale(ops.constant(bounded, 1.0), k)
+    result = power * (r * _horner(r, EXP_COEFFICIENTS[:-1])) + (power - 1.0)
+    return ops.where(x == 0.0, x, ops.where(x > 40.0, exp(x, ops), result))
+
+
+def exp2(x: Any, ops: Any) -> Any:
+    """2**x within two units in the last place; exact of whole numbers."""
+    bounded = ops.where(x < -1100.0, -1100.0, x)
+    bounded = ops.where(bounded > 1100.0, 1100.0, bounded)
+    k = ops.rint(bounded)
+    return ops.scale(_horner((bounded - k) * LN2, EXP_COEFFICIENTS), k)
+
+
 #: 2/(2k + 1), from k = 10 down to 0: the series of log((1 + s)/(1 - s)) over s; on |s| <= 0.1716 its truncation is below 1e-18
 LOG_COEFFICIENTS = tuple(2.0 / (2 * k + 1) for k in range(10, -1, -1))
 SQRT2 = float.fromhex("0x1.6a09e667f3bcdp+0")
 SMALLEST_NORMAL = 2.0**-1022
 
 
-def log(x: Any, ops: Any) -> Any:
-    """The natural logarithm within two units in the last place; minus infinity of zero, NaN below."""
+def _mantissa_and_exponent(x: Any, ops: Any) -> tuple[Any, Any]:
+    """The logarithm of a mantissa between the roots of a half and of two, and the exponent of two beside it."""
     tiny = x < SMALLEST_NORMAL
     mantissa, k = ops.split(ops.where(tiny, x * 2.0**54, x))
     k = ops.where(tiny, k - 54.0, k)
@@ -120,9 +139,33 @@ def log(x: Any, ops: Any) -> Any:
     mantissa = ops.where(large, mantissa * 0.5, mantissa)
     k = ops.where(large, k + 1.0, k)
     s = (mantissa - 1.0) / (mantissa + 1.0)
-    result = k * LN2_HIGH + (k * LN2_LOW + s * _horner(s * s, LOG_COEFFICIENTS))
+    return s * _horner(s * s, LOG_COEFFICIENTS), k
+
+
+def _of_positive(x: Any, result: Any, ops: Any) -> Any:
+    """A logarithm: what was computed above zero; minus infinity of zero, NaN below."""
     result = ops.where(x > 0.0, ops.where(x < np.inf, result, x), ops.where(x == 0.0, -np.inf, np.nan))
     return ops.where(x == x, result, x)
+
+
+def log(x: Any, ops: Any) -> Any:
+    """The natural logarithm within two units in the last place; minus infinity of zero, NaN below."""
+    part, k = _mantissa_and_exponent(x, ops)
+    return _of_positive(x, k * LN2_HIGH + (k * LN2_LOW + part), ops)
+
+
+def log2(x: Any, ops: Any) -> Any:
+    """The logarithm to base two within two units in the last place; exact of powers of two."""
+    part, k = _mantissa_and_exponent(x, ops)
+    return _of_positive(x, k + part * INVERSE_LN2, ops)
+
+
+def log1p(x: Any, ops: Any) -> Any:
+    """The logarithm of one more within four units in the last place: that of the rounded sum, mended by what was rounded off."""
+    total = x + 1.0
+    result = log(total, ops) + (x - (total - 1.0)) / total
+    result = ops.where(x == -1.0, -np.inf, ops.where(x == np.inf, x, result))
+    return ops.where(x == 0.0, x, result)
 
 
 def power(x: Any, exponent: Any, ops: Any) -> Any:

@@ -1,7 +1,8 @@
 """Arrays on which NumPy's functions have the same bits everywhere: what the body of a formula computes with.
 
-Elementary functions are refgrad's sequences of float64 operations, and sums go along refgrad's tree, so that a body gives what
-kernels of it give (`refgrad.formula_graph`). What refgrad has no operation for, such as a product of matrices, is NumPy's own.
+Elementary functions are refgrad's sequences of float64 operations, sums and products of matrices go along refgrad's tree, and
+systems of few unknowns are eliminated in one order, and sorts are stable, so that a body gives what kernels of it give
+(`refgrad.formula_kernels`). What refgrad has no operation for, such as the angle of a tangent, is NumPy's own.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import folding
+from refgrad.arithmetic import contractions, folding, matrices, systems
 from refgrad.arithmetic.operations import OPERATIONS, UFUNCS
 from refgrad.arithmetic.shaped import MOST_FACTORS, WRITTEN, axes_of, counted, mean, variance
 from refgrad.arithmetic.working import Working
@@ -24,6 +25,10 @@ from refgrad.axes import EACH_ROW
 FUNCTIONS: Mapping[np.ufunc, str] = {
     np.exp: "exp",
     np.log: "log",
+    np.expm1: "expm1",
+    np.log1p: "log1p",
+    np.exp2: "exp2",
+    np.log2: "log2",
     np.tanh: "tanh",
     np.sin: "sin",
     np.cos: "cos",
@@ -86,7 +91,7 @@ class FixedBits(Working):
             composed = self._composed(ufunc, inputs)
             if composed is not None:
                 return composed
-        plain = self._as_floats([_plain(x) for x in inputs])
+        plain = self._as_floats([_plain(x) for x in inputs], ufunc is np.true_divide)
         own: Callable[..., Any] = getattr(ufunc, method)
         op = known(ufunc)
         if method == "__call__" and op and ufunc not in UFUNCS and all(_dtype(x) == self.working for x in plain):
@@ -104,26 +109,36 @@ class FixedBits(Working):
             return power(*inputs)
         if ufunc.__name__ == "expit":
             return expit(inputs[0])
+        if ufunc is np.matmul:
+            return product(*inputs)
         return WRITTEN[ufunc](*inputs) if ufunc in (np.reciprocal, np.logaddexp) else None
 
-    def _as_floats(self, given: list[Any]) -> list[Any]:
-        """Operands, of which whole numbers and truth values that meet floats are floats of the working dtype."""
-        if not any(isinstance(x, float) or _dtype(x).kind == "f" for x in given):
+    def _as_floats(self, given: list[Any], divided: bool = False) -> list[Any]:
+        """Operands, of which all are of the working dtype that meet floats, or are divided by each other."""
+        if not divided and not any(isinstance(x, float) or _dtype(x).kind == "f" for x in given):
             return given
-        return [
-            x.astype(self.working) if isinstance(x, np.ndarray | np.generic) and x.dtype.kind in "iub" else x
-            for x in given
-        ]
+        return [x.astype(self.working) if isinstance(x, np.ndarray | np.generic) else x for x in given]
+
+    def _number(self, x: Any) -> Any:
+        """What is chosen, floats in the working dtype."""
+        found = super()._number(x)
+        return found.astype(self.working) if isinstance(found, np.ndarray) and found.dtype.kind == "f" else found
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if not all(issubclass(t, np.ndarray) for t in types):
             return NotImplemented  # a carrier takes over
-        if function in REDUCED and set(kwargs) <= {"axis", "keepdims", "ddof"}:
+        if function in REDUCED and set(kwargs) <= {"axis", "keepdims", "ddof", "initial"}:
             return REDUCED[function](*args, **kwargs)
         if function in REDUCED:  # called with more: such as a number that a maximum begins with, or a dtype
             return self._each(function(*map(_plain_array, args), **{n: _plain_array(x) for n, x in kwargs.items()}))
         if function in COMPOSED:
             return WRITTEN[function](*args, **kwargs)
+        if function is np.einsum and not contractions.repeats(args[0]):
+            return contractions.contracted(*args)
+        if function in _OF_FEW and 0 < args[0].shape[-1] <= systems.MOST and not kwargs:
+            return _OF_FEW[function](*args)
+        if function in (np.sort, np.argsort):  # which of equal numbers comes first is then the same everywhere
+            kwargs = {**kwargs, "kind": "stable"}
         return self._each(super().__array_function__(function, types, args, kwargs))
 
     def _each(self, found: Any) -> Any:
@@ -191,16 +206,60 @@ def _folded(op: str, x: Any, axis: Any, keepdims: bool) -> Any:
     return found.reshape(kept if keepdims else [x.shape[i] for i in left]).view(type(x))
 
 
+def product(a: Any, b: Any) -> Any:
+    """The product of matrices, or of stacks of them, whose sums go along the tree.
+
+    Args:
+        a: an array of the body, or NumPy's own; of one axis it is a row.
+        b: another one; of one axis it is a column.
+    """
+    kind = next(type(x) for x in (a, b) if isinstance(x, FixedBits))
+    left, right = (np.asarray(_plain(x), kind.working) for x in (a, b))
+    if not (left.ndim and right.ndim) or left.shape[-1] != right.shape[max(right.ndim - 2, 0)]:
+        return np.matmul(left, right)  # which says what does not fit
+    rows, columns = left[None] if left.ndim == 1 else left, right[:, None] if right.ndim == 1 else right
+    stacked = np.broadcast_shapes(rows.shape[:-2], columns.shape[:-2])
+    rows, columns = (np.broadcast_to(x, (*stacked, *x.shape[-2:])) for x in (rows, columns))
+    found = matrices.product(rows, columns)
+    gone = tuple(axis for axis, x in ((-2, left), (-1, right)) if x.ndim == 1)
+    return np.squeeze(found, gone).view(kind)
+
+
+def _solved(a: Any, b: Any) -> Any:
+    """As `numpy.linalg.solve`; of what does not fit, the library says so."""
+    if not (a.ndim > 1 and a.shape[-2] == a.shape[-1] == b.shape[max(b.ndim - 2, 0)]):
+        return np.linalg.solve(_plain(a), _plain(b))
+    kind = next(type(x) for x in (a, b) if isinstance(x, FixedBits))
+    found, pivots = systems.solved(*(np.asarray(_plain(x), kind.working).view(kind) for x in (a, b)))
+    if any((_plain(pivot) == 0.0).any() for pivot in pivots):
+        raise np.linalg.LinAlgError("Singular matrix")
+    return found
+
+
+def _factor(a: Any) -> Any:
+    """As `numpy.linalg.cholesky`."""
+    if a.ndim < 2 or a.shape[-2] != a.shape[-1]:
+        return np.linalg.cholesky(_plain(a))
+    found, under = systems.factor(a)
+    if not all((_plain(x) > 0.0).all() for x in under):
+        raise np.linalg.LinAlgError("Matrix is not positive definite")
+    return found
+
+
+_OF_FEW: Mapping[Any, Callable[..., Any]] = {np.linalg.solve: _solved, np.linalg.cholesky: _factor}
+
+
 def _sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     if x.dtype == np.bool_:  # truth values are counted
         x = np.asarray(x).astype(x.working).view(type(x))
     return _folded("sum", x, axis, keepdims)
 
 
-def _max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    if not counted(x, axis):
+def _max(x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
+    if not counted(x, axis) and initial is None:
         return np.max(_plain(x), axis=axis, keepdims=keepdims)  # which says that there is none
-    return _folded("max", x, axis, keepdims)
+    found = _folded("max", x, axis, keepdims)
+    return found if initial is None else np.maximum(found, initial)
 
 
 REDUCED: Mapping[Any, Callable[..., Any]] = {

@@ -495,11 +495,7 @@ def _step(function: Any, x: Bounded, model: Model) -> Bounded:
 #: what NumPy calls by its own name, although a rule's graph would not have it so: bits that the machine gives
 _MORE: Mapping[Any, Callable[..., Bounded]] = {
     **{op.sketch: op.error for op in OPERATIONS.values() if op.function and op.rounds and op.sketch and op.error},
-    np.log1p: array_error.log1p,
-    np.expm1: array_error.expm1,
     np.fmin: array_error.fmin,
-    np.exp2: function_error.exp2,
-    np.log2: function_error.log2,
     np.arctan: function_error.arctan,
     **{step: partial(_step, step) for step in (np.rint, np.floor, np.ceil)},
 }

@@ -436,7 +436,7 @@ def _taken(x: Any, labels: Any) -> Any:
 def _rows_taken(x: Recorded, labels: Any) -> Any:
     """Rows, by labels that are no array."""
     count = x.shape[0]
-    receives = Receives.moved(lambda upstream: picking.segment_sum(upstream, labels, count))
+    receives = Receives.moved(lambda upstream: picking.rows_added(upstream, labels, count))
     return x.record.noted(x.inner[labels], [(x, receives)])
 
 

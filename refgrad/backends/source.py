@@ -113,7 +113,7 @@ def functions(w: Writer, nodes: Sequence[Node]) -> None:
             w.line(line)
         with w.block(head):
             w.begin("value")
-            w.set("value", _inlined(w, op, operands))
+            w.set("value", inlined(w, op, operands))
             w.line(w.dialect.gives("value"))
 
 
@@ -172,7 +172,7 @@ def _element(w: Writer, node: Node) -> None:
         return
     if is_function(node):
         call = f"{function_name(node.op)}({', '.join(names)})"
-        w.set(result, call if _is_called(w, node.op) else _inlined(w, node.op, names))
+        w.set(result, call if _is_called(w, node.op) else inlined(w, node.op, names))
         return
     op = OPERATIONS[node.op]
     assert op.write is not None, f"no kernel has {node.op}"
@@ -180,7 +180,7 @@ def _element(w: Writer, node: Node) -> None:
     w.set(result, value, "bool" if node.is_boolean else None)
 
 
-def _inlined(w: Writer, op: str, operands: Sequence[str]) -> str:
+def inlined(w: Writer, op: str, operands: Sequence[str]) -> str:
     """An elementary function where it stands: in float64, rounded to the working dtype."""
     wide = [w.new(w.cast("float64", x)) for x in operands]
     function: Callable[..., object] = OPERATIONS[op].in_float64(w.kind)

@@ -200,7 +200,7 @@ def gathered(calls: Sequence[Call], named: Names, language: str) -> list[str]:
 
 def _kernel(piece: str, call: Call, named: Names, language: str) -> str:
     """A kernel as the text has it: compiled by Numba, or with constant arrays."""
-    piece = _without_unused(piece)
+    piece = without_unused(piece)
     if language == "numba":
         return f"@function\n{piece}"
     first, _, rest = piece.partition("\n")
@@ -216,7 +216,7 @@ _CONSTANTS = (
 _VARIABLE = re.compile(r"^ +(?:\w+ )?(\w+) = [^=].*$")
 
 
-def _without_unused(piece: str) -> str:
+def without_unused(piece: str) -> str:
     """A kernel without variables that it does not use, which compilers would tell of."""
     lines = _apart(piece).splitlines()
     while True:

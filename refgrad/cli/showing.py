@@ -21,6 +21,7 @@ Examples:
   refgrad show AdamW --source c --dtype float64
   refgrad show AdamW --source cuda --dtype bfloat16
   refgrad show mine.py:rmsnorm --source c
+  refgrad show mine.py:attention --source c --length query=128 --length key=64
   refgrad show AdamW --json
 """
 
@@ -53,6 +54,9 @@ def list_(words: tuple[str, ...], kind: str | None, package: str | None) -> None
 @click.option("--arch", help="With --source cuda: what NVRTC makes of it for an architecture, such as sm_90, as PTX.")
 @click.option("--dtype", default="float32", show_default=True, help="The dtype of the kernel.")
 @click.option(
+    "--length", "lengths", multiple=True, metavar="AXIS=N", help="With --source: a kernel for this length of an axis."
+)
+@click.option(
     "--json", "as_json", is_flag=True, help="The citation, what was read, and who does each variant, as JSON."
 )
 def show(
@@ -63,11 +67,11 @@ def show(
     source: str | None,
     arch: str | None,
     dtype: str,
+    lengths: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """A rule's source, formula, state, hyperparameters and variants."""
     from refgrad.estimators.base import Estimator
-    from refgrad.formula_kernels import kernel_of
     from refgrad.optimizers.base import Optimizer
     from refgrad.optimizers.transform import Transform
     from refgrad.report import catalogue
@@ -79,11 +83,11 @@ def show(
         click.echo(json.dumps(catalogue.record(known), indent=2, ensure_ascii=False))
         return
     if isinstance(known, Transform) and source is not None:
-        from refgrad.formula_kernels import outline
-
-        kernel = kernel_of(known)
-        click.echo(_kernel(kernel.plan, source, dtype, arch, outline(known, kernel)))
+        click.echo(_of_arrays(known, source, dtype, arch, lengths))
         return
+    if lengths:
+        legal = "none but of a formula or another function of arrays, with --source"
+        raise ArgumentError(f"--length is {lengths[0]!r}; legal: {legal}")
     if not isinstance(known, Optimizer | Estimator):
         if source or latex:
             legal = "an optimizer or estimator, and for --source a formula or another function of arrays"
@@ -101,6 +105,36 @@ def show(
         click.echo(formula.latex(known.plan(catalogue.SHAPE, step)))
     else:
         click.echo(catalogue.page(known, step, terminal_width()))
+
+
+def _of_arrays(known: Any, language: str, dtype: str, arch: str | None, lengths: tuple[str, ...]) -> str:
+    """The text of a formula's kernels, or of another function's of arrays: for any lengths, or for given ones."""
+    from refgrad.arithmetic.dtypes import as_dtype, working
+    from refgrad.formula_kernels import NoFormulaKernel, kernel_of, outline
+    from refgrad.formula_tapes import tape_for
+
+    given = {axis: as_length(text) for axis, text in (each.partition("=")[::2] for each in lengths)}
+    if not given:
+        try:
+            kernel = kernel_of(known)
+        except NoFormulaKernel:
+            pass
+        else:
+            return _kernel(kernel.plan, language, dtype, arch, outline(known, kernel))
+    if arch is not None:
+        raise ArgumentError(f"--arch is {arch!r}; legal: none of a kernel that is for given lengths")
+    in_ = working(as_dtype(dtype, "--dtype"))
+    told = ", ".join(f"{axis} = {n}" for axis, n in {**known.lengths, **given}.items() if not axis.isdigit())
+    return tape_for(known, given, in_).text(
+        [f"{known}, in {in_.name}, for arrays of these lengths alone: {told}"], language
+    )
+
+
+def as_length(text: str) -> int:
+    """The length of an axis, of what stands behind the equals sign."""
+    if not text.isdecimal() or not int(text):
+        raise ArgumentError(f"--length says {text!r}; legal: a whole number from 1 on, as in --length batch=64")
+    return int(text)
 
 
 def _kernel(plan: Any, language: str, dtype: str, arch: str | None, outline: Any) -> str:

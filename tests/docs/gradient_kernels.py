@@ -15,11 +15,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "gradients.md"
 BEGIN, END = "<!-- kernels -->", "<!-- end of kernels -->"
 #: how reasons begin that name axes or functions -> what they have in common
 ALIKE = {
-    "a fold is over": "a sum or maximum is over axes that are neither all rows nor all columns of its widest array",
-    "a number is made of the length": "a number is made of an axis' length, other than a mean or a variance",
-    "no array has all of the axes": "no array has all axes: results are outer products",
-    "numpy.": "it calls a function that kernels do not have: a sort, isnan, expm1",
-    "its body raised": "it is a branch, or a loop, over numbers that stand for arrays",
+    "numpy.": "it calls a function that kernels do not have: a percentile, or as many numbers as there are of a kind",
+    "a branch depends": "it is a branch on numbers of an array",
+    "a number of Python's": "it is a branch on numbers of an array",
 }
 
 

@@ -24,6 +24,7 @@ from refgrad.backends.numba_backend import takes_leaves
 from refgrad.backends.program import program_of
 from refgrad.estimators.base import Estimator
 from refgrad.formula_kernels import NoFormulaKernel, kernel_of
+from refgrad.formula_tapes import tape_for
 from refgrad.optimizers.base import Optimizer
 from refgrad.quantizers import Quantizer
 from refgrad.quantizers.blockwise import Codebook
@@ -126,13 +127,26 @@ def _eight_bit(rule: Any) -> list[Entry]:
     return [Entry("step", seen(lambda: rule.step(p, p, state))), *states]
 
 
+#: what is said of a rule whose kernels are printed for lengths that are given
+FOR_LENGTHS = "a kernel on request, for given lengths"
+
+
 def kernel_said(rule: Any) -> str:
     """What prints a function of arrays as a kernel, or why none is printed."""
     try:
         plan = kernel_of(rule).plan
     except NoFormulaKernel as error:
-        return str(error).partition("kernel: ")[2].removesuffix(", which kernels do not have")
-    return f"a kernel of large arrays: {_of_plan('call', plan).runs}"
+        reason = str(error)
+    else:
+        return f"a kernel of large arrays: {_of_plan('call', plan).runs}"
+    if rule.kind == "transform" and rule.by_steps and rule.variant != "opaque":
+        try:
+            tape_for(rule, {}, np.dtype(np.float32))
+        except NoFormulaKernel as error:
+            reason = str(error)
+        else:
+            return FOR_LENGTHS
+    return reason.partition("kernel: ")[2].removesuffix(", which kernels do not have")
 
 
 def _transform(rule: Any) -> list[Entry]:

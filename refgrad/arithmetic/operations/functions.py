@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import elementary, function_error
+from refgrad.arithmetic import array_error, elementary, function_error
 from refgrad.arithmetic.operations import scalar_bounds
 from refgrad.arithmetic.operations.op import OnNumbers, Op, Symbol
 from refgrad.arithmetic.running_error import Bounded, Model, settle
@@ -91,6 +91,26 @@ log = row(
     error=function_error.log,
     sketch=np.log,
     scalar=OnNumbers("log", math.log, scalar_bounds.logarithm, (np.log,), float32=np.log, exact=lambda m, a: m.log(a)),
+)
+#: e**x - 1, without cancellation: within four units in the last place of float64
+expm1 = row("expm1", elementary.expm1, exact=lambda m, a: m.expm1(a), error=array_error.expm1, sketch=np.expm1)
+#: the logarithm of one more: within four units in the last place of float64
+log1p = row(
+    "log1p",
+    elementary.log1p,
+    exact=lambda m, a: m.log1p(a) if a > -1 else -m.inf if a == -1 else m.nan,
+    error=array_error.log1p,
+    sketch=np.log1p,
+)
+#: 2**x: within two units in the last place of float64, exact of whole numbers
+exp2 = row("exp2", elementary.exp2, exact=lambda m, a: m.power(2, a), error=function_error.exp2, sketch=np.exp2)
+#: the logarithm to base two: within two units in the last place of float64, exact of powers of two
+log2 = row(
+    "log2",
+    elementary.log2,
+    exact=lambda m, a: m.log(a, 2) if a > 0 else _logarithm(m, a),
+    error=function_error.log2,
+    sketch=np.log2,
 )
 #: x**exponent for x >= 0 and a number, as e**(exponent log x); NaN below zero. Within 3 + 2 |exponent log x| units in the last
 #: place of float64

@@ -28,6 +28,8 @@ def done(scheduler: Any, function: Callable[..., Any], tasks: Mapping[str, Seque
         ArgumentError: ``scheduler`` is none, or dask.distributed is not installed.
         RefgradError: a task ended several workers, one after the other.
     """
+    if not tasks:
+        return
     with _connected(scheduler) as (distributed, client):
         names = {}
         for name, arguments in tasks.items():

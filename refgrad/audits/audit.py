@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from refgrad.audits import consecutive, recorded, remote
+from refgrad.audits import ahead, consecutive, recorded, remote
 from refgrad.audits.found import Audit, Meaning, Tensor, merged
-from refgrad.audits.judging import CHUNK, Leaf, Part, judged, same
+from refgrad.audits.judging import CHUNK, Leaf, judged, same
 from refgrad.audits.log import Log, digest, packed, unpacked
 from refgrad.audits.naming import Names
 from refgrad.audits.recorded import Recorded
@@ -130,12 +130,15 @@ def _judge_remotely(
 def _judged(given: Recorded, policy: Policy, log: Log, progress: Progress | None) -> list[Tensor]:
     """Every tensor, chunk by chunk; what the log has is not judged again."""
     total, done = sum(math.prod(leaf.shape) for leaf in given.leaves), 0
-    compiled = _much(given)
+    compiled, chunks = _much(given), [(leaf, chunk) for leaf in given.leaves for chunk in leaf.chunks()]
+    read = ahead.steps([each for each in chunks if _key(*each) not in log.found])
     tensors = []
     for leaf in given.leaves:
         parts = []
         for chunk in leaf.chunks():
-            parts.append(_part(leaf, chunk, policy, log, compiled))
+            if _key(leaf, chunk) not in log.found:
+                log.add(_key(leaf, chunk), packed(judged(leaf, chunk, policy, compiled, next(read))))
+            parts.append(unpacked(log.found[_key(leaf, chunk)]))
             done += chunk[1] - chunk[0]
             if progress is not None:
                 progress(done, total, leaf.name)
@@ -146,15 +149,6 @@ def _judged(given: Recorded, policy: Policy, log: Log, progress: Progress | None
 def _key(leaf: Leaf, chunk: tuple[int, int]) -> str:
     """What the log calls a chunk."""
     return f"{chunk[0]} {leaf.name}"
-
-
-def _part(leaf: Leaf, chunk: tuple[int, int], policy: Policy, log: Log, compiled: bool) -> Part:
-    key = _key(leaf, chunk)
-    if key in log.found:
-        return unpacked(log.found[key])
-    part = judged(leaf, chunk, policy, compiled)
-    log.add(key, packed(part))
-    return part
 
 
 def _still(given: Recorded, log: Log) -> dict[str, bool]:

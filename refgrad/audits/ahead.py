@@ -38,5 +38,6 @@ def _is_short(chunk: Chunk) -> bool:
 
 def _begun(reader: ThreadPoolExecutor, leaf: Leaf, chunk: Chunk) -> Future[Step]:
     """A chunk that is being read; what is traced for it is traced before, by the thread that judges."""
-    assert leaf.plan is not None and leaf.free is not None
+    assert leaf.plan is not None
+    assert leaf.free is not None
     return reader.submit(leaf.step, chunk)

@@ -566,7 +566,7 @@ def admitted(judged: Judged) -> Judged:
     Returns:
         The output with other statuses.
     """
-    return replace(judged, status=np.where(judged.status == UNDECIDED, INSIDE, judged.status))
+    return Judged(np.where(judged.status == UNDECIDED, INSIDE, judged.status), *judged.parts()[1:])
 
 
 def met(judged: Judged, values: np.ndarray) -> Judged:
@@ -583,7 +583,8 @@ def met(judged: Judged, values: np.ndarray) -> Judged:
         The output with other statuses.
     """
     seen = np.isnan(values) | (np.isinf(values) & np.isnan(judged.truth))
-    return replace(judged, status=np.where((judged.status == OUTSIDE) & seen, INSIDE, judged.status))
+    status = np.where((judged.status == OUTSIDE) & seen, INSIDE, judged.status)
+    return Judged(status, *judged.parts()[1:])  # of large arrays the arrays are not made yet
 
 
 def union(known: dict[str, Judged] | None, new: dict[str, Judged]) -> dict[str, Judged]:

@@ -34,6 +34,7 @@ from refgrad.oracle.acceptance.judge import (
     model_for,
     scalars_of,
 )
+from refgrad.oracle.acceptance.own_numbers import own_numbers
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.quantizers.base import Ends, Quantized, Quantizer
 from refgrad.quantizers.rows import Layout, RowQuantizer
@@ -244,6 +245,9 @@ def _shaped(end: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _equal(values: np.ndarray, truth: np.ndarray) -> Judged:
+    own = own_numbers(values, truth)
+    if own is not None:
+        return own
     values, truth = values.astype(np.float64), truth.astype(np.float64)
     same = (values == truth) | (np.isnan(values) & np.isnan(truth))
     return Judged(np.where(same, INSIDE, OUTSIDE).astype(np.uint8), truth, truth, truth)

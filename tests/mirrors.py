@@ -464,6 +464,7 @@ ACROSS: Mapping[str, str] = {
     "benchmarks/test_matrix_products.py": "speed",
     "benchmarks/test_quantizers.py": "speed",
     "benchmarks/test_steps.py": "speed",
+    "benchmarks/test_table.py": "speed",
     "benchmarks/test_versions.py": "speed",
     "bits/test_bits.py": "the bits of every rule, as they were",
     "breaks/test_table.py": "faults that the tests must catch",

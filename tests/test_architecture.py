@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "rooms",
         "whole_file",
     ),
-    ("trees", "json_log", "installed_rules", "hex_floats", "tensor_memory"),
+    ("trees", "json_log", "installed_rules", "hex_floats", "tensor_memory", "cluster"),
     ("registry",),
     ("derived", "foreign_arrays"),
     ("axes", "legal"),
@@ -138,6 +138,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "gfloat": ("surveys.implementations",),
     "ott": ("surveys.implementations",),
     "safetensors": ("golden.tensors",),
+    "distributed": ("cluster",),
     "bitsandbytes": ("surveys.implementations",),
 }
 #: the modules of these packages' subjects may import them at once: they are loaded only where the package is there already
@@ -158,6 +159,7 @@ LATER = (
     "click",
     "pytest",
     "matplotlib",
+    "distributed",
 )
 
 

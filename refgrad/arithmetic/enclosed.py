@@ -121,6 +121,8 @@ class Enclosed:
         weights: for each weight of an interpolation the numbers of the scalars that its two coefficients are products of.
         folds: the reductions of the rule's graph, in order of dependence; the graph reads what they leave under `of_left`.
         few: the rule's outputs that are one number a row, a column or a tensor.
+        goes_on: the rule's outputs from which something goes on as they were seen.
+        cancels: whether some sum takes in what it takes out again.
     """
 
     graph: Graph
@@ -133,6 +135,8 @@ class Enclosed:
     weights: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
     folds: tuple[Fold, ...] = ()
     few: tuple[str, ...] = ()
+    goes_on: tuple[str, ...] = ()
+    cancels: bool = False
 
     @cached_property
     def loop(self) -> Pass:

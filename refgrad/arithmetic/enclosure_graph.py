@@ -73,6 +73,14 @@ def enclosed(graph: Graph, pairs: Pairs, goes_on: bool = True, products: frozens
     return _Transformation(graph, pairs, goes_on, products).result()
 
 
+def _cancels(grouped: Sum) -> bool:
+    """True if a sum takes a term in and out again."""
+    signs: dict[int, set[int]] = {}
+    for sign, term in grouped.terms:
+        signs.setdefault(term.index, set()).add(sign)
+    return any(len(each) > 1 for each in signs.values())
+
+
 class _Transformation:
     """Writes the new graph, node by node."""
 
@@ -121,6 +129,8 @@ class _Transformation:
             tuple(self.weights),
             tuple(self.folds),
             tuple(name for name in sets if name in self.graph.small),
+            tuple(name for i, name in self.outputs.items() if self.goes_on and i in self._used),
+            any(_cancels(each) for each in self.groups.values() if isinstance(each, Sum)),
         )
 
     def _check(self) -> None:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from refgrad.audits import consecutive, recorded
+from refgrad.audits import ahead, consecutive, recorded, remote
 from refgrad.audits.found import Audit, Meaning, Tensor, merged
-from refgrad.audits.judging import CHUNK, Leaf, Part, judged, same
-from refgrad.audits.log import Log, packed, unpacked
+from refgrad.audits.judging import CHUNK, Leaf, judged, same
+from refgrad.audits.log import Log, digest, packed, unpacked
 from refgrad.audits.naming import Names
 from refgrad.audits.recorded import Recorded
 from refgrad.float_environment import guarded
@@ -39,6 +39,7 @@ def audit(
     explain: bool | float = True,
     log: Any = None,
     progress: Progress | None = None,
+    scheduler: Any = None,
 ) -> Audit:
     """Judge one recorded step of training: the parameters and the state after it, from what stood before it and the gradients.
 
@@ -57,6 +58,8 @@ def audit(
         explain: look for what tensors that are wrong are instead. A number is the seconds of processor time that this may take.
         log: the path of a file that each chunk is written to, so that an audit that is killed goes on where it was.
         progress: is told how many elements are done, of how many, and the tensor.
+        scheduler: the address of a Dask scheduler, such as "tcp://host:8786", or a ``dask.distributed.Client``: chunks are
+            judged by its workers, which see the same files under the same paths. What is found is the same.
 
     Returns:
         What was found, tensor by tensor.
@@ -92,22 +95,50 @@ def audit(
         "map": [names.order, names.names, names.state],
     }
     with Log.open(log, asked) as written:
+        if scheduler is not None:
+            paths = tuple(remote.absolute(each) for each in (before, after, grads))
+            shared = remote.Shared(digest(asked), paths, claim, names, step, policy, _much(given), given.files)
+            _judge_remotely(given, shared, scheduler, written, progress)
+            progress = None  # who was told of everything is told once
         tensors = _judged(given, policy, written, progress)
         still = _still(given, written)
         tensors = _explained(tensors, given, policy, seconds, written)
     return merged(stated(claim), policy, given, tensors, still)
 
 
+def _much(given: Recorded) -> bool:
+    """True if there is so much to judge that kernels are worth compiling."""
+    return sum(math.prod(leaf.shape) for leaf in given.leaves if leaf.apart) >= screening.WORTH_COMPILING
+
+
+def _judge_remotely(
+    given: Recorded, shared: remote.Shared, scheduler: Any, log: Log, progress: Progress | None
+) -> None:
+    """Every chunk that the log does not have, on a cluster, into the log."""
+    chunks = {_key(leaf, chunk): (leaf.name, chunk) for leaf in given.leaves for chunk in leaf.chunks()}
+    total = sum(stop - start for _, (start, stop) in chunks.values())
+    wanted = {key: each for key, each in chunks.items() if key not in log.found}
+    done = total - sum(stop - start for _, (start, stop) in wanted.values())
+    for key, found in remote.parts(scheduler, shared, wanted):
+        log.add(key, found)
+        name, (start, stop) = wanted[key]
+        done += stop - start
+        if progress is not None:
+            progress(done, total, name)
+
+
 def _judged(given: Recorded, policy: Policy, log: Log, progress: Progress | None) -> list[Tensor]:
     """Every tensor, chunk by chunk; what the log has is not judged again."""
-    sizes = [math.prod(leaf.shape) for leaf in given.leaves]
-    total, done = sum(sizes), 0
-    compiled = sum(n for n, leaf in zip(sizes, given.leaves, strict=True) if leaf.apart) >= screening.WORTH_COMPILING
+    total, done = sum(math.prod(leaf.shape) for leaf in given.leaves), 0
+    compiled, chunks = _much(given), [(leaf, chunk) for leaf in given.leaves for chunk in leaf.chunks()]
+    read = ahead.steps([each for each in chunks if _key(*each) not in log.found])
     tensors = []
     for leaf in given.leaves:
         parts = []
         for chunk in leaf.chunks():
-            parts.append(_part(leaf, chunk, policy, log, compiled))
+            if _key(leaf, chunk) not in log.found:
+                log.add(_key(leaf, chunk), packed(judged(leaf, chunk, policy, compiled, next(read))))
+            parts.append(unpacked(log.found[_key(leaf, chunk)]))
             done += chunk[1] - chunk[0]
             if progress is not None:
                 progress(done, total, leaf.name)
@@ -115,13 +146,9 @@ def _judged(given: Recorded, policy: Policy, log: Log, progress: Progress | None
     return tensors
 
 
-def _part(leaf: Leaf, chunk: tuple[int, int], policy: Policy, log: Log, compiled: bool) -> Part:
-    key = f"{chunk[0]} {leaf.name}"
-    if key in log.found:
-        return unpacked(log.found[key])
-    part = judged(leaf, chunk, policy, compiled)
-    log.add(key, packed(part))
-    return part
+def _key(leaf: Leaf, chunk: tuple[int, int]) -> str:
+    """What the log calls a chunk."""
+    return f"{chunk[0]} {leaf.name}"
 
 
 def _still(given: Recorded, log: Log) -> dict[str, bool]:

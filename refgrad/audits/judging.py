@@ -188,7 +188,9 @@ class Part:
     places: Mapping[str, tuple[int, ...]]
 
 
-def judged(leaf: Leaf, chunk: tuple[int, int], policy: Policy, compiled: bool = False) -> Part:
+def judged(
+    leaf: Leaf, chunk: tuple[int, int], policy: Policy, compiled: bool = False, step: Step | None = None
+) -> Part:
     """A chunk judged.
 
     Args:
@@ -196,11 +198,12 @@ def judged(leaf: Leaf, chunk: tuple[int, int], policy: Policy, compiled: bool = 
         chunk: one of its `Leaf.chunks`.
         policy: what counts as correct.
         compiled: whether a kernel is compiled where there is none yet, because there is much to judge.
+        step: what it is judged from, if it was read already.
 
     Raises:
         RecordError: a file cannot be read any more.
     """
-    step = leaf.step(chunk)
+    step = leaf.step(chunk) if step is None else step
     if compiled and step.after["p"].size >= screening.WORTH and screening.why_not(step, policy) is None:
         found: dict[str, Judged] = screening.screened(step, policy)
     else:

@@ -18,6 +18,7 @@ from refgrad.arithmetic.enclosed import SPARE, Enclosed, Fold, Pass, seen
 from refgrad.arithmetic.graph import Node
 from refgrad.axes import ELEMENT, ROW
 from refgrad.backends.dialect import NUMBA, Array, Dialect
+from refgrad.backends.narrow_source import narrow, number_of_code, on_grid, stored_kind
 from refgrad.backends.source import KernelSource, elements, variable, written
 from refgrad.backends.writer import Writer
 
@@ -53,14 +54,22 @@ def widest(types: dict[str, np.dtype]) -> int:
     return max(groups_of(dtype)[1] for dtype in types.values())
 
 
-def screen_source(found: Enclosed, types: dict[str, np.dtype], title: str, dialect: Dialect = NUMBA) -> KernelSource:
+def screen_source(
+    found: Enclosed,
+    types: dict[str, np.dtype],
+    title: str,
+    dialect: Dialect = NUMBA,
+    stored: frozenset[str] = frozenset(),
+) -> KernelSource:
     """The source of the kernel.
 
     Args:
         found: the graph of centres and bounds.
-        types: the dtypes of the arrays that it reads, by the names that its graph has for them: float32 or float64.
+        types: the dtypes of the arrays that it reads, by the names that its graph has for them: float32, float64 or narrow.
         title: what stands in the kernel's first line.
         dialect: the language.
+        stored: the outputs that are narrower than what is computed in, so that they may be beside their bound, on the grid of
+            their dtype.
 
     Returns:
         A kernel that is called with the number of elements, the number of those in a chunk and in a row; with the arrays;
@@ -84,7 +93,7 @@ def screen_source(found: Enclosed, types: dict[str, np.dtype], title: str, diale
         ):
             w.line(line)
         with w.loop("start", "0", "n", "chunk"):
-            _chunk(w, found, types, (many, tops, rooms))
+            _chunk(w, found, types, (many, tops, rooms), stored)
     return source()
 
 
@@ -137,7 +146,7 @@ def looped(
     """
     dialect, lines = w.dialect, [line_of(node) for node in loop.lines]
     arrays = [
-        *(Array(variable(name), str(types[name]), ("n",)) for name in loop.reads),
+        *(Array(variable(name), stored_kind(types[name]), ("n",)) for name in loop.reads),
         *(Array(line, "float64", ("n",)) for line in lines),
         Array("failed", "int64", ("n // chunk + 1",)),
         *written_to,
@@ -156,7 +165,7 @@ def looped(
         if lines:
             for name in ("rows_at", "columns_at"):
                 w.line(dialect.local(name, "int64", BLOCK))
-        w.loads = {name: partial(_load, name) for name in loop.reads}
+        w.loads = {name: partial(_load, name, types[name]) for name in loop.reads}
 
         def source() -> KernelSource:
             names = (*loop.reads, *(array.name for array in arrays[len(loop.reads) :]))
@@ -213,16 +222,21 @@ def _totals(many: int, tops: int) -> list[tuple[str, str, int]]:
     ]
 
 
-def _load(name: str, w: Writer, value: str) -> str:
-    return w.cast("float64", f"{variable(name)}[base + i]")
+def _load(name: str, dtype: np.dtype, w: Writer, value: str) -> str:
+    stored, form = f"{variable(name)}[base + i]", narrow(dtype)
+    return w.cast("float64", stored) if form is None else number_of_code(w, variable(name), stored, form)
 
 
-def _chunk(w: Writer, found: Enclosed, types: dict[str, np.dtype], sizes: tuple[int, int, int]) -> None:
+def _chunk(
+    w: Writer, found: Enclosed, types: dict[str, np.dtype], sizes: tuple[int, int, int], stored: frozenset[str]
+) -> None:
     """What is done with one chunk: blocks of it, until one fails; then what was counted is added, if none did."""
     many, tops, rooms = sizes
     outputs = found.names
     worst = [f"{kind}{j}" for j in range(len(outputs)) for kind in ("rough", "worst")]
-    w.declare(["bad", "stop", *worst], ["0", w.dialect.least("start + chunk", "n"), *["0"] * len(worst)], "int64")
+    beyond = [_beyond(j) for j, name in enumerate(outputs) if name in stored]
+    counted = [*worst, *beyond]
+    w.declare(["bad", "stop", *counted], ["0", w.dialect.least("start + chunk", "n"), *["0"] * len(counted)], "int64")
     for name, size, empty in (("some", many, "0"), ("most", tops, "zero")):
         with w.places("0", str(size)):
             w.do(f"{name}[i] = {empty}")
@@ -231,9 +245,11 @@ def _chunk(w: Writer, found: Enclosed, types: dict[str, np.dtype], sizes: tuple[
             w.do(f"bad += {_failing(w, found.conditions)}")
             w.set("unsure", _failing(w, found.exactly), "int64")
             for j, name in enumerate(outputs):
-                _distance(w, found, name, j, types[seen(name)])
+                _distance(w, found, name, j, types[seen(name)], name in stored)
         for j in range(len(outputs)):
             _count(w, j, rooms)
+    for name in beyond:  # where none is, ends are not those on the grid
+        w.do(f"bad += {w.select(f'{name} == 0', '1', '0')}")
     place = w.dialect.quotient("start", "chunk")
     w.do(f"failed[{w.index(place)}] = bad")
     for j, name in enumerate(worst):
@@ -265,7 +281,7 @@ def _element(w: Writer, node: Node) -> None:
         elements(w, [node])
 
 
-def _distance(w: Writer, found: Enclosed, name: str, j: int, dtype: np.dtype) -> None:
+def _distance(w: Writer, found: Enclosed, name: str, j: int, dtype: np.dtype, stored: bool) -> None:
     """Whether one output is inside, how near the end of its set, and how far from the truth in units in the last place."""
     w.begin(f"y{j}")
     own: Callable[[str], str] = lambda text: f"y{j}_{text}"  # noqa: E731
@@ -274,8 +290,11 @@ def _distance(w: Writer, found: Enclosed, name: str, j: int, dtype: np.dtype) ->
     bound = w.plain(0.0) if error is None else f"x{error.index}"
     off = w.set(own("off"), w.call("abs", f"{value} - {centre}"))
     keep = w.plain(1.0 - found.losses[name] - SPARE)
-    w.do(f"bad += 1 - {w.cast('int64', f'{off} <= {bound} * {keep}')}")
-    half = w.set(own("half"), f"(({centre} + {bound}) - ({centre} - {bound})) / {w.plain(2.0)}")
+    if not stored:
+        w.do(f"bad += 1 - {w.cast('int64', f'{off} <= {bound} * {keep}')}")
+        half = w.set(own("half"), f"(({centre} + {bound}) - ({centre} - {bound})) / {w.plain(2.0)}")
+    else:
+        half = _on_grid(w, j, (value, centre, bound, keep), dtype)
     ratio = w.set(own("ratio"), _chosen(f"{half} > zero", f"{off} / {half}", "zero"))
     bits = w.set(own("bits"), w.bits("float64", ratio, "int64"), "int64")
     for kind, holds in (("rough", "unsure > 0"), ("worst", "unsure == 0")):
@@ -300,6 +319,38 @@ def _distance(w: Writer, found: Enclosed, name: str, j: int, dtype: np.dtype) ->
     at = w.index(f"at + {j * BLOCK}")
     w.do(f"off[{at}] = {units}")
     w.do(f"code[{at}] = {group} * {ROOM} + {place}")
+
+
+def _beyond(j: int) -> str:
+    """How many elements of an output are not within their bound, but beside it on the grid of a narrow dtype."""
+    return f"beyond{j}"
+
+
+def _on_grid(w: Writer, j: int, known: tuple[str, str, str, str], dtype: np.dtype) -> str:
+    """Whether an output of a narrow dtype is inside; half of what is acceptable, on the grid of the dtype.
+
+    An element whose bound may be larger than the enclosure's goes by the least that is acceptable: its distance over that is
+    no less than the enclosure's. If that is one number, nothing is clear.
+    """
+    value, centre, bound, keep = known
+    own: Callable[[str], str] = lambda text: f"y{j}_{text}"  # noqa: E731
+    size, largest = w.call("abs", centre), w.plain(format_of(dtype).largest)
+    w.do(f"bad += 1 - {w.cast('int64', f'{size} + {bound} <= {largest}')}")
+    halves = []
+    for kind, reach in (("most", bound), ("least", f"{bound} * {keep}")):
+        ends = [w.set(own(f"{kind}_{end}"), f"{centre} {sign} {reach}") for end, sign in (("low", "-"), ("high", "+"))]
+        low, high = (on_grid(w, f"{end}_near", end, dtype) for end in ends)
+        halves.append(w.set(own(f"{kind}_half"), f"({high} - {low}) / {w.plain(2.0)}"))
+        for one, other in ((low, value), (value, high)):
+            if kind == "least":
+                w.do(f"bad += 1 - {w.cast('int64', f'{one} <= {other}')}")
+        if kind == "most":
+            for one, other in ((value, ends[0]), (ends[1], value)):
+                w.do(f"{_beyond(j)} += {w.cast('int64', f'{one} < {other}')}")
+    most, least = halves
+    one_number = w.both("unsure > 0", w.both(f"{least} <= zero", f"{most} > zero"))
+    w.do(f"bad += {w.select(one_number, '1', '0')}")
+    return w.set(own("half"), _chosen("unsure > 0", least, most))
 
 
 def _count(w: Writer, j: int, rooms: int) -> None:

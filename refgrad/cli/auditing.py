@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from refgrad.cli.completion import complete_rule
-from refgrad.cli.options import HYPERPARAMETERS, JSON, NO_EXPLAIN, POLICY, claimed
+from refgrad.cli.options import HYPERPARAMETERS, JSON, NO_EXPLAIN, POLICY, SCHEDULER, claimed
 from refgrad.cli.results import show, write
 from refgrad.errors import ArgumentError
 
@@ -43,6 +43,7 @@ FILES: dict[str, Any] = {"multiple": True, "required": True, "type": click.Path(
 @click.option("--step", type=click.IntRange(min=1), help="Which step it is, where the state does not say.")
 @POLICY
 @click.option("--log", metavar="FILE", help="Where each chunk is written: an audit that was killed goes on with it.")
+@SCHEDULER
 @click.option(
     "--html", "html_file", type=click.Path(dir_okay=False), help="Write the report as one page that needs nothing else."
 )
@@ -58,6 +59,7 @@ def audit(
     step: int | None,
     policy: tuple[str, ...],
     log: str | None,
+    scheduler: str | None,
     html_file: str | None,
     as_json: bool,
     no_explain: bool,
@@ -82,6 +84,7 @@ def audit(
             explain=not no_explain,
             log=log,
             progress=progress,
+            scheduler=scheduler,
         )
     if html_file is not None:
         write(html_file, audit_html.page(found))

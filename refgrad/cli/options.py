@@ -64,6 +64,9 @@ ISOLATE = click.option(
     help="Run the target in a process of its own, so that there is a verdict whatever it does.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+SCHEDULER = click.option(
+    "--scheduler", metavar="ADDRESS", help="A Dask scheduler, such as tcp://host:8786, whose workers judge."
+)
 NO_SHRINK = click.option("--no-shrink", is_flag=True, help="Do not look for the smallest input that fails.")
 NO_EXPLAIN = click.option("--no-explain", is_flag=True, help="Do not look for what a target that fails is instead.")
 DEVICE = click.option(

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from refgrad.cli.group import UNJUDGED
-from refgrad.cli.options import terminal_width
+from refgrad.cli.options import SCHEDULER, terminal_width
 from refgrad.cli.results import write
 from refgrad.errors import ArgumentError
 
@@ -49,6 +49,7 @@ Examples:
 )
 @click.option("--resume", is_flag=True, help="Go on with what the log has.")
 @click.option("--from", "read", type=click.Path(exists=True, dir_okay=False), help="Show a survey that --json wrote.")
+@SCHEDULER
 @click.option("--table", metavar="TARGET", help="Other implementations than refgrad knows, as module:list of them.")
 def survey(
     packages: tuple[str, ...],
@@ -61,6 +62,7 @@ def survey(
     log: str | None,
     resume: bool,
     read: str | None,
+    scheduler: str | None,
     table: str | None,
 ) -> None:
     """Judge every implementation that is installed against the rule that it says it is."""
@@ -82,6 +84,7 @@ def survey(
                 resume=resume,
                 table=table or TABLE,
                 progress=progress,
+                scheduler=scheduler,
             )
     for path, make in ((json_file, lambda: found.to_json(indent=1)), (html_file, lambda: survey_html.page(found))):
         if path is not None:

@@ -24,7 +24,7 @@ from refgrad.oracle.engine.request import check_explain
 from refgrad.oracle.engine.result import AsJson
 from refgrad.oracle.engine.time_limit import check_time_limit
 from refgrad.rule import Rule, rules, short_name
-from refgrad.surveys import survey_text
+from refgrad.surveys import remote, survey_text
 from refgrad.surveys.cell import OUTCOMES, Cell
 from refgrad.surveys.implementations.record import Implementation
 from refgrad.surveys.log import Log
@@ -185,6 +185,7 @@ def survey(
     resume: bool = False,
     table: str = TABLE,
     progress: Progress | None = None,
+    scheduler: Any = None,
 ) -> Survey:
     """Judge every implementation that is installed against the rule that it says it is, in processes of their own.
 
@@ -198,6 +199,8 @@ def survey(
         resume: go on with what the log has of the same versions; without it the log is begun anew.
         table: the implementations, as ``package.module:name`` of a list of `refgrad.surveys.implementations.Implementation`.
         progress: called before and after each cell.
+        scheduler: the address of a Dask scheduler, such as "tcp://host:8786", or a ``dask.distributed.Client``: its workers,
+            which have the same packages, judge a batch of cells at a time. ``jobs`` does not count then.
 
     Returns:
         What was judged, cell by cell.
@@ -219,9 +222,13 @@ def survey(
     keys = {r.key: versions[r.package] for r in installed}
     done = {k: c for k, c in written.cells.items() if k in keys and keys[k] == c.version}
     report = _Report(progress, len(installed), len(done))
-    pool = WorkerPool(table, jobs, *limits, report.begun)
+    left = [r for r in installed if r.key not in done]
+    if scheduler is None:
+        found = WorkerPool(table, jobs, *limits, report.begun).judged(left)
+    else:
+        found = remote.judged(scheduler, table, limits, left)
     with written:
-        for cell in pool.judged([r for r in installed if r.key not in done]):
+        for cell in found:
             done[cell.key] = cell
             written.add(cell)
             report.done(cell)

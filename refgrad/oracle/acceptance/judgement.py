@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -88,7 +88,7 @@ def admitted(judged: Judged) -> Judged:
     Returns:
         The output with other statuses.
     """
-    return replace(judged, status=np.where(judged.status == UNDECIDED, INSIDE, judged.status))
+    return Judged(np.where(judged.status == UNDECIDED, INSIDE, judged.status), *judged.parts()[1:])
 
 
 def met(judged: Judged, values: np.ndarray) -> Judged:
@@ -105,7 +105,8 @@ def met(judged: Judged, values: np.ndarray) -> Judged:
         The output with other statuses.
     """
     seen = np.isnan(values) | (np.isinf(values) & np.isnan(judged.truth))
-    return replace(judged, status=np.where((judged.status == OUTSIDE) & seen, INSIDE, judged.status))
+    status = np.where((judged.status == OUTSIDE) & seen, INSIDE, judged.status)
+    return Judged(status, *judged.parts()[1:])  # of large arrays the arrays are not made yet
 
 
 def union(known: dict[str, Judged] | None, new: dict[str, Judged]) -> dict[str, Judged]:

@@ -25,6 +25,7 @@ from refgrad.errors import ArgumentError
 from refgrad.oracle.acceptance.comparing import compare, conditioned, model_for
 from refgrad.oracle.acceptance.judge import enclosure_of, scalars_of
 from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, UNDECIDED, Judged, either
+from refgrad.oracle.acceptance.own_numbers import own_numbers
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.quantizers.base import Ends, Quantized, Quantizer
 from refgrad.quantizers.rows import Layout, RowQuantizer
@@ -235,6 +236,9 @@ def _shaped(end: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _equal(values: np.ndarray, truth: np.ndarray) -> Judged:
+    own = own_numbers(values, truth)
+    if own is not None:
+        return own
     values, truth = values.astype(np.float64), truth.astype(np.float64)
     same = (values == truth) | (np.isnan(values) & np.isnan(truth))
     return Judged(np.where(same, INSIDE, OUTSIDE).astype(np.uint8), truth, truth, truth)

@@ -17,7 +17,15 @@ from refgrad.oracle.acceptance import judge as careful
 from refgrad.oracle.acceptance.judgement import Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.screened_outputs import Screened
-from refgrad.oracle.acceptance.screening import READ, Ready, kept_graph, policy_unknown, prepared, scalars_unknown
+from refgrad.oracle.acceptance.screening import (
+    Ready,
+    can_be_read,
+    kept_graph,
+    policy_unknown,
+    prepared,
+    scalars_unknown,
+    storage_unknown,
+)
 from refgrad.tracing import Plan
 
 Arrays = Mapping[str, np.ndarray]
@@ -76,14 +84,14 @@ class Case:
         if self.graph.couples() or self.graph.small:
             return "its elements see each other"
         for name, array in (*self.read.items(), *self.seen.items()):
-            if array.dtype not in READ or not array.dtype.isnative:
+            if not can_be_read(array.dtype):
                 return f"{name} is {array.dtype}"
             if array.shape != self.primary.shape:
                 return f"{name} has another shape than {self.plan.rule.primary}"
         if (why := scalars_unknown(self.scalars)) is not None:
             return why
         found = self._found()
-        return found if isinstance(found, str) else None
+        return found if isinstance(found, str) else storage_unknown(found, self.seen, self.model)
 
     def _found(self) -> Enclosed | str:
         return kept_graph(self.plan, self.graph, self.scalars, self.products)

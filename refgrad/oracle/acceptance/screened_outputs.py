@@ -14,6 +14,7 @@ from refgrad.backends.screen_source import BINADES, BINS, groups_of
 from refgrad.oracle.acceptance.chunks import CHUNK, Cut
 from refgrad.oracle.acceptance.findings import Count, count, tightness
 from refgrad.oracle.acceptance.judgement import UNDECIDED, Judged
+from refgrad.oracle.acceptance.own_numbers import OwnNumbers
 from refgrad.oracle.acceptance.ulp_errors import Binades, Errors, measure
 
 
@@ -57,6 +58,8 @@ def summary(judged: Judged, values: np.ndarray, unit: np.dtype | None = None, me
     """
     if isinstance(judged, Screened) and (unit is None or unit == judged.dtype):
         return judged.summary(unit is not None, measured)
+    if isinstance(judged, OwnNumbers) and (unit is None or judged.can_count(unit)):
+        return Summary(Count(values.size, 0, 0), 0, 0.0, None if unit is None else judged.errors(unit))
     if judged.status.size > CHUNK and judged.status.shape == values.shape:
         return _summed(judged, values, unit, measured)
     return _at_once(judged, values, unit, measured)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refgrad.arithmetic.averages import Pairs, complementary
+from refgrad.arithmetic.dtypes import format_of
 from refgrad.arithmetic.enclosed import Enclosed, seen
 from refgrad.arithmetic.enclosure import Ambiguous, Enclosure
 from refgrad.arithmetic.enclosure_graph import Unknown, enclosed
@@ -22,6 +23,7 @@ from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.axes import COLUMN, ELEMENT, ROW
 from refgrad.backends import kernels
+from refgrad.backends.narrow_source import narrow
 from refgrad.backends.screen_source import ROOM, operand_source, screen_source, widest
 from refgrad.backends.source import KernelSource
 from refgrad.derived import derived
@@ -37,8 +39,17 @@ from refgrad.tracing import Plan
 
 #: elements from which on a kernel is worth its while: where it is at hand, and where it must be compiled, which takes seconds
 WORTH, WORTH_COMPILING = 4 * CHUNK, 1 << 24
-#: dtypes that the kernel reads
+#: dtypes that the kernel reads, besides narrow ones
 READ = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def can_be_read(dtype: np.dtype) -> bool:
+    """True if kernels read arrays of a dtype.
+
+    Args:
+        dtype: any.
+    """
+    return dtype.isnative and (dtype in READ or narrow(dtype) is not None)
 
 
 def judge(step: Step, policy: Policy) -> tuple[dict[str, Judged], dict[str, Bounded]]:
@@ -73,7 +84,7 @@ def why_not(step: Step, policy: Policy) -> str | None:
     if (why := policy_unknown(policy)) is not None:
         return why
     for name, array in step.after.items():
-        if np.dtype(array.dtype) not in READ or not array.dtype.isnative:
+        if not can_be_read(np.dtype(array.dtype)):
             return f"{name} is {array.dtype}"
         if array.shape != p.shape and name not in step.plan.graph.small:
             return f"{name} has another shape than p"
@@ -95,7 +106,23 @@ def why_not(step: Step, policy: Policy) -> str | None:
     if (why := scalars_unknown(scalars)) is not None:
         return why
     found = _transformed(step.plan, scalars)
-    return found if isinstance(found, str) else None
+    return found if isinstance(found, str) else storage_unknown(found, step.after, model)
+
+
+def storage_unknown(found: Enclosed, after: Mapping[str, np.ndarray], model: Model) -> str | None:
+    """Why nothing is judged by a kernel where outputs are narrower than what is computed in.
+
+    Args:
+        found: the graph of centres and bounds.
+        after: what was seen, by name.
+        model: what is charged.
+    """
+    for name in found.goes_on:
+        if narrower(after[name].dtype, model):
+            return f"what is computed from {name} may go on from it before it is rounded to {after[name].dtype}"
+    if model.of_sums is not None:
+        return "sums are computed in another format"
+    return "a sum takes in what it takes out again" if found.cancels and model.cancelled is not None else None
 
 
 def policy_unknown(policy: Policy) -> str | None:
@@ -118,7 +145,7 @@ def _unknown_input(name: str, step: Step, shape: tuple[int, ...] | None) -> str 
         if stored.error is not None or stored.has_ends():
             return f"{name} is known to within a bound alone"
         stored = stored.value
-    if stored.dtype not in READ or not stored.dtype.isnative:
+    if not can_be_read(stored.dtype):
         return f"{name} is {stored.dtype}"
     return None if shape in (None, stored.shape) else f"{name} has another shape than p"
 
@@ -204,17 +231,26 @@ def prepared(
     read = {name for loop in (found.loop, *(fold.loop for fold in found.folds)) for name in loop.reads}
     arrays = {name: np.ascontiguousarray(known[name]) for name in known if name in read}
     shared = Shared(found, enclosure, scalars, arrays, Large(stored), after, cut, threads)
-    return Ready(shared, *_printed(plan, found, {name: array.dtype for name, array in arrays.items()}))
+    types = {name: array.dtype for name, array in arrays.items()}
+    stored = frozenset(name for name in found.names if narrower(types[seen(name)], enclosure.model))
+    return Ready(shared, *_printed(plan, found, types, stored))
 
 
-def _printed(plan: Plan, found: Enclosed, types: dict[str, np.dtype]) -> tuple[KernelSource, dict[int, KernelSource]]:
+def narrower(dtype: np.dtype, model: Model) -> bool:
+    """True if a dtype has fewer bits than what is computed in."""
+    return format_of(dtype).unit_roundoff > model.unit_roundoff
+
+
+def _printed(
+    plan: Plan, found: Enclosed, types: dict[str, np.dtype], stored: frozenset[str]
+) -> tuple[KernelSource, dict[int, KernelSource]]:
     """The kernels of a graph."""
-    known, key = _sources(plan), (found, tuple(types.items()))
+    known, key = _sources(plan), (found, tuple(types.items()), stored)
     if key not in known:
         title = type(plan.rule).__name__
         folds = [fold for fold in found.folds if fold.value.axes == ELEMENT]
         known[key] = (
-            screen_source(found, types, f"what is inside: {title}"),
+            screen_source(found, types, f"what is inside: {title}", stored=stored),
             {f.node.index: operand_source(f, types, f"what is folded: {title}, {f.node.index}") for f in folds},
         )
     return known[key]
@@ -223,8 +259,10 @@ def _printed(plan: Plan, found: Enclosed, types: dict[str, np.dtype]) -> tuple[K
 @derived
 def _sources(
     plan: Plan,
-) -> dict[tuple[Enclosed, tuple[tuple[str, np.dtype], ...]], tuple[KernelSource, dict[int, KernelSource]]]:
-    """The kernels that were printed so far, by graph and the dtypes that it reads."""
+) -> dict[
+    tuple[Enclosed, tuple[tuple[str, np.dtype], ...], frozenset[str]], tuple[KernelSource, dict[int, KernelSource]]
+]:
+    """The kernels that were printed so far, by graph, the dtypes that it reads, and the outputs that are stored narrower."""
     return {}
 
 

@@ -13,6 +13,7 @@ import refgrad
 from refgrad.arithmetic import enclosure_graph
 from refgrad.arithmetic.graph import walk
 from refgrad.backends import kernels, screen_source
+from refgrad.backends.narrow_source import on_grid
 from refgrad.optimizers import SGD
 from refgrad.oracle.acceptance import judge as careful
 from refgrad.oracle.acceptance import judgement, screening
@@ -146,6 +147,97 @@ def test_results_near_the_edge_of_their_sets() -> None:
         agrees(dataclasses.replace(step, after=after))
 
 
+NARROW = ("bfloat16", "float16", "float8_e4m3fn")
+
+
+def narrow_step(name: str, storage: bool = False, t: int = 3) -> Step:
+    """A step of which the parameter and the gradient are narrow; the state too, if everything is computed so."""
+    dtype, step = np.dtype(getattr(ml_dtypes, name, name)), ordinary(RULE, SIZE, t)
+    before = {n: b.value.astype(np.float32) for n, b in step.before.items()}
+    kept = {n: dtype if storage or n in ("p", "g") else np.dtype(np.float32) for n in (*before, *step.after)}
+    if storage:  # of numbers of either sign some sums are zero, which are judged without it
+        before = {n: np.abs(a) for n, a in before.items()}
+    before = {n: a.astype(kept[n]) for n, a in before.items()}
+    wide = {n: a.astype(np.float32) for n, a in before.items()}
+    new, state = RULE.step(wide["p"], wide["g"], {"buffer": wide["buffer"], "t": t - 1}, backend="numpy")
+    after = {"p": new.astype(kept["p"]), "buffer": state["buffer"].astype(kept["buffer"])}
+    return dataclasses.replace(step, before=Large(before), after=after)
+
+
+def beside(step: Step, places: Any) -> Step:
+    """The step with numbers of the parameter that are the next on its grid, up or down."""
+    array, random = step.after["p"].copy(), np.random.default_rng(3)
+    codes = array.view(f"u{array.itemsize}")
+    codes[places] += random.choice(np.asarray([-1, 1]), codes[places].shape).astype(codes.dtype)
+    return dataclasses.replace(step, after={**step.after, "p": array})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NARROW)
+def test_a_narrow_parameter_beside_a_wide_state(name: str) -> None:
+    step = narrow_step(name)
+    found = agrees(step)
+    assert found["p"].screen.clear[:3].all()
+    assert summary(found["p"], step.after["p"]).counted.outside == 0
+    wrong = agrees(beside(step, slice(CHUNK + 5, CHUNK + 400)))
+    assert wrong["p"].screen.unclear[0] == 1
+    assert summary(wrong["p"], step.after["p"]).counted.outside > 300
+
+
+@pytest.mark.slow
+def test_a_narrow_step_that_is_computed_in_its_storage() -> None:
+    policy, step = Policy(precision="storage"), narrow_step("bfloat16", storage=True)
+    found = agrees(step, policy)
+    assert found["p"].screen.clear.all()
+    agrees(beside(step, slice(7, None, 11)), policy)
+
+
+@pytest.mark.slow
+@pytest.mark.sample(quick=1, suite=4)
+@pytest.mark.parametrize("special", [np.nan, -np.inf, 1e-40, 3e38, -0.0, 0.0, 2.0**-126])
+def test_special_numbers_of_a_narrow_parameter(special: float) -> None:
+    step = narrow_step("bfloat16")
+    for name in ("p", "g", "buffer"):
+        arrays = {n: np.array(array) for n, array in step.before.arrays.items()}
+        arrays[name][5], arrays[name][CHUNK + 3 : CHUNK + 60] = special, special
+        agrees(dataclasses.replace(step, before=Large(arrays)))
+    agrees(changed(step, "p", [3, 2 * CHUNK + 4], special))
+
+
+@pytest.mark.slow
+def test_a_parameter_that_nothing_rounds_has_ends_beside_its_grid() -> None:
+    """Of a chunk where all is within bounds, ends are not on the grid; so it is judged without the kernel."""
+    step = narrow_step("bfloat16")
+    arrays = {n: np.array(array) for n, array in step.before.arrays.items()}
+    still = slice(CHUNK, 2 * CHUNK)
+    for name in ("p", "g", "buffer"):
+        arrays[name][still] = 0
+    after = {n: np.array(a) for n, a in step.after.items()}
+    for array in after.values():
+        array[still] = 0
+    found = agrees(dataclasses.replace(step, before=Large(arrays), after=after))
+    assert 1 in found["p"].screen.unclear
+
+
+#: what is done to how ends are rounded, each of which must be seen
+GRID_FAULTS = {
+    "not rounded": lambda w, name, value, dtype: w.set(name, value),
+    "to the next binade": lambda w, name, value, dtype: on_grid(w, name, value, np.dtype(ml_dtypes.float8_e5m2)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("planted", [*GRID_FAULTS, "a margin below zero"])
+def test_a_fault_of_the_grid_is_seen(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if planted in GRID_FAULTS:
+        monkeypatch.setattr(screen_source, "on_grid", GRID_FAULTS[planted])
+    else:
+        monkeypatch.setattr(screen_source, "SPARE", -(2.0**17))
+    monkeypatch.setattr(screening, "_sources", lambda plan: {})
+    with pytest.raises(AssertionError):
+        test_a_narrow_parameter_beside_a_wide_state("bfloat16")
+
+
 def test_the_same_verdict_of_large_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(2)
     p, *gradients = (random.standard_normal(SIZE).astype(np.float32) for _ in range(3))
@@ -180,11 +272,17 @@ def test_a_kernel_is_used_where_it_is_worth_its_while(monkeypatch: pytest.Monkey
 def test_why_not() -> None:
     step = ordinary(RULE, 8)
     narrow = dataclasses.replace(step, after={n: a.astype(ml_dtypes.bfloat16) for n, a in step.after.items()})
+    scales = dataclasses.replace(step, after={n: a.astype(ml_dtypes.float8_e8m0fnu) for n, a in step.after.items()})
     vague = {**step.before, "g": step.before["g"]._replace(error=np.full(8, 1e-3))}
     hidden = dataclasses.replace(step, after={"p": step.after["p"]})
     assert why_not(step, Policy()) is None
     assert why_not(step, Policy(subnormals="either")) == "subnormal numbers may be flushed"
-    assert why_not(narrow, Policy()) == "p is bfloat16"
+    assert why_not(scales, Policy()) == "p is float8_e8m0fnu"
+    assert why_not(narrow, Policy()) == (
+        "what is computed from buffer may go on from it before it is rounded to bfloat16"
+    )
+    assert why_not(narrow, Policy(precision="storage")) is None
+    assert why_not(narrow, Policy(precision="sums")) is not None
     assert why_not(dataclasses.replace(step, before=vague), Policy()) == "g is known to within a bound alone"
     assert why_not(hidden, Policy()) == "buffer cannot be read"
 

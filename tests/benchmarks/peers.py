@@ -1,0 +1,225 @@
+"""Calls that do the same in refgrad and elsewhere, by group: optimizers, quantizers, masks, estimators, and judging a step."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import refgrad
+from refgrad.oracle.acceptance.judge import Large, Step
+from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.acceptance.screened_outputs import summary
+from refgrad.oracle.acceptance.screening import screened
+from refgrad.rule import find, rules
+from refgrad.testing import timed_calls
+from refgrad.tracing import free_values
+from tests.benchmarks import estimators, masks, quantizers
+from tests.benchmarks.side_by_side import triad
+
+Call = Callable[[], Any]
+#: what the rule's own kernel, and the triad that stands beside it, are called
+OURS, TRIAD = "refgrad", "triad"
+#: bytes that the triad moves an element: two arrays are read, and one that is written is read before
+TRIAD_BYTES = 16
+FORMS = {"torch for-loop": {"foreach": False}, "torch foreach": {"foreach": True}, "torch fused": {"fused": True}}
+RATE = 1e-3
+
+
+@dataclass(frozen=True)
+class Group:
+    """Calls that take turns.
+
+    Attributes:
+        name: what they do.
+        size: of how many elements.
+        moved: bytes that any program has to read and write.
+        make: gives the calls, by who does it.
+    """
+
+    name: str
+    size: int
+    moved: int
+    make: Callable[[], dict[str, Call]]
+
+    @property
+    def key(self) -> str:
+        """What tells it from others."""
+        return f"{self.name}, {self.size:.0e}"
+
+
+def groups(sizes: Sequence[int], compiled: bool = False) -> Iterator[Group]:
+    """All groups.
+
+    Args:
+        sizes: of the arrays of optimizers, estimators and judging; quantizers and masks take the largest, up to 2^22.
+        compiled: whether torch compiles steps too, which takes it half a minute each.
+    """
+    for rule in optimizers():
+        for size in sizes:
+            moved = timed_calls.workload(rule, size, np.dtype(np.float32)).moved if size else 0
+            yield Group(type(rule).__name__, size, moved, partial(steps, rule, size, compiled))
+    few = min(max(sizes), 1 << 22) // 4096 * 4096
+    if few:
+        x = np.random.default_rng(0).standard_normal(few, np.float32)
+        for name, calls in {**quantizers.blocks(x), **quantizers.casts(x)}.items():
+            yield Group(name, few, 5 * few, partial(dict, calls))
+        yield Group("mask, 2 of 4", few, 5 * few, lambda: {OURS: masks.ours(few), "torch": masks.torch_top_k(few)})
+    for size in sizes:
+        yield Group("estimator BiPer", size, 16 * size, partial(_estimators, size))
+        yield Group("judging AdamW", size, 28 * size, partial(judges, size))
+
+
+def optimizers() -> list[Any]:
+    """The optimizers that torch or optax has too, of elements that see nothing of each other."""
+    known = {n for module in ("torch.optim", "optax") if _there(module) for n in dir(importlib.import_module(module))}
+    found = []
+    for name, rule in rules().items():
+        if rule.kind == "optimizer" and (name in known or name.lower() in known) and not rule().inputs():
+            found.append(find(name)())
+    first = [rule for rule in found if type(rule).__name__ in ("AdamW", "SGD", "Lion")]
+    return first + [rule for rule in found if rule not in first]
+
+
+def _there(module: str) -> bool:
+    return importlib.util.find_spec(module.split(".")[0]) is not None
+
+
+def steps(rule: Any, size: int, compiled: bool) -> dict[str, Call]:
+    """One step in place: refgrad's kernel and its NumPy body, torch's forms, optax jitted with donation, numexpr."""
+    random = np.random.default_rng(0)
+    p, g = (random.standard_normal(size, dtype=np.float32) for _ in range(2))
+    own, state, body = p.copy(), rule.init(p), rule.init(p)
+    found: dict[str, Call] = {
+        OURS: lambda: rule.step_(own, g, state),
+        "NumPy": lambda: rule.step(p, g, body, backend="numpy"),
+    }
+    name = type(rule).__name__
+    if _there("torch"):
+        found |= _torch(name, p, g, compiled)
+    if _there("optax"):
+        found |= _optax(name.lower(), p, g)
+    if _there("numexpr") and name == "AdamW":
+        found["numexpr"] = _numexpr(p, g)
+    return found
+
+
+def _torch(name: str, p: np.ndarray, g: np.ndarray, compiled: bool) -> dict[str, Call]:
+    import torch
+
+    torch.set_num_threads(2)
+    factory, found = getattr(torch.optim, name, None), dict[str, Call]()
+    if factory is None:
+        return found
+    for form, options in (*FORMS.items(), *([("torch compiled", {"foreach": True})] if compiled else [])):
+        tensor = torch.from_numpy(p.copy()).requires_grad_()
+        tensor.grad = torch.from_numpy(g)
+        try:
+            step = factory([tensor], lr=RATE, **options).step
+            step = torch.compile(step) if form == "torch compiled" else step
+            step()
+        except (TypeError, RuntimeError):  # it has no such form
+            continue
+        found[form] = step
+    return found
+
+
+def _optax(name: str, p: np.ndarray, g: np.ndarray) -> dict[str, Call]:
+    import jax
+    import optax
+
+    factory = getattr(optax, name, None)
+    if factory is None:
+        return {}
+    try:
+        transform = factory(learning_rate=RATE)
+    except TypeError:
+        return {}
+
+    @partial(jax.jit, donate_argnums=(0, 2))
+    def step(p: Any, g: Any, state: Any) -> Any:
+        updates, state = transform.update(g, state, p)
+        return optax.apply_updates(p, updates), state
+
+    held = [jax.numpy.array(p)]
+    held.append(transform.init(held[0]))
+    gradient = jax.numpy.array(g)
+
+    def call() -> None:
+        held[:] = step(held[0], gradient, held[1])
+        jax.block_until_ready(held)
+
+    return {"optax jitted": call}
+
+
+def _numexpr(p: np.ndarray, g: np.ndarray) -> Call:
+    """AdamW as three expressions, each in place."""
+    import numexpr
+
+    numexpr.set_num_threads(2)
+    p, m, v = p.copy(), np.zeros_like(p), np.zeros_like(p)
+    numbers = {n: np.float32(x) for n, x in (("b1", 0.9), ("b2", 0.999), ("lr", RATE), ("eps", 1e-8), ("wd", 1e-2))}
+
+    def call() -> None:
+        given = {"p": p, "g": g, "m": m, "v": v, "one": np.float32(1.0), **numbers}
+        numexpr.evaluate("b1 * m + (one - b1) * g", given, out=m)
+        numexpr.evaluate("b2 * v + (one - b2) * g * g", given, out=v)
+        numexpr.evaluate("p * (one - lr * wd) - lr * m / (sqrt(v) + eps)", given, out=p)
+
+    return call
+
+
+def _estimators(size: int) -> dict[str, Call]:
+    found: dict[str, Call] = {OURS: estimators.ours(size)}
+    if _there("torch"):
+        found["torch"] = estimators.torch_eager(size)
+    if _there("jax"):
+        found["JAX jitted"] = estimators.jax_jitted(size)
+    return found
+
+
+def judges(size: int) -> dict[str, Call]:
+    """A right step of AdamW: judged by the kernel, and held against the same step in float64 within tolerances."""
+    rule, random = refgrad.optimizers.AdamW(), np.random.default_rng(0)
+    p, g, m, v = (random.standard_normal(size, dtype=np.float32) for _ in range(4))
+    before = {"p": p, "g": g, "m": m, "v": v * v}
+    new, state = rule.step(p, g, {"m": m, "v": v * v, "t": 2})
+    after = {"p": np.asarray(new), "m": np.asarray(state["m"]), "v": np.asarray(state["v"])}
+    plan = rule.plan((size,), 3)
+    step = Step(plan, dict(zip(plan.free, free_values((size,), {"t": 3}), strict=True)), Large(before), after)
+
+    def by_kernel() -> Any:
+        found = screened(step, Policy(), 2)
+        return {n: summary(j, after[n], after[n].dtype) for n, j in found.items()}
+
+    def in_float64() -> dict[str, np.ndarray]:
+        wide = {n: a.astype(np.float64) for n, a in before.items()}
+        new, state = rule.step(wide["p"], wide["g"], {"m": wide["m"], "v": wide["v"], "t": 2})
+        return {"p": np.asarray(new), "m": np.asarray(state["m"]), "v": np.asarray(state["v"])}
+
+    def within_tolerances() -> None:
+        for name, wanted in in_float64().items():
+            np.testing.assert_allclose(after[name], wanted, rtol=1.3e-6, atol=1e-5)
+
+    found: dict[str, Call] = {OURS: by_kernel, "NumPy assert_allclose": within_tolerances}
+    if _there("torch"):
+        import torch
+
+        def close() -> None:
+            for name, wanted in in_float64().items():
+                torch.testing.assert_close(torch.from_numpy(after[name]), torch.from_numpy(wanted), check_dtype=False)
+
+        found["torch assert_close"] = close
+    return found
+
+
+def beside_triad(group: Group) -> dict[str, Call]:
+    """The calls of a group, and a triad of as many elements."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {**group.make(), TRIAD: triad(group.size)}

@@ -1,0 +1,80 @@
+"""Results are kept as they were measured, and what has become slower is seen, however busy the machine was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.benchmarks import audit_scale, kept, table
+from tests.benchmarks.peers import OURS, TRIAD, Group
+
+
+def result(own: float, other: float, base: float, size: int = 1000) -> dict[str, Any]:
+    return {"group": "AdamW", "size": size, "moved": 28 * size, "seconds": {OURS: own, "torch": other, TRIAD: base}}
+
+
+GROUP = Group("AdamW", 1000, 28_000, dict)
+
+
+def test_calls_take_turns() -> None:
+    told, now = list[str](), [0.0]
+
+    def call(name: str, seconds: float) -> None:
+        told.append(name)
+        now[0] += seconds
+
+    calls = {"a": lambda: call("a", 0.01), "b": lambda: call("b", 0.03)}
+    found = table.taken(calls, lambda: now[0], seconds=0.0)
+    assert found == pytest.approx({"a": 0.01, "b": 0.03})
+    firsts = [name for name, before in zip(told[4:], [None, *told[4:]], strict=False) if name != before]
+    assert firsts == ["a", "b"] * table.LEAST
+
+
+def test_a_busy_machine_is_no_regression() -> None:
+    known = [result(1.0, 2.0, 0.5)]
+    assert table.share(result(3.0, 6.0, 1.5), known[0]) == pytest.approx(1.0)
+    assert list(table.slower([GROUP], known, lambda group: result(3.0, 6.0, 1.5))) == []
+
+
+def test_what_has_become_slower_is_seen() -> None:
+    known = [result(1.0, 2.0, 0.5)]
+    (sentence,) = table.slower([GROUP], known, lambda group: result(1.5, 2.0, 0.5))
+    assert sentence == "AdamW, 1e+03: beside others it has 0.67 of the speed that was kept"
+    turns = iter([result(1.5, 2.0, 0.5), result(1.1, 2.0, 0.5)])
+    assert list(table.slower([GROUP], known, lambda group: next(turns))) == []
+    assert list(table.slower([Group("Lion", 1000, 0, dict)], known, lambda group: result(9.0, 1.0, 1.0))) == []
+
+
+def test_results_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, drawn = tmp_path / "more" / "speed.json", tmp_path / "speed.svg"
+    results = [result(2e-6, 4e-6, 1e-6), result(2e-5, 6e-5, 1e-5, 10_000)]
+    kept.write(path, results)
+    assert kept.read(path)["results"] == results
+    assert kept.read(path)["environment"]["numpy"]
+    pytest.importorskip("matplotlib")
+    assert table.main(["--show", str(path), "--picture", str(drawn)]) == 0
+    assert "| AdamW | 1e+03 | 2.0 | 14.0 | 16.0 | torch 2.00 |" in capsys.readouterr().out
+    assert drawn.read_text().startswith("<?xml")
+    path.write_text("[]")
+    with pytest.raises(SystemExit, match="no results of benchmarks"):
+        kept.read(path)
+
+
+def test_a_line_through_what_was_measured() -> None:
+    found = [{"size": n, "audit": {"seconds": 2.0 + 3e-8 * n}} for n in (1e7, 5e7, 1e8)]
+    assert audit_scale.line(found, "seconds") == pytest.approx((2.0, 3e-8))
+
+
+def test_a_step_that_is_made_in_pieces_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_scale, "PIECE", 1000)
+    paths = audit_scale.make(tmp_path, 2500)
+    found = audit_scale.audited(paths)
+    assert found["peak"] > 0
+    assert sum(path.stat().st_size for path in paths.values()) == pytest.approx(2500 * audit_scale.BYTES, rel=0.02)
+
+
+def test_no_room_for_the_files(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="GB free"):
+        audit_scale.measured(tmp_path, 10**15)

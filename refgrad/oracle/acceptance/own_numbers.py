@@ -12,7 +12,7 @@ import numpy as np
 
 from refgrad.arithmetic.dtypes import format_of
 from refgrad.oracle.acceptance.chunks import CHUNK
-from refgrad.oracle.acceptance.judged import INSIDE, Judged
+from refgrad.oracle.acceptance.judgement import INSIDE, Judged
 from refgrad.oracle.acceptance.ulp_errors import BINADES, ENDS, Binades, Errors
 
 #: elements from which on an output is looked at in this way

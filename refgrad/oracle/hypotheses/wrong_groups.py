@@ -12,7 +12,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.kinds.record import Record
-from refgrad.oracle.acceptance.judged import INSIDE, OUTSIDE
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE
 from refgrad.oracle.engine.outcomes import Departure
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.tally import Tally

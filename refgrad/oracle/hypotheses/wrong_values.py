@@ -17,7 +17,7 @@ from refgrad.arithmetic import dtypes
 from refgrad.candidates.protocol import Observation
 from refgrad.kinds.record import Record
 from refgrad.oracle.acceptance.findings import Output
-from refgrad.oracle.acceptance.judged import INSIDE, OUTSIDE
+from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE
 from refgrad.oracle.engine.outcomes import Departure
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.engine.tally import Tally

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from refgrad.oracle.acceptance.judged import OUTSIDE, admitted, met
 
 from refgrad.oracle.acceptance import own_numbers as subject
 from refgrad.oracle.acceptance import quantized_parts
+from refgrad.oracle.acceptance.judgement import OUTSIDE, admitted, met
 from refgrad.oracle.acceptance.own_numbers import LARGE, OwnNumbers, own_numbers
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import judge_parts

@@ -214,7 +214,11 @@ class EquilibriumState(Solved):
             return np.full(drive.shape, np.nan)
         states = [np.full(drive.shape, 0.5)]
         for pace in PACES:  # slower where faster ones swing
-            states.append(fixed_point(lambda u, p=pace: p * _left(weights, drive, u), states[-1], most=300).state)
+
+            def change(state: np.ndarray, share: float = pace) -> np.ndarray:
+                return share * _left(weights, drive, state)
+
+            states.append(fixed_point(change, states[-1], most=300).state)
             if _largest(weights, drive, states[-1]) <= self.tolerance / 1000:
                 return states[-1]
         states += [_root(weights, drive, state) for state in states]

@@ -1,7 +1,8 @@
 """The base of functions of gradients that are not updates of one parameter: aggregations, tests, layers' own gradients.
 
 Such a rule has typed hyperparameters, a citation and a body in NumPy's vocabulary, as an optimizer has; but its arrays
-differ in shape (several workers' gradients, a batch of examples), so that it is run as it stands and not traced.
+differ in shape (several workers' gradients, a batch of examples), so that it is run as it stands; where they are large, by the
+kernel of its body, if it has one.
 """
 
 from __future__ import annotations

@@ -63,8 +63,10 @@ class Affine(RowQuantizer):
     zero_point_added: Annotated[
         str,
         Choice(
-            after=by("round(x / s) + z", "published", "ONNX", "torch: fake_quantize"),
-            before=by("round(x / s + z)", "torch 2.13.0: quantize_per_tensor"),
+            after=by(
+                "round(x / s) + z", "published", "ONNX", "torch: fake_quantize; quantize_per_tensor but for 2.13.0"
+            ),
+            before=by("round(x / s + z)", "torch: quantize_per_tensor of 2.13.0"),
         ),
     ] = "after"
     normalize: Normalize = "divide"

@@ -208,8 +208,11 @@ def again(row: Implementation, newest: Cell) -> Found:
             return _plainly(_verdict(row, {}, newest.conditions), newest)
         named = ", ".join(f"{n}={value}" for n, value in row.variant.items())
         changed = row.variant if newest.variant else {}
-        if newest.variant in ("", named) and _verdict(row, changed, newest.conditions).conforms:
-            return Found.of(newest)
+        # whether it writes into the gradient is a finding, and no condition that is taken over
+        kept = tuple(c for c in newest.conditions if c != COPIED)
+        for granted in dict.fromkeys([kept, newest.conditions]) if newest.variant in ("", named) else ():
+            if _verdict(row, changed, granted).conforms:
+                return Found(newest.outcome, newest.variant, granted)
         found = judge(row, 0.0, TIME_LIMIT)
     except RefgradError as error:
         return _unseen(c.UNJUDGED, str(error))

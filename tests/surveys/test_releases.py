@@ -117,6 +117,11 @@ def test_a_row_is_what_it_is_in_the_release_that_is_installed(name: str, newest:
     assert found(name, newest).outcome == outcome
 
 
+def test_that_it_writes_into_the_gradient_is_not_taken_over_from_the_newest_release() -> None:
+    newest = cell(outcome="conforms", conditions=("gradient=copied",))
+    assert releases.again(row("right"), newest) == Found("conforms")
+
+
 def test_findings_of_weight_are_judged_first() -> None:
     rows = [row("right"), row("uphill"), row("odd")]
     cells = {each.key: cell(outcome="conforms" if each.name == "right" else "differs") for each in rows}

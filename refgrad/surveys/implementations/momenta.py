@@ -35,7 +35,7 @@ ROWS = [
     pytorch("SGDW", o.SGDW(), decay="before", first_step="undamped"),
     row("torch-optimizer", "SGDW", o.SGDW(), decay="constant", first_step="undamped"),
     row("torch-optimizer", "SGDW", o.SGDW(nesterov=True), decay="constant", first_step="undamped"),
-    timm("SGDW", o.SGDW(), decay="before"),
+    timm("SGDW", o.SGDW(), decay="before", first_step="undamped"),
     pytorch("QHM", o.QHM(lr=0.1)),
     row("torch-optimizer", "QHM", o.QHM(lr=0.1)),
     pytorch("AggMo", o.AggMo(), BETAS),

@@ -105,6 +105,12 @@ def test_a_fault_is_named_that_was_not(name: str, old: str, new: str, told: str)
         ("NOfM", "order[:, -2:]", "order[:, :2]", "nan_rank=smallest, minus scores"),
         ("LSQ", "np.sqrt(x.size * positive)", "np.sqrt(x.size)", "tensor_length for tensor_length positive"),
         ("Adam", "    g = g +", "    lr = lr * min(1, t / 5)\n    g = g +", "lr min(1, t / 5)"),
+        (
+            "AdaBelief",
+            "    m = beta1",
+            "    g = g * np.minimum(p.dtype.type(1), 1 / np.sqrt(np.sum(g * g)))\n    m = beta1",
+            "ClipByNorm(inner=AdaBelief(weight_decay=0.1))",
+        ),
         ("ADOPT", "* g * g", "* g * g + eps", "eps in v"),
         ("Adadelta", "* d * d", "* d * d + eps", "eps in u"),
         ("AMSGrad", "np.maximum(", "np.minimum(", "minimum in v_max'"),

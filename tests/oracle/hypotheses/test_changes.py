@@ -37,6 +37,15 @@ def test_what_is_put_together() -> None:
     assert joined([RATE, RATE]) is None
 
 
+def test_what_includes_another() -> None:
+    both = joined((INSIDE, RATE))
+    assert both is not None
+    assert both.includes(INSIDE)
+    assert both.includes(RATE)
+    assert not INSIDE.includes(both)
+    assert not dataclasses.replace(RATE, rule={"lr": 0.25}).includes(RATE)
+
+
 def test_changes_that_clash() -> None:
     other = Change("SGD", "it is SGD", "rule", of=SGD())
     wide = Change("internals", "wider", rule={"internals": "wide"})

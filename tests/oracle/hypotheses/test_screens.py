@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.estimators import ClippedSTE
 from refgrad.optimizers import SGD
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.hypotheses.changes import NONE
-from refgrad.oracle.hypotheses.screens import screen_of, some_wrong, telling_screen
+from refgrad.oracle.hypotheses.run_screen import RunScreen
+from refgrad.oracle.hypotheses.screen import StepScreen
+from refgrad.oracle.hypotheses.screens import screen_like, screen_of, some_wrong, telling_screen
 from refgrad.oracle.hypotheses.stack import _chosen
 from refgrad.oracle.hypotheses.stacked import ELEMENTS
 from refgrad.oracle.inputs.written import Inputs
@@ -36,3 +39,23 @@ def test_what_is_wrong_is_looked_at_though_it_is_one_element() -> None:
     assert few is not None
     assert enough is not None
     assert (few["p"].outside, enough["p"].outside) == (0, len(G))
+
+
+def test_another_run_is_looked_at_where_a_candidate_is() -> None:
+    """Else a control would fit what shows at these elements alone."""
+    claim = Claim.of(Request.of(wrong_at_one, SGD(lr=0.1), inputs=Inputs([P], [[g] for g in G])))
+    record = claim.driven(claim.cases())
+    screen = telling_screen(claim, record, lambda: True)
+    assert isinstance(screen, StepScreen)
+    other = screen_like(screen, claim, record, record)
+    assert isinstance(other, StepScreen)
+    assert other.counts(NONE) == screen.counts(NONE)
+    assert screen_like(screen_of(claim, record), claim, record, record) is None
+
+
+def test_a_whole_run_is_looked_at_as_a_whole() -> None:
+    claim = Claim.of(Request.of(ClippedSTE(), ClippedSTE()))
+    record = claim.driven(claim.cases())
+    other = screen_like(RunScreen(claim.kind, record, claim.request.policy), claim, record, record)
+    assert isinstance(other, RunScreen)
+    assert other.record is record

@@ -21,7 +21,10 @@ from refgrad.oracle.inputs.settings import every_step, neutral
 from refgrad.rule import is_own
 
 #: what nobody finds who drives a candidate through generated cases, and through cases of the caller's own
-OUT_OF_REACH = "out of reach: what is wrong at one length or one late step alone that is not driven, or once in 10,000 elements (a race)"
+OUT_OF_REACH = (
+    "out of reach: what is wrong at one length or one late step alone that is not driven, "
+    "or once in 10,000 elements (a race)"
+)
 OWN_ALONE = "out of reach: everything but the inputs that were given"
 #: faults that restrict a candidate
 RESTRICTS = REFUSALS | {"raised"}

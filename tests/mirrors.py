@@ -320,7 +320,6 @@ TOPICS: tuple[Topic, ...] = (
     Topic("report/test_text.py", "a verdict, as text", ("oracle.engine.verdict_text",)),
     Topic("oracle/inputs/test_steps.py", "cases of steps, drawn and written", ("oracle.inputs.written",)),
     Topic("oracle/engine/test_shrink.py", "cases that are made smaller", ("oracle.inputs.cases",)),
-    Topic("kinds/test_situations.py", "settings off the neutral ones", ("oracle.inputs.settings",)),
     Topic("oracle/inputs/test_undefined.py", "numbers far from zero", ("oracle.inputs.extremes",)),
     Topic("oracle/inputs/test_estimators.py", "generated cases", ("oracle.inputs.quantizers",)),
     Topic(

@@ -136,6 +136,7 @@ class Triangular(Spike):
         "odd": "a spike is zero or one",
         "idempotent": "a spike is zero or one, and one is above the threshold",
     }
+    revision = 2  # what is clamped at zero is not below it in its sets
     citation = Citation(
         "Bellec et al. 2018",
         "Long short-term memory and learning-to-learn in networks of spiking neurons",

@@ -222,6 +222,7 @@ class BiPerActivation(Binarizer):
         ),
     ] = "training"
 
+    revision = 2  # what is clamped at zero is not below it in its sets
     citation = Citation(
         "Vargas et al. 2024",
         "BiPer: Binary Neural Networks using a Periodic Function",

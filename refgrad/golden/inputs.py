@@ -27,7 +27,7 @@ AT = (3, 1, 10)
 #: situations that are looked at first
 FIRST = ("NaN", "infinities", SETTING, "extremes", "zeros")
 #: situations of faults that files do not name, which would take the room of cases of others
-LEFT_OUT = ("uniform gradients",)
+LEFT_OUT = ("uniform gradients", "repeated gradients")
 #: the last step of a situation that a case is taken at
 LAST = 12
 #: one of so many elements is NaN or an infinity, the third first, of so many cases
@@ -105,7 +105,7 @@ def telling(rule: Rule, level: Level, dtype: str) -> Iterator[Sample]:
     make = _situated_steps if kind.stepped else _situated_cases
     for seed in level.seeds:
         with np.errstate(all="ignore"):
-            found = list(kind.situations(rule, Driven(None, frozenset(rule.numbers()), as_dtype(dtype), seed)))
+            found = list(kind.situations(rule, Driven(None, rule.reads(), as_dtype(dtype), seed)))
             found = [
                 s
                 for s in found

@@ -9,6 +9,7 @@ import pytest
 
 from refgrad.arithmetic import running_error as bounds
 from refgrad.arithmetic.enclosure import Enclosure
+from refgrad.arithmetic.function_error import sqrt
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.optimizers import Adam
 from refgrad.oracle.acceptance.comparing import model_for
@@ -156,3 +157,12 @@ def test_what_is_only_large_has_not_overflowed() -> None:
     assert found.bound().tolist() == [0.05 * LARGEST, np.inf, 0.0]
     assert np.isfinite(found.value[1])
     assert found.value[2] == np.inf
+
+
+def test_what_is_clamped_at_zero_is_not_below_it() -> None:
+    """So that the root of a variance that may have been below zero is a number."""
+    variance = Bounded(np.array([-1e-9, 1e-9, 1.0]), np.full(3, 1e-8))
+    clamped = bounds.maximum(variance, Bounded(np.zeros(())), MODEL)
+    assert (clamped.lowest() >= 0.0).all()
+    assert not sqrt(clamped, MODEL).may_be_nan().any()
+    assert sqrt(variance, MODEL).may_be_nan().tolist() == [True, True, False]

@@ -120,6 +120,11 @@ def counterexample(least: Cases, rule: Rule) -> Counterexample:
     return Counterexample(dtype, shape, hexes(first), grads, extras=extras, events=tuple(_events(least)))
 
 
+def as_printed(least: Cases) -> Cases:
+    """The cases that are read back from their text, which has one NaN for all."""
+    return least.mapped(lambda a: a if a.dtype.kind in "biu" else np.where(np.isnan(a), a.dtype.type(np.nan), a))
+
+
 def _events(least: Cases) -> Iterator[str]:
     """What happens to the first leaf besides its gradients."""
     yield from (f"step {t} has no gradient" for t in range(1, len(least.steps) + 1) if not least.given(t, 0))

@@ -323,7 +323,7 @@ def _confirmed(claim: Claim, least: Cases, record: Record) -> Cases | None:
     """
     try:
         fresh = dataclasses.replace(Claim.of(claim.request, claim.rule), situation=claim.situation)
-        failed = fresh.fails(least) is not None
+        failed = fresh.fails(reproduce.as_printed(least)) is not None
     except (ArgumentError, CandidateError):
         failed = False
     if not failed:

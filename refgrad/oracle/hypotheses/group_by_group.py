@@ -39,10 +39,12 @@ def explain(claim: Claim, record: Record, tally: Tally) -> Departure | None:
 def _same(alone: list[Record], together: Record) -> bool:
     """True if parameters of their own runs have the bits that they have in the run of all, at every step."""
     for step, seen in enumerate(together.seen):
-        own = [record.seen[step] if step < len(record.seen) else None for record in alone]
-        if seen is None or any(each is None for each in own):
+        own = [
+            np.ravel(record.seen[step].params[0]) for record in alone if step < len(record.seen) and record.seen[step]
+        ]
+        if seen is None or len(own) < len(alone):
             return False
-        joined = np.concatenate([np.ravel(each.params[0]) for each in own])
+        joined = np.concatenate(own)
         if joined.tobytes() != np.ravel(seen.params[0]).tobytes():
             return False
     return True

@@ -5,7 +5,7 @@ A change stands here only after the default run has accepted it, and the probe h
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,25 @@ def _of_blocks(rule: Any, fault: Fault, shown: str) -> bool:
     return isinstance(rule, BlockFormat)
 
 
+def _not_driven(rule: Any, fault: Fault, shown: str) -> bool:
+    """NaN or infinities, of a rule for which a verdict says first that it drives none."""
+    name = {"NaN": "NaN", "infinity": "infinities"}[fault.kind]
+    return all(each.name != name for each in _situations(rule))
+
+
+def _beyond_lengths(rule: Any, fault: Fault, shown: str) -> bool:
+    """More numbers than a verdict drives of a rule, and says first that it does not."""
+    return any(each.left_out for each in _situations(rule))
+
+
+def _situations(rule: Any) -> Iterator[Any]:
+    from refgrad.kinds.record import Driven
+    from refgrad.kinds.table import kind_of
+
+    with np.errstate(all="ignore"):
+        yield from kind_of(rule).situations(rule, Driven(None, frozenset(), np.dtype(rule.kept_in), 0))
+
+
 def _off_matrices(rule: Any, fault: Fault, shown: str) -> bool:
     """It shows in another number of axes than two, of a rule that tells rows."""
     from refgrad.kinds.table import kind_of
@@ -121,6 +140,8 @@ TABLE: tuple[LeftOut, ...] = (
     ),
     LeftOut("default", ("behaviour",), _says("form=batch"), "it is the same number, computed otherwise"),
     LeftOut("value", ("NaN", "infinity"), _of_blocks, UNDEFINED),
+    LeftOut("value", ("NaN", "infinity"), _not_driven, "none is driven, which the verdict's first lines say"),
+    LeftOut("part", ("rare",), _beyond_lengths, "so many numbers are not driven, which the verdict's first lines say"),
     LeftOut("value", ("infinity",), _named("MX"), "the standard leaves what is no number to the implementation"),
     LeftOut(
         "value",

@@ -10,7 +10,7 @@ import pytest
 
 import refgrad
 from refgrad.kinds.kind import NORMS, SETTING
-from refgrad.optimizers import SGD, AdamW, ClipByGlobalNorm
+from refgrad.optimizers import SGD, AdamW, ClipByGlobalNorm, Muon, RMSprop
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.calls import (
     CHANGED,
@@ -20,6 +20,7 @@ from refgrad.oracle.inputs.calls import (
     in_groups,
     like_leaves,
     norms_near,
+    repeated_gradients,
 )
 from refgrad.oracle.inputs.extremes import beside_numbers
 from refgrad.rule import rules
@@ -82,3 +83,19 @@ def test_leaves_of_one_element_and_norms_beside_each_number_are_driven(rule: Any
     for wanted, step in zip(beside_numbers(rule, float32), near.g if near is not None else (), strict=False):
         found = math.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in step))
         assert found == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize("clamped", [True, False])
+def test_a_variance_that_rounding_brings_below_zero_is_refused_where_it_is_clamped(clamped: bool) -> None:
+    def centered(p: Any, g: Any, v: Any, g_avg: Any, lr: float, alpha: float, eps: float) -> Any:
+        f = np.float32
+        v, g_avg = f(alpha) * v + f(1 - alpha) * g * g, f(alpha) * g_avg + f(1 - alpha) * g
+        variance = v - g_avg * g_avg
+        with np.errstate(invalid="ignore"):
+            root = np.sqrt(np.maximum(variance, f(0)) if clamped else variance)
+        return p - f(lr) * g / (root + f(eps)), v, g_avg
+
+    verdict = refgrad.verify(centered, RMSprop(centered=True), steps=2, shrink=False, explain=False)
+    assert verdict.conforms == clamped, verdict
+    assert verdict.situation.startswith("" if clamped else "repeated gradients")
+    assert repeated_gradients(Muon(), np.dtype(np.float32), 0) is None

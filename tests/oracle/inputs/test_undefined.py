@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import refgrad
+from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.estimators import EDE, ClippedSTE, RoundingSTE, SoftSign, XNORWeights
 from refgrad.estimators.base import Estimator
 from refgrad.kinds.kind import FAR
@@ -20,7 +21,7 @@ from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, Judged, met
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extremes import by_columns, extremes, large
-from refgrad.oracle.inputs.undefined import infinite_gradients, nan_gradients, undefined_inputs
+from refgrad.oracle.inputs.undefined import infinite_gradients, nan_gradients, of_every_nan, undefined_inputs
 from refgrad.quantizers import MX, NF4, NVFP4, Q8_0, Affine, Blockwise, Cast, TernGrad, TopK
 from refgrad.rule import rules
 from refgrad.sparsity import RigL
@@ -265,3 +266,26 @@ def test_whole_rows_far_from_zero_are_driven_where_a_rule_is_finite(rule: Any) -
         below = arrays[moved] < 0
         assert below.any() == ("below" in how)
         assert (~below).any() == ("above" in how)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "float64", "bfloat16"])
+def test_an_array_has_nan_of_every_kind_of_bits(dtype: str) -> None:
+    found = of_every_nan(np.ones(9, as_dtype(dtype)))
+    assert np.isnan(found).tolist() == [True] * 8 + [False]
+    assert len({each.tobytes() for each in found[:8]}) == 8
+    assert int(np.signbit(found).sum()) == 4
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_nan_of_which_a_cast_makes_an_infinity_is_found(keeps: bool) -> None:
+    """Rounding by adding to the bits carries a fraction of few digits away, and one of all ones into the sign."""
+
+    def rounded(x: Any) -> Any:
+        bits = x.astype(np.float32).view(np.uint32).astype(np.uint64)
+        codes = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+        return {"codes": (np.where(np.isnan(x), (bits >> 16) | 0x40, codes) if keeps else codes).astype(np.uint16)}
+
+    verdict = refgrad.verify(rounded, Cast(format="bfloat16"), explain=False)
+    assert verdict.conforms == keeps, verdict
+    assert verdict.situation == ("" if keeps else "NaN")
+    assert verdict.counterexample is None  # a text has one NaN for all

@@ -348,7 +348,7 @@ class DeviceArray(Shaped):
             ties: which of equal ones go first, as of `refgrad.backends.cuda.top_k.top_k`.
             then: further keys, of which there may be none here.
         """
-        if then or bool((self != self).any()):
+        if then or bool(self.body.elements("isnan", [self]).any()):
             raise refused("several keys decide, or a number is NaN")
         count = min(max(k, 0), int(np.count_nonzero(among)))  # type: ignore[call-overload]
         ranked = np.where(among, self, math.nan)  # type: ignore[call-overload]

@@ -80,7 +80,7 @@ def called_with(
         return door.call(rule, function, args, keywords, [n for n, _ in zip(names, args, strict=False)], writes)
     if _is_on_cuda(kind):
         door = importlib.import_module(DEVICES["cupy"])
-        if door.takes_foreign():
+        if door.takes_foreign(kind):
             return door.call_foreign(rule, function, args, keywords, names, writes, kind)
     given = [*zip(names, args, strict=False), *keywords.items()]
     for name, value in given:

@@ -23,7 +23,6 @@ from refgrad.optimizers.transform import Transform, axes_named
 class Formula(Transform):
     """Base of the rules that `formula` makes of functions; such a rule is a class, whose instances have hyperparameters."""
 
-    on_host = "its arrays have axes that it names itself"
     variant = "formula"
     derived_names: ClassVar[tuple[str, ...]] = ("backward", "with_backward")
 

@@ -69,7 +69,7 @@ def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return found.reshape(tuple(m for i, m in enumerate(flat.shape) if i != at))
 
 
-def percentile(x: Any, q: float, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Any:
+def percentile(x: Any, q: float, axis: Any = None, method: Any = "linear", keepdims: bool = False) -> Any:
     """As `numpy.percentile` of one number: how far between two neighbours it lies is NumPy's, of arrays of the same length."""
     x, at = (x.reshape(-1), 0) if axis is None else (x, axis % x.ndim)
     n = x.shape[at]
@@ -155,7 +155,8 @@ def searched(table: Any, x: Any, side: str = "left") -> Any:
         raise refused("places are searched for in an array of the device")
     ends = x.body.array(np.asarray(table, x.dtype))
     below = ends < x[..., None] if side == "left" else ends <= x[..., None]
-    return (below | (x != x)[..., None]).astype(np.int64).sum(axis=-1)
+    unknown = x.body.elements("isnan", [x])
+    return (below | unknown[..., None]).astype(np.int64).sum(axis=-1)
 
 
 def chosen(mask: DeviceArray, count: int) -> DeviceArray:

@@ -348,7 +348,7 @@ class DeviceArray(Shaped):
             ties: which of equal ones go first, as of `refgrad.backends.cuda.top_k.top_k`.
             then: further keys, of which there may be none here.
         """
-        if then or bool((self != self).any()):
+        if then or bool(self.body.elements("isnan", [self]).any()):
             raise refused("several keys decide, or a number is NaN")
         count = min(max(k, 0), int(np.count_nonzero(among)))  # type: ignore[call-overload]
         ranked = np.where(among, self, math.nan)  # type: ignore[call-overload]
@@ -397,7 +397,8 @@ class DeviceArray(Shaped):
         return self.body.elements(op, args, *attributes.values())
 
     def _power(self, base: Any, exponent: Any) -> Any:
-        found = power(base, exponent) if self.body.fixed or exponent in (1, 2, 0.5) else None
+        number = isinstance(exponent, int | float | np.number)
+        found = power(base, exponent) if number and (self.body.fixed or exponent in (1, 2, 0.5)) else None
         if found is None:
             raise refused(f"a power has exponent {exponent!r}")
         return found
@@ -514,9 +515,11 @@ def attempted(function: Callable[..., Any], *args: Any) -> Any:
     try:
         with np.errstate(all="ignore"):
             return function(*args)
+    except NoKernel:
+        raise
     except TraceError as error:
         raise NoKernel(str(error).partition(";")[0]) from error
-    except (TypeError, AttributeError) as error:
+    except (TypeError, AttributeError, ValueError, IndexError) as error:  # what is wrong itself the host says, too
         raise NoKernel(f"its body raised {type(error).__name__} of what stands for arrays") from error
 
 

@@ -59,8 +59,16 @@ def call(
     return result
 
 
-def takes_foreign() -> bool:
-    """True if arrays of other libraries on a card can be read there: CuPy is installed."""
+def takes_foreign(kind: Any) -> bool:
+    """True if arrays of another library on a card can be read there: CuPy is installed, and the library takes arrays by DLPack.
+
+    Args:
+        kind: one of the arrays.
+    """
+    try:
+        foreign_arrays.package_of(kind)
+    except StopIteration:
+        return False
     return of_cupy() is not None
 
 

@@ -36,6 +36,14 @@ def with_products(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fixed_bits.FixedBits, "_composed", product)
 
 
+class Dotted(np.ndarray):
+    """An array whose method ``dot`` adds along the tree."""
+
+    def dot(self, other: Any, out: Any = None) -> Any:
+        """The product of matrices."""
+        return tree_product(np.asarray(self), np.asarray(other))
+
+
 def fixed_quantizer(rule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on a quantizer computes on arrays of fixed bits, by NumPy."""
     with_products(monkeypatch)
@@ -45,8 +53,8 @@ def fixed_quantizer(rule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         return fixed_bits.unfixed(encode(self, fixed_bits.as_fixed(x, x.dtype)))
 
     def decoded(self: Any, arrays: Any, shape: Any) -> Any:
-        given = {name: fixed_bits.as_fixed(a, a.dtype) for name, a in arrays.items()}
-        return fixed_bits.unfixed(decode(self, given, shape))
+        given = {name: fixed_bits.as_fixed(a, a.dtype).view(Dotted) for name, a in arrays.items()}
+        return np.asarray(decode(self, given, shape))
 
     monkeypatch.setattr(cls, "encode", encoded)
     monkeypatch.setattr(cls, "decode", decoded)

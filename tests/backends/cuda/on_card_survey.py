@@ -8,7 +8,7 @@ from typing import Any
 
 import refgrad
 from refgrad.candidates.on_device import OnDevice
-from refgrad.optimizers import SGD, Adagrad, Adam, AdamW, RMSProp
+from refgrad.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 
 #: torch's class, the rule that it claims to be, and the forms in which torch computes it
 FORMS = ("for", "foreach", "fused")
@@ -21,7 +21,7 @@ def rows() -> list[tuple[str, Any]]:
         ("Adam", Adam()),
         ("SGD", SGD(momentum=0.9)),
         ("Adagrad", Adagrad()),
-        ("RMSprop", RMSProp()),
+        ("RMSprop", RMSprop()),
     ]
 
 

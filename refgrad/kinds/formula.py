@@ -17,7 +17,7 @@ from refgrad.kinds.transform import REPLACED, Replaced, TransformKind, met
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance import unlike_numbers
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.acceptance.unlike import looked_at, said
+from refgrad.oracle.acceptance.unlike import FARTHER, looked_at, said
 from refgrad.oracle.inputs.cases import Arrays
 
 #: the keyword of `refgrad.kinds.record.Wanted.how` for two arrays that are taken for one another
@@ -46,7 +46,9 @@ class FormulaKind(TransformKind):
             return iter(())
         arrays, seen = [cases.arrays[i] for i in chosen], [record.seen[i] for i in chosen]
         found = looked_at(rule, arrays, seen, policy, numbers=True)
-        return chain(said(found.distances), unlike_numbers.said(found.shifts))
+        far = {name for name, each in found.distances.items() if each.farther > FARTHER}
+        shifts = {pair: one for pair, one in found.shifts.items() if pair[0] not in far}
+        return chain(said(found.distances), unlike_numbers.said(shifts))
 
     def rewritten(self, rule: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         """An operation of the text, or of its derivative, replaced by another; faults of results; arrays exchanged."""

@@ -1,8 +1,8 @@
 """A number of a formula that a program has a little otherwise: errors that go along with the derivative by that number.
 
 One element's error says little, where roundings are as large. Over many elements, and many cases, the errors of another number
-add up along the derivative, and those of roundings do not: the estimate of how far off the number is becomes as sharp as cases are
-many (``steps=400`` has 67 cases of ordinary numbers). Runs with random errors say how far it is off by accident.
+add up along the derivative, and those of roundings do not: the estimate of how far off the number is becomes as sharp as cases
+are many (``steps=400`` has 67 cases of ordinary numbers). Runs with random errors say how far it is off by accident.
 """
 
 from __future__ import annotations

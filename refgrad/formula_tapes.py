@@ -103,7 +103,7 @@ def tape_of(rule: Any, given: Mapping[str, np.ndarray], working: np.dtype) -> Fo
     >>> from refgrad.examples.formulas import linear
     >>> arrays = {"x": np.ones((2, 3)), "weight": np.ones((4, 3)), "bias": np.ones(4)}
     >>> [step.kind for step in tape_of(linear(), arrays, np.dtype(np.float32)).tape.steps]
-    ['fold', 'element', 'element']
+    ['fold', 'element']
     """
     name = type(rule).__name__
     if rule.kind != "transform" or rule.variant == "opaque" or not rule.by_steps:

@@ -171,7 +171,8 @@ def _with_results(tape: Tape, found: Any, name: str, taken: set[str]) -> Formula
         gives, several = "several", {f"result[{i}]": x for i, x in enumerate(found)}
     else:
         gives, several = "one", {"result": found}
-    results, truth = {}, []
+    results: dict[str, tuple[str, np.ndarray]] = {}
+    truth = list[bool]()
     like = next((x for x in several.values() if isinstance(x, Taped)), None)
     if like is None:
         raise TraceError("no result is computed from arrays, which kernels do not have")

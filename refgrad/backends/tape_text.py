@@ -71,7 +71,7 @@ def text(tape: Packed, name: str, title: Sequence[str], language: str) -> str:
     printer = Printer(tape, name, dialect)
     body = [*printer.text(), *_constants(tape, name, dialect)]
     inputs, results = given(tape)
-    passes = [f"{p.name}: {p.count} times, {p.said}" for p in printer.passes]
+    passes = [f"{p.name}: {p.times} times, {p.said}" for p in printer.passes]
     lines = [*title, "", *_said(tape, inputs, results), "", *passes, ""]
     kind = str(tape.working)
     if language == "numba":
@@ -81,7 +81,7 @@ def text(tape: Packed, name: str, title: Sequence[str], language: str) -> str:
         begun = c_dialect.HEAD.replace("#include <string.h>", "#include <stdlib.h>\n#include <string.h>")
         driver = _in_c(tape, name, printer.passes, inputs, results, TYPES[kind])
         return "\n".join([*comment([*lines, *_USE_OF_C]), begun, *body, *driver, c_dialect.TAIL])
-    launches = [_launch(f"{name}_constants", 1), *(_launch(p.name, p.count) for p in printer.passes)]
+    launches = [_launch(f"{name}_constants", 1), *(_launch(p.name, p.times) for p in printer.passes)]
     lines += [
         "Both lie on the device. Launch in this order:",
         "",

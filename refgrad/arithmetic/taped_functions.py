@@ -229,7 +229,8 @@ def _flat_places(x: OnTape, key: Any) -> OnTape:
                 if shape
                 else np.broadcast_to(part.places, which.shape)
             )
-            found = found + x.like(own, INTEGER) * strides[axis]
+            part_of: Any = x.like(own, INTEGER)
+            found = found + part_of * strides[axis]
             first = False
     assert not first, "a key without computed places was taken for one with them"
     return found

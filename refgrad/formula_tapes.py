@@ -103,7 +103,7 @@ def tape_of(rule: Any, given: Mapping[str, np.ndarray], working: np.dtype) -> Fo
     >>> from refgrad.examples.formulas import linear
     >>> arrays = {"x": np.ones((2, 3)), "weight": np.ones((4, 3)), "bias": np.ones(4)}
     >>> [step.kind for step in tape_of(linear(), arrays, np.dtype(np.float32)).tape.steps]
-    ['fold', 'element', 'element']
+    ['fold', 'element']
     """
     name = type(rule).__name__
     if rule.kind != "transform" or rule.variant == "opaque" or not rule.by_steps:
@@ -171,7 +171,8 @@ def _with_results(tape: Tape, found: Any, name: str, taken: set[str]) -> Formula
         gives, several = "several", {f"result[{i}]": x for i, x in enumerate(found)}
     else:
         gives, several = "one", {"result": found}
-    results, truth = {}, []
+    results: dict[str, tuple[str, np.ndarray]] = {}
+    truth = list[bool]()
     like = next((x for x in several.values() if isinstance(x, Taped)), None)
     if like is None:
         raise TraceError("no result is computed from arrays, which kernels do not have")

@@ -139,7 +139,8 @@ class Tape:
 
     def _packed(self, steps: Sequence[Step], results: Mapping[str, tuple[str, np.ndarray]]) -> Packed:
         reads = [*(r for s in steps for r in s.reads), *results.values()]
-        used = {m: np.unique(np.concatenate([np.ravel(p) for n, p in reads if n == m] or [[]])) for m in self.lengths}
+        none = np.zeros(0, np.int64)
+        used = {m: np.unique(np.concatenate([none, *(np.ravel(p) for n, p in reads if n == m)])) for m in self.lengths}
         moves = {memory: np.full(self.lengths[memory] + 1, -1) for memory in self.lengths}
         stretches: dict[str, list[Stretch]] = {FLOATS: [], WHOLE: []}
         ends = dict.fromkeys(self.lengths, 0)

@@ -229,7 +229,8 @@ def _flat_places(x: OnTape, key: Any) -> OnTape:
                 if shape
                 else np.broadcast_to(part.places, which.shape)
             )
-            found = found + strides[axis] * x.like(own, INTEGER)
+            part_of: Any = x.like(own, INTEGER)
+            found = found + part_of * strides[axis]
             first = False
     assert not first, "a key without computed places was taken for one with them"
     return found
@@ -237,7 +238,8 @@ def _flat_places(x: OnTape, key: Any) -> OnTape:
 
 def _which(lengths: Sequence[int], parts: Sequence[Any], indices: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
     """Which of the broadcast indices each element is taken by."""
-    count, axis, made, seen = math.prod(shape), 0, [], False
+    count, axis, seen = math.prod(shape), 0, False
+    made = list[Any]()
     numbers = []
     for part in parts:
         if part is None:
@@ -280,7 +282,7 @@ def _set_at(x: OnTape, key: Any, value: Any) -> None:
     given = x.lifted(value).as_kind(x.kind)
     if isinstance(key, Taped) and key.kind == TRUTH:
         apart = key.reshape(*key.shape, *(1,) * (x.ndim - key.ndim))
-        x.in_place(np.where(apart, given, x))  # type: ignore[call-overload]
+        x.in_place(_where(apart, given, x))
     elif _has_computed(key):
         x.in_place(_scattered(x, _flat_places(x, key), given))
     else:
@@ -330,7 +332,7 @@ def _taken(x: Any, places: Any, axis: int | None = None) -> OnTape:
 def _copied_to(to: OnTape, of: Any, where: Any = True) -> None:
     given = to.lifted(of).as_kind(to.kind)
     if isinstance(where, Taped):
-        to.in_place(np.where(where, given, to))  # type: ignore[call-overload]
+        to.in_place(_where(where, given, to))
     else:
         np.copyto(to.places, given.places, where=where)
 
@@ -373,7 +375,9 @@ def _rows_added(x: Any, labels: OnTape, count: int) -> Any:
     flat, shape = labels.reshape(-1), (count, *(1,) * (found.ndim - 1))
     each = _folded("sum", (flat == np.arange(count)[:, None]).as_kind(INTEGER), -1, False, 0)  # type: ignore[attr-defined]
     most = _folded("max", each, None, False, 0)
-    return np.where((each == most).reshape(*shape), found, found + 0.0)
+    whole: Any = each == most
+    sums: Any = found
+    return np.where(whole.reshape(*shape), sums, sums + 0.0)
 
 
 def _top_k(x: OnTape, count: int) -> OnTape:
@@ -384,6 +388,12 @@ def _top_k(x: OnTape, count: int) -> OnTape:
 
 
 # --------------------------------------------------------------------------------------------- what is written by others
+
+
+def _unsorted(x: Any, sorted_: Any, axis: int) -> Any:
+    found = np.empty_like(sorted_)
+    np.put_along_axis(found, np.argsort(x, axis=axis, kind="stable"), sorted_, axis)
+    return found
 
 
 def _where(*args: Any) -> Any:
@@ -473,7 +483,7 @@ _FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     subgradients.top_k: _top_k,
     subgradients.largest_shares: _largest_shares,
     subgradients.between: lambda a, b: 0.5 * a + 0.5 * b,
-    subgradients.unsorted: subgradients.unsorted.__wrapped__,
+    subgradients.unsorted: _unsorted,
     left_out.dropped: lambda x, places: np.where(places & _not_finite(x), 0.0, x),
     left_out.unsettled: lambda x, places: x,
     left_out.surely: lambda condition, truth: condition if truth else ~condition,
@@ -484,10 +494,10 @@ _FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
 
 def _by_method(ufunc: np.ufunc, method: str, inputs: Sequence[Any], how: Mapping[str, Any]) -> Any:
     """A fold that is asked for as a method of NumPy's function."""
-    known = {np.add: _sum, np.maximum: _max, np.logical_or: _any, np.logical_and: _all}
-    if method == "reduce" and ufunc in known and not set(how) - {"axis", "keepdims", "dtype"}:
-        return known[ufunc](*inputs, axis=how.get("axis", 0), keepdims=how.get("keepdims", False))
+    by: Mapping[Any, Callable[..., Any]] = {np.add: _sum, np.maximum: _max, np.logical_or: _any, np.logical_and: _all}
+    if method == "reduce" and ufunc in by and not set(how) - {"axis", "keepdims", "dtype"}:
+        return by[ufunc](inputs[0], axis=how.get("axis", 0), keepdims=how.get("keepdims", False))
     if method == "accumulate" and ufunc is np.add:
-        return _cumsum(*inputs, axis=how.get("axis", 0))
+        return _cumsum(inputs[0], axis=how.get("axis", 0))
     name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
     raise refused(f"numpy.{name} is called" + (f" with {', '.join(how)}" if method == "__call__" else ""))

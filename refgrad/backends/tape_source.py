@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,12 +28,12 @@ class Pass(NamedTuple):
 
     Args:
         name: what it is called.
-        count: how many numbers, or rows, it goes through.
+        times: how many numbers, or rows, it goes through.
         said: what it does, in a line.
     """
 
     name: str
-    count: int
+    times: int
     said: str
 
 
@@ -56,8 +56,9 @@ class Printer:
     def _readers(self) -> dict[tuple[str, int], list[int]]:
         """Which steps read what a step writes; results are read by step -1."""
         found: dict[tuple[str, int], list[int]] = {}
-        for number, step in [*enumerate(self.tape.steps), *((-1, r) for r in self.tape.results.values())]:
-            for memory, places in step.reads if isinstance(step, Step) else (step,):
+        every = [(number, read) for number, step in enumerate(self.tape.steps) for read in step.reads]
+        for number, (memory, places) in [*every, *((-1, read) for read in self.tape.results.values())]:
+            if places.size:
                 for start in np.unique(self.starts(memory, places)):
                     found.setdefault((memory, int(start)), []).append(number)
         return found
@@ -386,7 +387,7 @@ def _evenly(places: np.ndarray) -> tuple[int, list[int]] | None:
     for axis, length in enumerate(places.shape):
         second = np.take(places, 1, axis=axis).flat[0] if length > 1 else first
         strides.append(int(second) - first)
-    grid = np.indices(places.shape, sparse=True)
+    grid: Any = np.indices(places.shape, sparse=True)
     found = first + sum((s * g for s, g in zip(strides, grid, strict=True)), np.zeros((), int))
     return (first, strides) if np.array_equal(np.broadcast_to(found, places.shape), places) else None
 

@@ -71,7 +71,7 @@ def text(tape: Packed, name: str, title: Sequence[str], language: str) -> str:
     printer = Printer(tape, name, dialect)
     body = [*printer.text(), *_constants(tape, name, dialect)]
     inputs, results = given(tape)
-    passes = [f"{p.name}: {p.count} times, {p.said}" for p in printer.passes]
+    passes = [f"{p.name}: {p.times} times, {p.said}" for p in printer.passes]
     lines = [*title, "", *_said(tape, inputs, results), "", *passes, ""]
     kind = str(tape.working)
     if language == "numba":
@@ -81,7 +81,7 @@ def text(tape: Packed, name: str, title: Sequence[str], language: str) -> str:
         begun = c_dialect.HEAD.replace("#include <string.h>", "#include <stdlib.h>\n#include <string.h>")
         driver = _in_c(tape, name, printer.passes, inputs, results, TYPES[kind])
         return "\n".join([*comment([*lines, *_USE_OF_C]), begun, *body, *driver, c_dialect.TAIL])
-    launches = [_launch(f"{name}_constants", 1), *(_launch(p.name, p.count) for p in printer.passes)]
+    launches = [_launch(f"{name}_constants", 1), *(_launch(p.name, p.times) for p in printer.passes)]
     lines += [
         "Both lie on the device. Launch in this order:",
         "",
@@ -129,7 +129,8 @@ def _constants(tape: Packed, name: str, dialect: Dialect) -> list[str]:
     for memory, numbers in tape.constants.items():
         if numbers:
             known = f"{name}_known_{memory}"
-            lines.append(tape_words.table(dialect, known, numbers, kind if memory == FLOATS else "int64"))
+            finite = [n if np.isfinite(n) else 0.0 for n in numbers]  # NVRTC has no infinity among constants
+            lines.append(tape_words.table(dialect, known, finite, kind if memory == FLOATS else "int64"))
             start = next(s.start for s in tape.stretches[memory] if s.name == f"constants_of_{memory}")
             sets.append((memory, start, len(numbers), known))
     *before, head = tape_words.pass_head(dialect, f"{name}_constants", kind)
@@ -138,6 +139,10 @@ def _constants(tape: Packed, name: str, dialect: Dialect) -> list[str]:
         lines.append(f"    {dialect.loop('at', '0', str(count))}")
         lines.append(f"        {memory}[{start} + at] = {known}[at]{dialect.end}")
         lines += [f"    {dialect.closing}"] if dialect.closing else []
+    for memory, start, _, _ in sets:
+        for place, number in enumerate(tape.constants[memory], start):
+            if not np.isfinite(number):
+                lines.append(f"    {memory}[{place}] = {tape_words.constant(dialect, number, kind)}{dialect.end}")
     if not sets:
         lines.append("    pass" if dialect.name == "numba" else f"    (void){FLOATS}; (void){WHOLE};")
     return [*lines, *([dialect.closing] if dialect.closing else []), *tape_words.BETWEEN[dialect.name]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from refgrad.kinds.record import Record
 from refgrad.kinds.result_faults import LabelFault, ResultFault, faults_of
 from refgrad.kinds.transform import REPLACED, Replaced, TransformKind, met
 from refgrad.optimizers.transform import Transform
+from refgrad.oracle.acceptance import unlike_numbers
 from refgrad.oracle.acceptance.policy import Policy
-from refgrad.oracle.acceptance.unlike import distances, said
+from refgrad.oracle.acceptance.unlike import FARTHER, looked_at, said
 from refgrad.oracle.inputs.cases import Arrays
 
 #: the keyword of `refgrad.kinds.record.Wanted.how` for two arrays that are taken for one another
@@ -43,8 +44,11 @@ class FormulaKind(TransformKind):
         chosen = [i for i in chosen if 0 < sum(a.size for a in cases.arrays[i].values()) <= LIKE]
         if not chosen:
             return iter(())
-        found = distances(rule, [cases.arrays[i] for i in chosen], [record.seen[i] for i in chosen], policy)
-        return said(found)
+        arrays, seen = [cases.arrays[i] for i in chosen], [record.seen[i] for i in chosen]
+        found = looked_at(rule, arrays, seen, policy, numbers=True)
+        far = {name for name, each in found.distances.items() if each.farther > FARTHER}
+        shifts = {pair: one for pair, one in found.shifts.items() if pair[0] not in far}
+        return chain(said(found.distances), unlike_numbers.said(shifts))
 
     def rewritten(self, rule: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         """An operation of the text, or of its derivative, replaced by another; faults of results; arrays exchanged."""

@@ -210,7 +210,7 @@ def survey(
     """
     flag("resume", resume)
     rows = table_of(table)
-    known = _rules(rules, rows)
+    known = _rules(rules, rows, own=table != TABLE)
     wanted = _wanted(rows, _checked(packages, [r.package for r in rows], "package"), known)
     jobs = (os.cpu_count() or 1) if jobs is None else AT_LEAST_ONE.check("jobs", jobs)
     limits = check_time_limit(time_limit), check_explain(explain)
@@ -284,10 +284,14 @@ def _checked(given: Iterable[str] | None, known: Iterable[str], what: str) -> li
     return chosen
 
 
-def _rules(given: Iterable[str] | None, rows: Sequence[Implementation]) -> dict[str, type[Rule]]:
-    """The rules that are asked for by name, refgrad's own and those that the table claims, by kind and name."""
-    known = rules() | {short_name(type(row.claim)): type(row.claim) for row in rows}
-    chosen = _checked(given, known, "rule")
+def _rules(given: Iterable[str] | None, rows: Sequence[Implementation], own: bool) -> dict[str, type[Rule]]:
+    """The rules that are asked for by name, refgrad's own and those that the table claims, by kind and name.
+
+    Where the table is one's own and no names are asked for, those that it claims: nothing is said of all others.
+    """
+    claimed = {short_name(type(row.claim)): type(row.claim) for row in rows}
+    known = rules() | claimed
+    chosen = _checked([*claimed] if own and given is None else given, known, "rule")
     ordered = sorted(known.items(), key=lambda pair: (_place(pair[1].kind), pair[0].lower()))
     return {n: r for n, r in ordered if chosen is None or n in chosen}
 

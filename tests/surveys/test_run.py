@@ -63,9 +63,9 @@ def test_cells_say_why(found: Survey) -> None:
 
 
 @pytest.mark.slow
-def test_every_rule_has_a_row(found: Survey) -> None:
-    assert {r.name for r in found.rules} == set(rules())
-    assert found.covered == ("AdamW", "SGD")
+def test_every_rule_of_the_table_has_a_row_and_of_refgrads_table_every_rule(found: Survey) -> None:
+    assert {r.name for r in found.rules} == {"AdamW", "SGD"} == set(found.covered)
+    assert set(rules()) <= {r.name for r in refgrad.survey(packages=[]).rules}
 
 
 def test_progress_counts_up_to_all(found: Survey, told: list[Any]) -> None:
@@ -131,6 +131,9 @@ def test_a_candidate_that_hangs_is_given_up() -> None:
 def test_a_candidate_that_ends_its_process_does_not_end_the_survey() -> None:
     found = refgrad.survey(table="tests.surveys.fakes:CRASHING", jobs=1, explain=0)
     assert [(c.called, c.outcome) for c in found.cells] == [("exiting", "crashed"), ("right", "conforms")]
+    assert {rule.name for rule in found.rules} == {
+        cell.claim.partition("(")[0] for cell in found.cells
+    }  # and no others
 
 
 def test_no_more_processes_are_begun_than_there_is_work() -> None:

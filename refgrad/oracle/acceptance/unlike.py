@@ -19,6 +19,7 @@ from refgrad.errors import RefgradError
 from refgrad.formula_forms import bodies
 from refgrad.oracle.acceptance.bodies import named
 from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.acceptance.unlike_numbers import Shift, Slopes, shift, slopes
 
 #: runs with random errors, and how many times farther than the worst of them a program is unlike them
 RUNS, FARTHER = 24, 2.0
@@ -28,6 +29,22 @@ LEFT_OUT = 0.02
 UNIFORM = 3**-0.5
 
 Arrays = Mapping[str, np.ndarray]
+
+
+class Errors(NamedTuple):
+    """The errors of one result.
+
+    Attributes:
+        units: of the program (first) and of the runs, a row each, in units of what is usual.
+        kept: the elements, of all, that are looked at.
+        usual: what is usual for each of these.
+        unit: the largest relative error of one rounding.
+    """
+
+    units: np.ndarray
+    kept: np.ndarray
+    usual: np.ndarray
+    unit: float
 
 
 class Distance(NamedTuple):
@@ -61,16 +78,67 @@ def distances(
     Returns:
         By result; none where a body does not run with errors, or its results are exact or not finite.
     """
+    return looked_at(rule, cases, seen, policy).distances
+
+
+class Found(NamedTuple):
+    """What errors say.
+
+    Attributes:
+        distances: by result, how far it is.
+        shifts: by result and number of the formula, the number and how far it is off.
+    """
+
+    distances: dict[str, Distance]
+    shifts: dict[tuple[str, str], tuple[float, Shift]]
+
+
+def looked_at(
+    rule: Any, cases: Sequence[Arrays], seen: Sequence[Mapping[str, Any]], policy: Policy, numbers: bool = False
+) -> Found:
+    """How far results are, as `distances`, and how far numbers of the formula are off.
+
+    Args:
+        rule, cases, seen, policy: as there.
+        numbers: True to look at numbers of the formula.
+    """
     found: dict[str, Distance] = {}
-    for body in bodies(rule):
+    off: dict[tuple[str, str], tuple[float, Shift]] = {}
+    for which, body in enumerate(bodies(rule)):
         errors = [_errors(rule, body, arrays, got, policy) for arrays, got in zip(cases, seen, strict=True)]
+        known = [slopes(rule, which, arrays) for arrays in cases] if numbers else []
         for name in seen[0] if seen else ():
             parts = [each[name] for each in errors if each is not None and name in each]
             if not parts:
                 continue
-            each = _distance(np.concatenate(parts, axis=1))
+            each = _distance(np.concatenate([part.units for part in parts], axis=1))
             if name not in found or each.farther < found[name].farther:
                 found[name] = each
+                off = {pair: one for pair, one in off.items() if pair[0] != name} | _shifts(rule, name, errors, known)
+    return Found(found, off)
+
+
+def _shifts(
+    rule: Any, name: str, errors: Sequence[Mapping[str, Errors] | None], known: Sequence[Slopes]
+) -> dict[tuple[str, str], tuple[float, Shift]]:
+    """How far each number of the formula is off by the errors of one result, over all cases."""
+    found = {}
+    for number in dict.fromkeys(n for each in known for n in each):
+        pairs = [
+            (own[name], each[number][name])
+            for own, each in zip(errors, known, strict=True)
+            if own is not None and name in own and name in each.get(number, {})
+        ]
+        pairs = [(own, slope) for own, slope in pairs if slope.shape == own.kept.shape]
+        if not pairs:
+            continue
+        along = [np.nan_to_num(slope[own.kept] / own.usual) for own, slope in pairs]
+        value = float(getattr(rule, number))
+        one = shift(
+            np.concatenate([own.units for own, _ in pairs], axis=1), np.concatenate(along), pairs[0][0].unit, value
+        )
+        if one is not None:
+            found[name, number] = (value, one)
     return found
 
 
@@ -91,8 +159,8 @@ def said(found: Mapping[str, Distance]) -> Iterator[str]:
 
 def _errors(
     rule: Any, body: Callable[..., Any], arrays: Arrays, seen: Mapping[str, Any], policy: Policy
-) -> dict[str, np.ndarray] | None:
-    """Of each result the errors of the program (first) and of the runs, a row each, in units of what is usual."""
+) -> dict[str, Errors] | None:
+    """The errors of each result."""
     stored = arrays[rule.primary].dtype
     narrow = dtypes.format_of(stored).unit_roundoff
     computed = dtypes.format_of(dtypes.working(stored)).unit_roundoff
@@ -118,7 +186,8 @@ def _errors(
         usual = np.sqrt(np.mean(off[:-1] ** 2, axis=0))
         kept = np.isfinite(off).all(axis=0) & (usual > 0) & (np.abs(true) > dtypes.format_of(stored).smallest_normal)
         if kept.any():
-            found[name] = (off[:, kept] / usual[kept])[[-1, *range(RUNS)]]
+            units = (off[:, kept] / usual[kept])[[-1, *range(RUNS)]]
+            found[name] = Errors(units, kept, usual[kept], max(unit, narrow))
     return found
 
 

@@ -55,7 +55,8 @@ def read(path: Path) -> dict[str, Any]:
 def environment() -> dict[str, str]:
     """The machine, without its name, and the versions of packages."""
     found = {"system": platform.system(), "machine": platform.machine(), "processor": _processor()}
-    found |= {"cores": str(os.cpu_count()), "python": platform.python_version()}
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)  # above one the machine had more to do than this
+    found |= {"cores": str(os.cpu_count()), "load of a core": f"{load:.1f}", "python": platform.python_version()}
     return found | {name: version for name in PACKAGES if (version := _version(name)) is not None}
 
 

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.running_error import Bounded, Model, exact
-from refgrad.axes import ELEMENT
+from refgrad.axes import ELEMENT, NUMBER, ROW
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.quantizer import Parts
 from refgrad.errors import ArgumentError
+from refgrad.oracle.acceptance.chunks import CHUNK, Cut
 from refgrad.oracle.acceptance.comparing import compare, conditioned, model_for
 from refgrad.oracle.acceptance.judge import enclosure_of, scalars_of
 from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, UNDECIDED, Judged, either
@@ -261,19 +263,47 @@ def _by_enclosure(rule: Any, x: np.ndarray, seen: Parts, policy: Policy, plans: 
             value = inputs[name].value
             error = np.maximum(high - value, value - low)
             inputs[name] = Bounded(value, np.where(np.isfinite(error), error, 0.0))
-        scalars = [
-            _literal(s, model)
-            for s in scalars_of(plan, plan.graph, dict(zip(free_names(rule, 2), free, strict=True)), model)
-        ]
+        free_of = dict(zip(free_names(rule, 2), free, strict=True))
+        scalars = [_literal(s, model) for s in scalars_of(plan, plan.graph, free_of, model)]
         observed = {n: conditioned(a, rows["x"].dtype, model, as_stored=True) for n, a in values.items() if n != "y"}
-        judged: dict[str, Judged] = {}
-        for branch in enclosure_of(plan, model).branches(inputs, scalars, observed):
-            new = {}
-            for name, array in values.items():
-                dtype = x.dtype if name == "y" else rows["x"].dtype
-                new[name] = compare(_as_stored(rule, name, branch.sets[name], layout, rows), array, dtype, policy)
-            judged = {n: either_branch(judged.get(n), j) for n, j in new.items()}
-    return {n: _arranged(judged[n], values[n], layout) for n in values}
+        found: dict[str, list[Judged]] = {}
+        cut = Cut.of(rows["x"].shape, CHUNK)
+        many = _can_be_cut(plan.graph, cut, (*rows.values(), *values.values()))
+        for part in cut.chunks() if many else [slice(None)]:
+            there, shown = ({n: a[part] for n, a in of.items()} for of in (rows, values))
+            own = Layout.flat((there["x"].size,), layout.width) if many else layout
+            known, seen_there = _part(inputs, part), _part(observed, part)
+            judged: dict[str, Judged] = {}
+            for branch in enclosure_of(plan, model).branches(known, scalars, seen_there):
+                new = {}
+                for name, array in shown.items():
+                    acceptable = _as_stored(rule, name, branch.sets[name], own, there)
+                    new[name] = compare(acceptable, array, x.dtype if name == "y" else rows["x"].dtype, policy)
+                judged = {n: either_branch(judged.get(n), j) for n, j in new.items()}
+            for name, each in judged.items():
+                found.setdefault(name, []).append(each)
+    return {n: _arranged(_joined(found[n]), values[n], layout) for n in values}
+
+
+def _part(known: Mapping[str, Bounded], part: slice) -> dict[str, Bounded]:
+    """What is known of some rows."""
+    return {name: each.mapped(lambda array: array[part]) for name, each in known.items()}
+
+
+def _can_be_cut(graph: Graph, cut: Cut, arrays: Iterable[np.ndarray]) -> bool:
+    """True if there are many rows, no one of which sees another, so that some of them are judged at a time."""
+    if cut.axis or len(list(cut.chunks())) < 2 or any(a.shape[:1] != cut.shape[:1] for a in arrays):
+        return False
+    return can_be_cut(graph) and all(n.axes in (ELEMENT, ROW, NUMBER) for n in graph.nodes)
+
+
+def _joined(parts: list[Judged]) -> Judged:
+    """The parts of an output, one below the other."""
+    if len(parts) == 1:
+        return parts[0]
+    shape = lambda part: part.status.shape  # noqa: E731
+    fields = zip(*(tuple(np.broadcast_to(a, shape(p)) for a in p.parts()[:4]) for p in parts), strict=True)
+    return Judged(*(np.concatenate(each) for each in fields))
 
 
 #: what was made of the last arrays: a rule that looks for an interval takes its time

@@ -9,15 +9,20 @@ import numpy as np
 import pytest
 
 from refgrad.candidates.protocol import CandidateFault
+from refgrad.oracle.acceptance import quantized_parts
+from refgrad.oracle.acceptance.chunks import CHUNK
 from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.quantized_parts import fitting, has_graph, judge_parts, truth_of
+from refgrad.oracle.acceptance.screened_outputs import summary
 from refgrad.quantizers import (
+    MX,
     NF4,
     NUQSGD,
     Q8_0,
     QSGD,
     Affine,
+    Blockwise,
     Cast,
     KMeans,
     OneBit,
@@ -92,3 +97,42 @@ def test_bytes_of_a_packed_format_may_be_signed() -> None:
     rule, arrays = Q8_0(), {"x": X}
     codes = truth_of(rule, arrays)["codes"]
     assert fitting({"codes": codes.view(np.int8)}, rule, arrays)["codes"].tobytes() == codes.tobytes()
+
+
+@pytest.mark.parametrize("rule", [Blockwise(block_size=256), MX(), NF4()], ids=lambda rule: type(rule).__name__)
+def test_many_rows_are_judged_some_at_a_time(rule: Quantizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same counts, distances and places of what is wrong as all at once."""
+    x = np.random.default_rng(0).standard_normal((2 * CHUNK // 64 + 12, 64), np.float32)
+    x[3], x[:, 5] = 0.0, x[:, 5] * np.float32(1e-30)
+    kept = rule.quantize(x)
+    seen = {**kept.arrays, "y": rule.dequantize(kept)}
+    seen["codes"] = seen["codes"].copy()
+    seen["codes"].reshape(-1)[CHUNK + 7] += 1
+    shapes, right = [], quantized_parts.compare
+
+    def compare(acceptable: Any, values: np.ndarray, *rest: Any) -> Any:
+        shapes.append(values.size)
+        return right(acceptable, values, *rest)
+
+    monkeypatch.setattr(quantized_parts, "compare", compare)
+    found = judge_parts(rule, {"x": x}, seen, Policy())
+    assert max(shapes) <= CHUNK
+    monkeypatch.setattr(quantized_parts, "_can_be_cut", lambda *of: False)
+    want = judge_parts(rule, {"x": x}, seen, Policy())
+    assert max(shapes) > CHUNK
+    unit = np.dtype(np.float32)
+    for name, (judged, values) in found.items():
+        known = want[name][0]
+        assert summary(judged, values, unit) == summary(known, values, unit)
+        np.testing.assert_array_equal(judged.status, known.status)
+        np.testing.assert_array_equal(judged.truth, known.truth)
+    assert np.flatnonzero(found["codes"][0].status == OUTSIDE).tolist() == [CHUNK + 7]
+
+
+def test_what_rows_share_keeps_them_together() -> None:
+    """A scale of the whole tensor is of all rows, however many there are."""
+    x = np.random.default_rng(0).standard_normal(2 * CHUNK + 64, np.float32)
+    rule = Affine()
+    kept = rule.quantize(x)
+    found = judge_parts(rule, {"x": x}, {**kept.arrays, "y": rule.dequantize(kept)}, Policy())
+    assert all(judged.status.sum() == 0 for judged, _ in found.values())

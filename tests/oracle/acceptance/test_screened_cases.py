@@ -119,10 +119,13 @@ def test_a_kernel_is_used_where_it_is_worth_its_while(monkeypatch: pytest.Monkey
 
 def test_why_not() -> None:
     case = case_of(ClippedSTE(), shape=(8,))
-    narrow = {n: a.astype(ml_dtypes.bfloat16) for n, a in case.seen.items()}
+    narrow, scales = (
+        {n: a.astype(dtype) for n, a in case.seen.items()} for dtype in (ml_dtypes.bfloat16, ml_dtypes.float8_e8m0fnu)
+    )
     assert case.why_not() is None
     assert case_of(ClippedSTE(), shape=(8,), policy=Policy(subnormals="either")).why_not() is not None
-    assert dataclasses.replace(case, seen=narrow).why_not() == "y is bfloat16"
+    assert dataclasses.replace(case, seen=narrow).why_not() is None
+    assert dataclasses.replace(case, seen=scales).why_not() == "y is float8_e8m0fnu"
     assert case_of(estimators.LSQ(), shape=(8,)).why_not() == "its elements see each other"
     assert "exp" in str(case_of(estimators.SigmoidSpike(), shape=(8,)).why_not())
 

@@ -299,8 +299,9 @@ class TorchRun:
                 name = next(turns, others[-1])
                 self._points[str(self._inputs[name].at)] = [t.detach().clone() for t in self._tensors]
             self._set_gradients(grads if name is None else extras[name])  # type: ignore[arg-type]
-            facts = {"dtype": self._tensors[0].dtype, "device": self._tensors[0].device}
-            return torch.tensor(losses[0] if losses else 0.0, **facts, requires_grad=True)
+            like = self._tensors[0]
+            loss = losses[0] if losses else 0.0
+            return torch.tensor(loss, dtype=like.dtype, device=like.device, requires_grad=True)
 
         return closure
 

@@ -159,7 +159,7 @@ def below(uniform: np.ndarray) -> np.ndarray:
         The largest float32 numbers that are not above them.
     """
     if isinstance(uniform, Value):
-        near = uniform.astype(np.float32)  # type: ignore[attr-defined]
+        near: Any = uniform.astype(np.float32)  # type: ignore[attr-defined]
         return np.where(near > uniform, near._apply("next below", near), near)
     if (uniform < np.finfo(np.float32).smallest_normal).any():
         near = uniform.astype(np.float32)

@@ -74,9 +74,10 @@ def mask(rule: Mask, w: Any, device: Device, backend: str = "auto", threads: int
     if type(rule).spread not in SPREADS:
         body = Body(device, found.dtype, fixed=False)
         return rule.spread(body.array(chosen), tuple(w.shape)).flat_data  # type: ignore[arg-type, attr-defined]
-    slices = (w.shape[rule.axis], *w.shape[: rule.axis], *w.shape[rule.axis + 1 :])
+    axis: int = rule.axis  # type: ignore[attr-defined]  # what spreads as slices has one
+    slices = (w.shape[axis], *w.shape[:axis], *w.shape[axis + 1 :])
     whole = device.copy(device.spread(chosen, slices))
-    return device.copy(whole.transpose((*range(1, rule.axis + 1), 0, *range(rule.axis + 1, w.ndim))))
+    return device.copy(whole.transpose((*range(1, axis + 1), 0, *range(axis + 1, w.ndim))))
 
 
 def score(rule: Mask, w: Any, device: Device, **others: Any) -> Any:

@@ -39,7 +39,7 @@ def _ordered(x: DeviceArray) -> DeviceArray:
 def _taken_by(rows: DeviceArray, places: DeviceArray) -> DeviceArray:
     """Of each row the numbers at its places."""
     out = rows.body.empty(places.shape, rows.dtype)
-    starts = rows.body.array(np.arange(rows.shape[0], dtype=np.int64)[:, None] * rows.shape[1])
+    starts: Any = rows.body.array(np.arange(rows.shape[0], dtype=np.int64)[:, None] * rows.shape[1])
     where = places + starts
     rows.body.launch(kernels.gather_source(width_of(rows.dtype)), places.size, [], [where.data, rows.flat_data, out])
     return DeviceArray(out, rows.body)

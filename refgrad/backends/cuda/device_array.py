@@ -76,7 +76,9 @@ class Body:
 
     def array(self, data: Any) -> DeviceArray:
         """An array of the device as a value of the body; one of NumPy's is copied there."""
-        return DeviceArray(self.device.put(data) if isinstance(data, np.ndarray | np.generic) else data, self)
+        return DeviceArray(
+            self.device.put(np.asarray(data)) if isinstance(data, np.ndarray | np.generic) else data, self
+        )
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """Room on the device."""
@@ -351,9 +353,10 @@ class DeviceArray(Shaped):
         if then or bool(self.body.elements("isnan", [self]).any()):
             raise refused("several keys decide, or a number is NaN")
         count = min(max(k, 0), int(np.count_nonzero(among)))  # type: ignore[call-overload]
-        ranked = np.where(among, self, math.nan)  # type: ignore[call-overload]
+        ranked: Any = np.where(among, self, math.nan)  # type: ignore[call-overload]
         found = top_k.top_k(ranked.flat_data.reshape(1, -1), count, ties, "smallest", self.body.device)
-        return self.viewed(found.reshape(self.shape)) & among
+        chosen: Any = self.viewed(found.reshape(self.shape))
+        return chosen & among
 
     # what the host asks
 

@@ -25,7 +25,7 @@ from refgrad.candidates.quantizer import Parts
 from refgrad.errors import ArgumentError
 from refgrad.oracle.acceptance.chunks import CHUNK, Cut
 from refgrad.oracle.acceptance.comparing import compare, conditioned, model_for
-from refgrad.oracle.acceptance.judge import enclosure_of, scalars_of
+from refgrad.oracle.acceptance.judge import can_be_cut, enclosure_of, scalars_of
 from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, UNDECIDED, Judged, either
 from refgrad.oracle.acceptance.own_numbers import own_numbers
 from refgrad.oracle.acceptance.policy import Policy

@@ -232,8 +232,8 @@ def prepared(
     arrays = {name: np.ascontiguousarray(known[name]) for name in known if name in read}
     shared = Shared(found, enclosure, scalars, arrays, Large(stored), after, cut, threads)
     types = {name: array.dtype for name, array in arrays.items()}
-    stored = frozenset(name for name in found.names if narrower(types[seen(name)], enclosure.model))
-    return Ready(shared, *_printed(plan, found, types, stored))
+    narrow = frozenset(name for name in found.names if narrower(types[seen(name)], enclosure.model))
+    return Ready(shared, *_printed(plan, found, types, narrow))
 
 
 def narrower(dtype: np.dtype, model: Model) -> bool:

@@ -198,7 +198,7 @@ def unplaced() -> list[Implementation]:
 
 def test_a_survey_tells_the_two_apart(shadows: dict[str, type[o.Optimizer]]) -> None:
     found = survey(table="tests.test_rule:unplaced")
-    assert {rule.name for rule in found.rules} == {*rules(), "somebody.optim:SGD"}
+    assert {rule.name for rule in found.rules} == {"SGD", "somebody.optim:SGD"}
     rows = unplaced()
     assert [blank(row, "not judged").rule for row in rows] == ["SGD", "somebody.optim:SGD"]
     assert len({row.key for row in rows}) == 2

@@ -88,7 +88,8 @@ class Kind(ABC):
         """The hyperparameters that a candidate is told by name; ``thing`` is what it was found from."""
         if hasattr(subject, "takes"):
             return frozenset(subject.takes(self.told(rule)))
-        return named_by(load(thing) if isinstance(thing, str) else thing, rule, options)
+        arrays = () if self.stepped else rule.takes()  # one of them may have a hyperparameter's name
+        return named_by(load(thing) if isinstance(thing, str) else thing, rule, options).difference(arrays)
 
     def situations(self, rule: Any, asked: Driven) -> Iterator[Situation]:
         """What a candidate is driven through besides the generated cases, each time anew; a situation that fails ends it.

@@ -108,7 +108,7 @@ class OptimizerKind(Stepped):
             yield Situation(CALLED[like_leaves], like_leaves(*how), rule)
             if GROUPS in able:
                 yield Situation(IN_GROUPS, in_groups(*how), rule)
-        quick = other_setting(rule, asked.named & rule.uses()) or rule
+        quick = other_setting(rule, settable(rule, asked.named)) or rule
         repeated = repeated_gradients(quick, asked.dtype, asked.seed)
         if repeated is not None:
             yield Situation("repeated gradients", repeated, quick)

@@ -61,7 +61,8 @@ def _columns(survey: Any) -> Iterator[str]:
 def _matrix(survey: Any, width: int) -> Iterator[str]:
     """The rules against the columns, as many columns at a time as fit."""
     columns = list(zip(LETTERS, survey.columns, strict=False))
-    named = max((len(r.name) for r in survey.rules), default=0)
+    heads = {f"{rule.kind}s" for rule in survey.rules}
+    named = max((len(name) for name in heads.union(rule.name for rule in survey.rules)), default=0)
     room = max((width - named - 1) // 2, 1)
     for begin in range(0, max(len(columns), 1), room):
         if begin:

@@ -46,7 +46,7 @@ def test_uniform_numbers_are_handed_over() -> None:
 
 def test_a_file_is_a_target(tmp_path: Any) -> None:
     file = tmp_path / "mine.py"
-    file.write_text("import numpy as np\n\ndef mask(w, n, m):\n    return np.ones_like(w, bool)\n")
+    file.write_text("import numpy as np\n\ndef mask(w):\n    return np.ones_like(w, bool)\n")
     verdict = refgrad.verify(f"{file}:mask", NOfM(n=4))
     assert verdict.conforms
     assert isinstance(resolve_mask(f"{file}:mask", {}), MaskFunction)

@@ -49,8 +49,8 @@ Parts = dict[str, np.ndarray]
 
 
 def cast(x: np.ndarray, *, truncated: bool = False) -> np.ndarray:
-    """bfloat16 by adding half a unit to the bits; or by dropping them."""
-    bits = x.astype(F).view(np.uint32).astype(np.uint64)
+    """bfloat16 by adding half a unit to the bits, of which NaN may become a number; or by dropping them."""
+    bits = np.where(np.isnan(x), F(np.nan), x).astype(F).view(np.uint32).astype(np.uint64)
     bits = bits if truncated else bits + 0x7FFF + ((bits >> np.uint64(16)) & np.uint64(1))
     return (bits >> np.uint64(16)).astype(np.uint16)
 

@@ -21,6 +21,8 @@ from refgrad.rule import Rule
 
 #: characters of one expression, beyond which it is no help to a reader
 LONGEST = 2000
+#: a factor that is not written
+ONE = "1"
 
 
 class Piece(NamedTuple):
@@ -211,7 +213,11 @@ class _Formula:
         return _operation(name, args, op.symbol, n)
 
     def _product(self, node: Node) -> Piece:
-        parts = [_times(piece, count, self.notation) for piece, count in self._factors(node).items()]
+        factors = self._factors(node)
+        told = [(piece, count) for piece, count in factors.items() if piece.text != ONE] or [*factors.items()][:1]
+        if len(told) == 1 and (told[0][1] == 1 or told[0][0].text == ONE):
+            return told[0][0]
+        parts = [_times(piece, count, self.notation) for piece, count in told]
         return Piece(self.notation.sign(OPERATIONS["mul"].symbol).join(parts), PRODUCT if len(parts) > 1 else ATOM)
 
     def _factors(self, node: Node) -> Counter[Piece]:
@@ -254,7 +260,12 @@ def _operation(name: str, args: list[Piece], symbol: Symbol, n: Notation) -> Pie
             left, right = n.wrapped(args[0], SUM), n.wrapped(args[1], symbol.right)
             return Piece(f"{left} {n.sign(symbol)} {right}", symbol.binds)
         case "product":
-            return Piece(n.sign(symbol).join(n.wrapped(a, PREFIX) for a in args), symbol.binds)
+            told = [a for a in args if a.text != ONE] or args[:1]
+            return (
+                told[0]
+                if len(told) == 1
+                else Piece(n.sign(symbol).join(n.wrapped(a, PREFIX) for a in told), symbol.binds)
+            )
         case "quotient":
             return n.divide(*args)
         case "prefix":

@@ -61,8 +61,7 @@ def _columns(survey: Any) -> Iterator[str]:
 def _matrix(survey: Any, width: int) -> Iterator[str]:
     """The rules against the columns, as many columns at a time as fit."""
     columns = list(zip(LETTERS, survey.columns, strict=False))
-    heads = {f"{rule.kind}s" for rule in survey.rules}
-    named = max((len(name) for name in heads.union(rule.name for rule in survey.rules)), default=0)
+    named = max((max(len(r.name), len(_heading(r.kind))) for r in survey.rules), default=0)
     room = max((width - named - 1) // 2, 1)
     for begin in range(0, max(len(columns), 1), room):
         if begin:
@@ -70,12 +69,16 @@ def _matrix(survey: Any, width: int) -> Iterator[str]:
         yield from _part(survey, columns[begin : begin + room], named)
 
 
+def _heading(kind: str) -> str:
+    return f"{kind}s"
+
+
 def _part(survey: Any, columns: list[tuple[str, str]], named: int) -> Iterator[str]:
     kind = ""
     for rule in survey.rules:
         if rule.kind != kind:
             kind = rule.kind
-            yield f"{kind + 's':<{named}}  {' '.join(letter for letter, _ in columns)}"
+            yield f"{_heading(kind):<{named}}  {' '.join(letter for letter, _ in columns)}"
         marks = []
         for _, column in columns:
             cells = survey.at(rule.name, column)

@@ -55,6 +55,28 @@ class Bracketed(Optimizer):
         return p, m, product
 
 
+class Ones(Optimizer):
+    """Products with one, by which slots are copied."""
+
+    lr: NonNegative = 1e-3
+
+    state = State(m=zeros_like_param, last=zeros_like_param, once=zeros_like_param, constant=scalar_slot(1.0))
+
+    def update(self, p: Any, g: Any, m: Any, last: Any, once: Any, constant: Any, t: Any) -> tuple[Any, ...]:
+        copied = p - (self.lr * 1.0) * (1.0 * (g - m)) * (g * 1.0)
+        return copied, 1.0 * g, m * 1.0 * 1.0 * m, 1.0 * (p - g), 1.0 * constant
+
+
+def test_a_factor_of_one_is_not_written() -> None:
+    assert lines(Ones()) == [
+        "p' = p - lr (g - m) g",
+        "m' = g",
+        "last' = m^2",
+        "once' = p - g",
+        "constant' = constant",
+    ]
+
+
 def test_brackets_stand_where_they_decide() -> None:
     assert lines(Bracketed()) == [
         "a = p - (g - m)",

@@ -59,6 +59,28 @@ def test_how_a_process_ended_is_told_in_words(code: int, said: str) -> None:
     assert child_process.ended(code, lines) == f"its process ended {said}; 5; 6; 7; 8"
 
 
+def test_a_process_whose_interpreter_failed_is_told_with_the_innermost_calls() -> None:
+    code = """if True:
+        import faulthandler, threading, time, ctypes
+        faulthandler.enable()
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+        def inner(): ctypes.string_at(0)
+        def outer(): inner()
+        outer()
+    """
+    done = subprocess.run([sys.executable, "-S", "-c", code], stderr=subprocess.PIPE, text=True, check=False)
+    said = child_process.ended(done.returncode, "before\n" + done.stderr)
+    assert said.startswith("its process ended by SIGSEGV; Fatal Python error: Segmentation fault; File ")
+    assert said.count("; ") == 4
+    assert [name for name in ("string_at", "inner", "outer") if f"in {name}" not in said] == []
+    importing = 'File "<frozen importlib._bootstrap>", line 1 in load\n'
+    calls = f"Fatal Python error: Aborted\nCurrent thread 0x1:\n{importing}a\n{importing}{importing}b\nc\nd\n"
+    assert child_process.ended(-6, calls) == "its process ended by SIGABRT; Fatal Python error: Aborted; a; b; c"
+    cut = "Fatal Python error: Aborted\n1\n2\n3\n4\n"
+    assert child_process.ended(-6, cut).endswith("SIGABRT; 1; 2; 3; 4")
+    assert child_process.ended(-6, "Current thread 0x1\n0\n" + cut).endswith("SIGABRT; 1; 2; 3; 4")
+
+
 @pytest.mark.parametrize("streams", [subprocess.PIPE, None])
 def test_a_process_is_ended_with_or_without_pipes_also_when_it_has_ended(streams: int | None) -> None:
     code = "import time; time.sleep(60)"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from refgrad.report import survey_html
-from refgrad.surveys.run import Survey
+from refgrad.surveys.run import Survey, Surveyed
 
 #: a survey to show, and a browser to show it in
 pytestmark = pytest.mark.slow
@@ -25,7 +25,9 @@ DESKTOP, PHONE = {"width": 1280, "height": 850}, {"width": 390, "height": 844}
 @pytest.fixture(scope="module")
 def page_file(found: Survey, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "survey.html"
-    path.write_text(survey_html.page(found), encoding="utf-8")
+    # and a rule of another kind, of which nothing was judged
+    rules = (*found.rules, Surveyed("Magnitude", "mask", "a source"))
+    path.write_text(survey_html.page(dataclasses.replace(found, rules=rules)), encoding="utf-8")
     return path
 
 

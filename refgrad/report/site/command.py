@@ -17,7 +17,7 @@ USAGE = "usage: python -m refgrad.report.site FOLDER [RULE ...]"
 GENERATED = {
     "Rules": ("gallery",),
     "The state of the world": ("world",),
-    "Reading a verdict": ("schema",),
+    "Reading a verdict": (staging.PAGES, "schema"),
     "Reference": ("reference/index",),
 }
 

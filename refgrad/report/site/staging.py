@@ -15,6 +15,8 @@ OUTSIDE = "project"
 LINK = re.compile(r"(?<=\]\()([^)#\s]+)(?=(#[^)\s]*)?\))")
 
 
+#: among pages that are made, the place of those of docs/
+PAGES = "*"
 #: how mathematics begins as forges read it; MyST has another word
 FORGES = "```math\n"
 
@@ -94,7 +96,7 @@ def with_contents(text: str, generated: Mapping[str, Sequence[str]], told: Mappi
 
     Args:
         text: the page, whose sections list pages.
-        generated: pages that are made, by heading; they come first.
+        generated: pages that are made, by heading; they come first, or where `PAGES` stands among them around the others.
         told: what stands below the list besides, by heading.
 
     Returns:
@@ -110,13 +112,20 @@ def with_contents(text: str, generated: Mapping[str, Sequence[str]], told: Mappi
             raise ArgumentError(f"docs/index.md has no heading {heading!r}; legal: {', '.join(titles)}")
     parts = [head]
     for title, section in zip(titles, sections, strict=True):
-        own = list(generated.get(title, ()))
+        made = list(generated.get(title, ()))
+        place = made.index(PAGES) if PAGES in made else len(made)
+        first, last = made[:place], made[place + 1 :]
         # a link to a section leads to a page that is listed elsewhere
         pages = [link for link, fragment in LINK.findall(section) if link.endswith(".md") and not fragment]
-        lines = "".join(f"- [](/{page}.md)\n" for page in own) + section.partition("\n")[2].lstrip()
+        listed = [_links(first), section.partition("\n")[2].strip() + "\n", _links(last)]
         more = f"\n{told[title]}" if told.get(title) else ""
-        parts.append(f"## {title}\n\n{lines.rstrip()}\n{more}{toctree([*own, *pages], title)}\n")
+        parts.append(f"## {title}\n\n{''.join(listed)}{more}{toctree([*first, *pages, *last], title)}\n")
     return "".join(parts)
+
+
+def _links(pages: Iterable[str]) -> str:
+    """Items of a list that lead to pages, each under its own title."""
+    return "".join(f"- [](/{page}.md)\n" for page in pages)
 
 
 def toctree(pages: Iterable[str], caption: str = "") -> str:

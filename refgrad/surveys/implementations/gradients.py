@@ -179,11 +179,15 @@ GEOMETRY = [
     ),
 ]
 
+#: POT imports every framework that is installed, and some end the process of one another: tensorflow, then triton
+NUMPY_ALONE = {f"POT_BACKEND_DISABLE_{name}": "1" for name in ("PYTORCH", "JAX", "CUPY", "TENSORFLOW")}
+
 TRANSPORT = [
-    row(("POT", "ot:emd", g.OptimalPlan(), "transport_drivers.plan")),
+    row(("POT", "ot:emd", g.OptimalPlan(), "transport_drivers.plan"), environment=NUMPY_ALONE),
     row(
         ("POT", "ot:sinkhorn", g.EntropicPlan(epsilon=0.5), "transport_drivers.plan"),
         {"epsilon": 0.5, "method": "sinkhorn_log", "numItermax": 20000, "stopThr": 1e-9},
+        environment=NUMPY_ALONE,
     ),
     row(
         (
@@ -195,6 +199,7 @@ TRANSPORT = [
         {"reg": 2.0, "numIterMax": 2},
         variant={"values": "plan"},
         inputs="near_points",
+        environment=NUMPY_ALONE,
     ),
     row(("dit", "dit.divergences:earth_movers_distance_coupling", g.OptimalPlan(), "transport_drivers.coupling")),
     row(

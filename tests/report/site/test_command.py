@@ -39,6 +39,8 @@ def test_every_page_of_docs_is_in_the_contents(sources: Path) -> None:
     # pages of packages are listed by the page of all packages
     assert pages - listed == {p for p in pages if p.startswith("upstream/") and p != "upstream/README"} | {"index"}
     assert {"gallery", "world", "schema", "reference/index"} <= listed
+    assert text.index("\ngallery\n") < text.index("\nrules\n")
+    assert text.index("\nverdict\n") < text.index("\noutput\n") < text.index("\nschema\n")
 
 
 def test_every_link_of_the_sources_leads_to_a_file(sources: Path) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 
 from refgrad.candidates.protocol import REFUSALS
 from refgrad.errors import ArgumentError, CandidateError
-from refgrad.kinds.record import Driven, Record, Situation
+from refgrad.kinds.record import LOCKED, Driven, Record, Situation
 from refgrad.oracle.engine.nearly_alike import told
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.inputs.cases import Cases
-from refgrad.oracle.inputs.settings import every_step, neutral
+from refgrad.oracle.inputs.settings import PEAK, RATE_NAME, every_step, neutral, settable
 from refgrad.rule import is_own
 
 #: what nobody finds who drives a candidate through generated cases, and through cases of the caller's own
@@ -30,6 +30,9 @@ OWN_ALONE = "out of reach: everything but the inputs that were given"
 RESTRICTS = REFUSALS | {"raised"}
 #: faults that restrict a candidate where they show on arrays without axes or without elements alone
 MISSHAPEN = frozenset({"shape", "structure", "dtype"})
+#: why a candidate is driven to no count that its run does not reach: what it keeps may be a state of another form, such as
+#: corrected moments, that goes by the count
+HIDDEN = "its state cannot be read, and may be another at another count"
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,12 +180,16 @@ def hidden(rule: Any, named: frozenset[str]) -> Iterator[str]:
     found += [f"{name}=1" for name in every_step(rule, rule.legal()) if name not in named]
     if found:
         yield f"other settings of {', '.join(found)}: the candidate does not take them by name"
+    if RATE_NAME in (named & rule.reads()) - settable(rule, named):
+        yield f"other settings of {RATE_NAME}: the candidate takes no {PEAK}, which may follow it"
 
 
 def _driven(claim: Any, situation: Situation) -> Exercised:
     if not claim.kind.stepped:
         return _asked(claim, situation)
     record, raised = _attempt(claim, situation.cases)
+    if record is not None and situation.cases.counts and claim.kind.mode((), record) != LOCKED:
+        return Exercised(situation, claim, None, raised=HIDDEN)
     told = record is not None and any(fault.kind in REFUSALS for fault in record.faults)
     if not raised or (situation.alike and record is not None and record.steps and not told):
         return Exercised(situation, claim, record)

@@ -144,6 +144,8 @@ TABLE: tuple[LeftOut, ...] = (
         "a quotient may be a product with a reciprocal, and be rounded more than once",
     ),
     LeftOut("default", ("behaviour",), _says("form=batch"), "it is the same number, computed otherwise"),
+    # of a squared loss, whose second derivative does not depend on the label: what the leaf's value multiplies cancels
+    LeftOut("default", ("behaviour",), _says("leaf_value=stored"), "it is the same number, computed otherwise"),
     LeftOut("value", ("NaN", "infinity"), _of_blocks, UNDEFINED),
     LeftOut("value", ("NaN", "infinity"), _not_driven, NOT_DRIVEN[0]),
     LeftOut("part", ("rare",), _beyond_lengths, NOT_DRIVEN[1]),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from refgrad.rule import rules
+from refgrad.strength.situations.left_out import NOT_DRIVEN
 from refgrad.strength.situations.trial import EQUAL, LEFT_OUT, OUT_OF_REACH, REFUSED, SURVIVES, UNJUDGED, Outcome
 
 #: rule -> what was found of it
@@ -67,6 +68,33 @@ def share(counts: Mapping[str, int]) -> float:
     return counts.get(REFUSED, 0) / planted if planted else 1.0
 
 
+def not_driven(found: Found) -> dict[str, Counter[str]]:
+    """The counts by situation, of those with faults that are left out since they are not driven; such a fault as accepted.
+
+    Args:
+        found: the figures.
+    """
+    counts = counted(found, "situation")
+    touched = set()
+    for figures in found.values():
+        for situation, _, outcome, *said in figures["faults"]:
+            if outcome == LEFT_OUT and said[-1] in NOT_DRIVEN:
+                counts[situation][LEFT_OUT] -= 1
+                counts[situation][SURVIVES] += 1
+                touched.add(situation)
+    return {name: counts[name] for name in sorted(touched)}
+
+
+def _both_ways(found: Found) -> str:
+    """The shares with what is not driven counted as accepted; empty if all is driven."""
+    usual, counts = counted(found, "situation"), not_driven(found)
+    number = sum(each[SURVIVES] - usual[name][SURVIVES] for name, each in counts.items())
+    shares = ", ".join(f"{name} {share(each):.1%}" for name, each in counts.items())
+    total = sum({**usual, **counts}.values(), Counter())
+    said = f"Of what is left out {number} are not driven, as a verdict says first; counted as accepted, the shares are"
+    return f" {said} {shares}, and {share(total):.2%} of all." if number else ""
+
+
 def table(counts: Mapping[str, Mapping[str, int]], what: str) -> Iterator[str]:
     """Counts as a table, the worst first.
 
@@ -118,7 +146,8 @@ def text(found: Found) -> str:
         f"{len(found)} of {len(rules())} rules measured so far, {planted:,} faults, "
         f"{share(total):.2%} of those within reach refused; "
         f"{total[EQUAL]:,} more changed nothing, and are none; {total[LEFT_OUT]:,} are left out, each for a reason. "
-        f"False alarms: {len(wrong)} of {len(found)} right programs{''.join(f', {n}' for n in wrong)}.",
+        f"False alarms: {len(wrong)} of {len(found)} right programs{''.join(f', {n}' for n in wrong)}."
+        f"{_both_ways(found)}",
         "",
         *table(counted(found, "situation"), "situation"),
         "",

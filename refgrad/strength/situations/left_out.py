@@ -122,6 +122,11 @@ def _numbers(rule: Any, t: int) -> np.ndarray:
 
 
 UNDEFINED = "llama.cpp makes an integer of what is no number, which C leaves undefined"
+#: reasons that are none of legal programs: the default run does not go there, and a verdict says so first
+NOT_DRIVEN = (
+    "none is driven, which the verdict's first lines say",
+    "so many numbers are not driven, which the verdict's first lines say",
+)
 TABLE: tuple[LeftOut, ...] = (
     LeftOut("default", ("behaviour",), _selects, "of equal scores any may be kept"),
     LeftOut("value", ("zeros, twice",), _selects, "of equal scores any may be kept, and the complement keeps as many"),
@@ -139,9 +144,11 @@ TABLE: tuple[LeftOut, ...] = (
         "a quotient may be a product with a reciprocal, and be rounded more than once",
     ),
     LeftOut("default", ("behaviour",), _says("form=batch"), "it is the same number, computed otherwise"),
+    # of a squared loss, whose second derivative does not depend on the label: what the leaf's value multiplies cancels
+    LeftOut("default", ("behaviour",), _says("leaf_value=stored"), "it is the same number, computed otherwise"),
     LeftOut("value", ("NaN", "infinity"), _of_blocks, UNDEFINED),
-    LeftOut("value", ("NaN", "infinity"), _not_driven, "none is driven, which the verdict's first lines say"),
-    LeftOut("part", ("rare",), _beyond_lengths, "so many numbers are not driven, which the verdict's first lines say"),
+    LeftOut("value", ("NaN", "infinity"), _not_driven, NOT_DRIVEN[0]),
+    LeftOut("part", ("rare",), _beyond_lengths, NOT_DRIVEN[1]),
     LeftOut("value", ("infinity",), _named("MX"), "the standard leaves what is no number to the implementation"),
     LeftOut(
         "value",

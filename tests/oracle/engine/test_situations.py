@@ -15,7 +15,7 @@ from refgrad.candidates.protocol import Observation
 from refgrad.errors import ArgumentError
 from refgrad.estimators import IdentitySTE
 from refgrad.optimizers import LAMB, SGD, Adam, AdamW, ClipByGlobalNorm, Lion
-from refgrad.oracle.engine.situations import OUT_OF_REACH, OWN_ALONE
+from refgrad.oracle.engine.situations import OUT_OF_REACH, OWN_ALONE, hidden
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.oracle.inputs.settings import other_setting
 from refgrad.quantizers import Affine, EightBit
@@ -512,3 +512,12 @@ def test_an_eps_that_is_built_in_is_found() -> None:
 
 def test_a_small_rate_is_set_to_a_larger_one() -> None:
     assert [other_setting(Lion(lr=lr), ["lr"]).lr for lr in (1e-4, 0.1)] == pytest.approx([0.0037, 0.037])  # type: ignore[union-attr]
+
+
+def test_a_rate_beside_a_peak_that_is_not_told_is_said_not_to_be_set() -> None:
+    """A candidate may take the rate that it is made with for the peak: it is made with no other one, and the verdict says so."""
+    said = "other settings of lr: the candidate takes no peak_lr, which may follow it"
+    rule = AdamW(decay="corrected")
+    assert said in hidden(rule, frozenset({"lr", "eps"}))
+    assert said not in hidden(rule, frozenset({"lr", "peak_lr"}))
+    assert said not in hidden(AdamW(), frozenset({"lr"}))

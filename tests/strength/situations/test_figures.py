@@ -8,8 +8,9 @@ from typing import Any
 
 from refgrad.rule import rules
 from refgrad.strength.situations.fault import Fault
-from refgrad.strength.situations.figures import counted, of_rule, share, text
-from refgrad.strength.situations.trial import EQUAL, REFUSED, SURVIVES, Outcome
+from refgrad.strength.situations.figures import counted, not_driven, of_rule, share, text
+from refgrad.strength.situations.left_out import NOT_DRIVEN
+from refgrad.strength.situations.trial import EQUAL, LEFT_OUT, REFUSED, SURVIVES, Outcome
 
 DOCS = Path(__file__).parents[3] / "docs"
 #: the least share refused of situations of which less is; see the page for what is accepted
@@ -45,3 +46,12 @@ def test_the_figures_of_the_documentation() -> None:
     assert planted >= 3000 or not set(rules()) <= set(found)
     assert {name: share(each) for name, each in counts.items() if share(each) < LEAST.get(name, 0.97)} == {}
     assert text(found) in (DOCS / "situations-strength.md").read_text(encoding="utf-8")
+
+
+def test_what_is_not_driven_is_counted_both_ways() -> None:
+    found = some()
+    fault = Fault("shape", "tail", "a tail of 64")
+    found["Krum"] = of_rule("transform", True, [Outcome(fault, LEFT_OUT, NOT_DRIVEN[1])], 1.0)
+    assert share(counted(found, "situation")["shape"]) == 2 / 3
+    assert share(not_driven(found)["shape"]) == 2 / 4
+    assert "1 are not driven, as a verdict says first; counted as accepted, the shares are shape 50.0%" in text(found)

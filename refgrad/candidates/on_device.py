@@ -1,7 +1,7 @@
 """A function on arrays of a device's, as a candidate: it is handed copies of NumPy's arrays there, and its results come back.
 
 That is CuPy's arrays, which torch reads where they are (`torch.from_dlpack`), and so do Triton's kernels and Numba's. What the
-function writes into comes back too; the judge works on the CPU.
+function writes into comes back too; large arrays are put there again where a kernel judges them.
 """
 
 from __future__ import annotations
@@ -41,6 +41,21 @@ def check(name: str) -> None:
         raise DeviceError("device is 'cuda', but CuPy is not installed; legal: pip install 'refgrad[gpu]'")
     with cupy_errors.explained(), found.running([]):
         found.put(np.zeros(1, np.float32))
+
+
+def judging(name: str) -> device.Device | None:
+    """The device that large arrays are judged on; None if CuPy, by which kernels run there, cannot be used.
+
+    Args:
+        name: the device that a candidate's arrays lie on.
+    """
+    found = device.of_cupy()
+    try:
+        if found is not None:
+            check(name)
+    except DeviceError:  # torch needs neither CuPy nor the driver that CuPy asks for
+        return None
+    return found
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,9 @@ def verify(
             (docs/isolation.md). That needs a candidate that is named by a string, has a name in a module, or is a rule; of
             another the verdict says that it was not. A process is used for further candidates while they behave; with
             "fresh" for this one alone.
-        device: "cuda" for a function of CuPy's arrays, or of what reads these, and for torch's optimizers (docs/cuda.md): they
-            are handed arrays on the card. Kernels judge large arrays there, and the CPU the others, to the same verdict.
+        device: "cuda" for a function of CuPy's arrays, or of what reads these, and for optimizers of torch's and optax's
+            (docs/cuda.md): they are handed arrays on the card. Kernels judge large arrays there, and the CPU the others, to the
+            same verdict.
 
     Returns:
         The verdict. Whatever the candidate does wrong is in it; only errors in the arguments raise.
@@ -137,7 +138,7 @@ def _placed(candidate: Any, device: str) -> Any:
 
     if not isinstance(candidate, str):
         return on_device.placed(candidate, device)
-    if candidate.partition(":")[0].partition(".")[0] == "torch":  # a class of optimizers, which needs no CuPy
+    if candidate.partition(":")[0].partition(".")[0] in ("torch", "optax"):  # whose optimizers need no CuPy
         return on_device.function(candidate, device)
     on_device.check(device)
     given = {"target": candidate, "name": device}

@@ -150,6 +150,46 @@ def test_a_torch_optimizer_gets_copies_on_its_device() -> None:
     assert writes.outcome != "conforms"
 
 
+@pytest.mark.slow
+def test_a_transformation_gets_arrays_on_its_device() -> None:
+    jax = pytest.importorskip("jax", reason="JAX is not installed")
+    optax = pytest.importorskip("optax", reason="optax is not installed")
+    from refgrad.candidates.on_device import OnDevice
+    from refgrad.optimizers import AdamW
+
+    places = set()
+
+    def recording() -> Any:
+        def update(updates: Any, state: Any, params: Any = None) -> Any:
+            places.add(jax.config.jax_default_device)
+            return updates, state
+
+        return optax.chain(
+            optax.GradientTransformation(lambda params: optax.EmptyState(), update),
+            optax.adamw(1e-3, weight_decay=0.01),
+        )
+
+    rule, granted = AdamW(scalars="float32"), {"subnormals": "either"}
+    for candidate, outcome in (
+        (optax.adamw, "conforms"),
+        (recording(), "conforms"),
+        (optax.adamw(2e-3, weight_decay=0.01), "does not conform"),
+    ):
+        found = refgrad.verify(OnDevice(candidate, "cpu"), rule, policy=granted, **SHORT)
+        assert found.outcome == outcome, str(found)
+    assert places == {jax.devices("cpu")[0]}
+
+
+def test_a_transformation_without_a_card_is_one_sentence() -> None:
+    pytest.importorskip("jax", reason="JAX is not installed")
+    optax = pytest.importorskip("optax", reason="optax is not installed")
+    for candidate in (optax.adamw, optax.adamw(1e-3), "optax:adamw"):
+        with pytest.raises(DeviceError, match="JAX finds no CUDA device; legal"):
+            refgrad.verify(candidate, SGD(), device="cuda")
+    with pytest.raises(ArgumentError, match="device is 'tpu'; legal: None, or 'cuda'"):
+        refgrad.verify(optax.adamw, SGD(), device="tpu")
+
+
 def test_a_torch_optimizer_without_a_card_is_one_sentence() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     if torch.cuda.is_available():

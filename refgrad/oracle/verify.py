@@ -78,9 +78,9 @@ def verify(
         DeviceError: a device is asked for that cannot be used.
     """
     rule = rule_of(rule)
-    place = None
+    judge_on = None
     if device is not None:
-        candidate, place = _placed(candidate, device), _judging(device)
+        candidate, judge_on = _placed(candidate, device), _judging(device)
 
     def judged(thing: Any, resolve: Any) -> Verdict:
         request = Request.of(
@@ -99,7 +99,7 @@ def verify(
             time_limit=time_limit,
             resolve=resolve,
         )
-        with judging_place.on(place):
+        with judging_place.on(judge_on):
             return judge(request, explained)
 
     verdict, place = hosting.judged(candidate, isolate, check_time_limit(time_limit), judged)

@@ -6,7 +6,8 @@ many elements lie how far from the truth.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from refgrad.backends.source import KernelSource
 
 #: the threads of a block, each of which has a chunk, and the most blocks
 THREADS, MOST_BLOCKS = 32, 512
+#: of what threads counted, and of the largest that they saw, that of all of them
+_JOINED: tuple[Callable[..., Any], ...] = (np.sum, np.max)
 
 
 class Chunks(Cuda):
@@ -73,7 +76,7 @@ def run(
         device.launch(source, blocks, THREADS, [*lengths, *at, *numbers], device.stream())
         for host, there in zip(written, out, strict=True):
             host[...] = device.get(there)
-        for host, there, joined in zip(totals, own, (np.sum, np.max), strict=False):
+        for host, there, joined in zip(totals, own, _JOINED, strict=False):
             host[...] = joined(device.get(there), axis=0)
 
 

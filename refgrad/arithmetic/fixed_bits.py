@@ -133,6 +133,8 @@ class FixedBits(Working):
             return self._each(function(*map(_plain_array, args), **{n: _plain_array(x) for n, x in kwargs.items()}))
         if function in COMPOSED:
             return WRITTEN[function](*args, **kwargs)
+        if function is np.dot and len(args) == 2 and not kwargs and all(np.ndim(x) in (1, 2) for x in args):
+            return product(*args)
         if function is np.einsum and not contractions.repeats(args[0]):
             return contractions.contracted(*args)
         if function in _OF_FEW and 0 < args[0].shape[-1] <= systems.MOST and not kwargs:
@@ -283,5 +285,5 @@ def _method(name: str) -> Callable[..., Any]:
     return method
 
 
-for _name in ("sum", "mean", "max", "min", "var", "std", "clip"):
+for _name in ("sum", "mean", "max", "min", "var", "std", "clip", "dot"):
     setattr(FixedBits, _name, _method(_name))

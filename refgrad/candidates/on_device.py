@@ -1,7 +1,7 @@
 """A function on arrays of a device's, as a candidate: it is handed copies of NumPy's arrays there, and its results come back.
 
 That is CuPy's arrays, which torch reads where they are (`torch.from_dlpack`), and so do Triton's kernels and Numba's. What the
-function writes into comes back too; the judge works on the CPU.
+function writes into comes back too; large arrays are put there again where a kernel judges them.
 """
 
 from __future__ import annotations
@@ -43,6 +43,21 @@ def check(name: str) -> None:
         found.put(np.zeros(1, np.float32))
 
 
+def judging(name: str) -> device.Device | None:
+    """The device that large arrays are judged on; None if CuPy, by which kernels run there, cannot be used.
+
+    Args:
+        name: the device that a candidate's arrays lie on.
+    """
+    found = device.of_cupy()
+    try:
+        if found is not None:
+            check(name)
+    except DeviceError:  # torch needs neither CuPy nor the driver that CuPy asks for
+        return None
+    return found
+
+
 @dataclass(frozen=True)
 class OnDevice:
     """A thing of a framework's whose arrays are to lie on a device.
@@ -75,10 +90,11 @@ def function(target: str, name: str) -> Any:
 
 
 def placed(thing: Any, name: str) -> Any:
-    """A function of NumPy's arrays that calls one of arrays on a device; or a torch optimizer whose tensors lie there.
+    """A function of NumPy's arrays that calls one of arrays on a device; or what of a framework's is handed its own there.
 
     Args:
-        thing: the function, a class of torch's optimizers, or one of its instances.
+        thing: the function, a class of torch's optimizers or one of its instances, a transformation of optax or a function of
+            its own that makes one.
         name: the device.
 
     Raises:
@@ -86,14 +102,15 @@ def placed(thing: Any, name: str) -> Any:
         CandidateError: it is no function.
         DeviceError: the device cannot be used.
     """
-    if _is_of_torch(thing):
-        _check_torch(name)
-        return OnDevice(thing, name)
+    for belongs, available in ((_is_of_torch, _check_torch), (_is_of_optax, _check_jax)):
+        if belongs(thing):
+            available(name)
+            return OnDevice(thing, name)
     check(name)
     if not callable(thing) or isinstance(thing, type | Rule) or not _has_signature(thing):
         what = f"a {type(thing).__name__}" if not isinstance(thing, type) else f"the class {thing.__name__}"
         raise CandidateError(
-            f"the candidate is {what}; legal on a device: a function of CuPy's arrays, or a torch optimizer"
+            f"the candidate is {what}; legal on a device: a function of CuPy's arrays, or an optimizer of torch's or optax's"
         )
     there = device.of_cupy()
     assert there is not None
@@ -131,6 +148,25 @@ def _check_torch(name: str) -> None:
         raise DeviceError(
             "device is 'cuda', but torch finds no CUDA device; legal: a torch that was built with CUDA, and a card"
         )
+
+
+def _is_of_optax(thing: Any) -> bool:
+    """True of a transformation, and of a function of optax's own that makes one."""
+    optax = sys.modules.get("optax")
+    own = (getattr(thing, "__module__", None) or "").partition(".")[0] == "optax"
+    return optax is not None and (own or isinstance(thing, optax.GradientTransformation))
+
+
+def _check_jax(name: str) -> None:
+    """`DeviceError` if JAX has no such device."""
+    if name not in DEVICES:
+        raise bad_argument("device", name, f"None, or {', '.join(map(repr, DEVICES))}")
+    try:
+        sys.modules["jax"].devices(name)
+    except RuntimeError:
+        raise DeviceError(
+            "device is 'cuda', but JAX finds no CUDA device; legal: a JAX that was built with CUDA, and a card"
+        ) from None
 
 
 def _has_signature(thing: Any) -> bool:

@@ -9,8 +9,8 @@ A rule's extra inputs reach ``update`` as the extra arguments that optax's trans
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
@@ -24,6 +24,7 @@ from refgrad.axes import COLUMN, ROW, TENSOR
 from refgrad.candidates.arguments import Arguments, for_rule, looks_like_update, parameters_of, with_options
 from refgrad.candidates.faults import building, stepping
 from refgrad.candidates.names import HYPERPARAMETERS, indexed, known_as, slot_names
+from refgrad.candidates.on_device import OnDevice
 from refgrad.candidates.optax_groups import NAMES, entries, groups_of, leaf_name, named, tree_of
 from refgrad.candidates.protocol import COUNTED, SAVED, Extras, Observation, Value
 from refgrad.candidates.resolve import describe
@@ -75,6 +76,8 @@ class OptaxTransform:
     #: from a rule to the hyperparameters that it is told
     tells: Callable[[Optimizer], frozenset[str]] = lambda rule: frozenset()
     abilities: frozenset[str] = frozenset({SAVED, COUNTED})
+    #: where its arrays lie, as JAX says it; "" for where JAX puts them
+    device: str = ""
     #: what leaves are called in turn, and by such a name the hyperparameters of a group, where the user says so
     names: Sequence[str] = NAMES
     groups: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -109,6 +112,9 @@ class OptaxTransform:
 
 def candidate(thing: Any, name: str, options: Mapping[str, Any]) -> OptaxTransform | None:
     """A candidate if the thing is a transformation, or may be a function that makes one: one that is no update itself."""
+    if isinstance(thing, OnDevice):
+        found = candidate(thing.thing, name, options)
+        return None if found is None else dataclasses.replace(found, device=thing.device)
     if isinstance(thing, optax.GradientTransformation):
         return from_transform(thing, name, options)
     if isinstance(thing, type) or not callable(thing) or looks_like_update(thing):
@@ -179,7 +185,7 @@ class OptaxRun:
 
     def __init__(self, candidate: OptaxTransform, built: Built, params: Sequence[np.ndarray], rule: Optimizer) -> None:
         self._name, self._built, self.notes = candidate.name, built, list(built.notes)
-        self._stated = candidate.stated
+        self._stated, self._device = candidate.stated, candidate.device
         names = [leaf_name(i, p.ndim, candidate.names) for i, p in enumerate(params)]
         self._own = [(name, candidate.groups.get(name, {})) for name in names]
         #: the hyperparameters that are stated of some group, which stand above what the rule claims
@@ -335,8 +341,12 @@ class OptaxRun:
         pairs = enumerate(zip(values, shapes, strict=True)) if len(values) == count else ()
         return frozenset(i for i, (value, shape) in pairs if np.shape(value) == shape)
 
-    def _precision(self) -> AbstractContextManager[Any]:
-        return _enable_x64() if self._wide else nullcontext()
+    @contextmanager
+    def _precision(self) -> Iterator[None]:
+        """What a step runs in: with float64 if a parameter has it, and on its device."""
+        place = jax.default_device(jax.devices(self._device)[0]) if self._device else nullcontext()
+        with _enable_x64() if self._wide else nullcontext(), place:
+            yield
 
 
 def _exchange(found: dict[str, Value], sides: Sequence[str], shape: tuple[int, ...]) -> None:

@@ -72,7 +72,7 @@ NO_EXPLAIN = click.option("--no-explain", is_flag=True, help="Do not look for wh
 DEVICE = click.option(
     "--device",
     type=click.Choice(["cuda"]),
-    help="Hand TARGET, a function, arrays on a card (docs/cuda.md); it is judged on the CPU.",
+    help="Hand TARGET, a function or an optimizer of torch's or optax's, arrays on a card (docs/cuda.md).",
 )
 TIME_LIMIT = click.option(
     "--time-limit",

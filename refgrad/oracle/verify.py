@@ -6,11 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from refgrad.backends.cuda.device import Device
 from refgrad.float_environment import guarded
 from refgrad.isolation import hosting
 from refgrad.isolation.recipe import Recipe
 from refgrad.kinds.record import Record
 from refgrad.kinds.table import rule_of
+from refgrad.oracle.acceptance import judging_place
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.engine.outcomes import Departure
 from refgrad.oracle.engine.request import Request
@@ -63,8 +65,9 @@ def verify(
             (docs/isolation.md). That needs a candidate that is named by a string, has a name in a module, or is a rule; of
             another the verdict says that it was not. A process is used for further candidates while they behave; with
             "fresh" for this one alone.
-        device: "cuda" for a function of CuPy's arrays, or of what reads these, and for torch's optimizers (docs/cuda.md): they
-            are handed arrays on the card, and judged on the CPU.
+        device: "cuda" for a function of CuPy's arrays, or of what reads these, and for optimizers of torch's and optax's
+            (docs/cuda.md): they are handed arrays on the card. Kernels judge large arrays there, and the CPU the others, to the
+            same verdict.
 
     Returns:
         The verdict. Whatever the candidate does wrong is in it; only errors in the arguments raise.
@@ -75,7 +78,9 @@ def verify(
         DeviceError: a device is asked for that cannot be used.
     """
     rule = rule_of(rule)
-    candidate = candidate if device is None else _placed(candidate, device)
+    judge_on = None
+    if device is not None:
+        candidate, judge_on = _placed(candidate, device), _judging(device)
 
     def judged(thing: Any, resolve: Any) -> Verdict:
         request = Request.of(
@@ -94,7 +99,8 @@ def verify(
             time_limit=time_limit,
             resolve=resolve,
         )
-        return judge(request, explained)
+        with judging_place.on(judge_on):
+            return judge(request, explained)
 
     verdict, place = hosting.judged(candidate, isolate, check_time_limit(time_limit), judged)
     return at_place(verdict, place)
@@ -132,11 +138,18 @@ def _placed(candidate: Any, device: str) -> Any:
 
     if not isinstance(candidate, str):
         return on_device.placed(candidate, device)
-    if candidate.partition(":")[0].partition(".")[0] == "torch":  # a class of optimizers, which needs no CuPy
+    if candidate.partition(":")[0].partition(".")[0] in ("torch", "optax"):  # whose optimizers need no CuPy
         return on_device.function(candidate, device)
     on_device.check(device)
     given = {"target": candidate, "name": device}
     return Recipe(on_device.__name__, "", "function", given, lambda: on_device.function(**given))
+
+
+def _judging(device: str) -> Device | None:
+    """Where judging kernels run."""
+    from refgrad.candidates import on_device
+
+    return on_device.judging(device)
 
 
 def explained(claim: Claim, record: Record, tally: Tally) -> tuple[Departure, ...]:

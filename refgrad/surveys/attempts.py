@@ -68,6 +68,7 @@ class Judge:
             inputs=row.own_inputs(),
             steps=row.steps,
             time_limit=self.time_limit,
+            device=row.device or None,
             **{"shrink": False, "explain": False, **how},
         )
         total = verdict.total

@@ -121,6 +121,8 @@ def reproduction(row: Implementation, rule: Rule, policy: Mapping[str, Any], *ca
     """Lines of Python that give a verdict on an implementation again; on each of the ways in which it is driven."""
     given = {"options": dict(row.options), "policy": dict(policy)}
     extra = "".join(f", {word}={as_python(value)}" for word, value in given.items() if value)
+    if row.device:
+        extra += f", device={row.device!r}"
     if row.steps != 10:
         extra += f", steps={row.steps}"
     modules = sorted({m for text in candidates if (m := text.partition(".")[0]).isidentifier()})  # else it is a target

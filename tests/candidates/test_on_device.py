@@ -5,14 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import refgrad
 from refgrad.backends.cuda import device as devices
+from refgrad.backends.cuda import screens
+from refgrad.backends.cuda.device import device_of
 from refgrad.cli import main
 from refgrad.errors import ArgumentError, CandidateError, DeviceError
 from refgrad.optimizers import SGD
+from refgrad.oracle.acceptance import judging_place, screening
+from refgrad.oracle.acceptance.chunks import CHUNK
 from refgrad.quantizers import MX
 from tests.backends.cuda.conftest import needs_compiler
 
@@ -52,6 +57,37 @@ def test_functions_of_arrays_on_a_device_are_judged(there: Any) -> None:
     assert refgrad.verify(too_far, rule, device="cuda", **SHORT).outcome == "does not conform"
     quantizer = refgrad.verify(lambda x: MX().quantize(x).arrays, MX(), device="cuda", **SHORT)
     assert quantizer.outcome == "conforms", str(quantizer)
+
+
+def one_off(p: Any, g: Any, buffer: Any, t: int, lr: float, momentum: float) -> Any:
+    """The same but for one element."""
+    new, state = SGD(lr=lr, momentum=momentum).step(p, g, {"t": int(t) - 1, "buffer": buffer})
+    there = device_of(new)
+    assert there is not None
+    values = there.get(new)
+    values[CHUNK + 5] += 1.0
+    return there.put(values), state["buffer"]
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_large_arrays_are_judged_there_to_the_same_verdict(there: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    random, rule = np.random.default_rng(2), SGD(lr=0.1, momentum=0.9)
+    p, *gradients = (random.standard_normal(2 * CHUNK + 100).astype(np.float32) for _ in range(3))
+    inputs = refgrad.Inputs([p], [[g] for g in gradients])
+    calls, run = list[str](), screens.run
+    monkeypatch.setattr(screens, "run", lambda *given: (calls.append(given[0].text), run(*given))[1])
+    for candidate in (stepped, one_off):
+        monkeypatch.setattr(screening, "WORTH", 1 << 40)
+        monkeypatch.setattr(judging_place, "WORTH", 1 << 40)
+        want = refgrad.verify(candidate, rule, inputs=inputs, explain=False, shrink=False, device="cuda")
+        monkeypatch.setattr(screening, "WORTH", CHUNK)
+        monkeypatch.setattr(judging_place, "WORTH", CHUNK)
+        calls.clear()
+        found = refgrad.verify(candidate, rule, inputs=inputs, explain=False, shrink=False, device="cuda")
+        assert len(calls) == 2  # both steps
+        for name in ("outcome", "counts", "first", "tightest", "errors", "by_step", "faults", "notes"):
+            assert getattr(found, name) == getattr(want, name)
 
 
 @needs_compiler
@@ -112,6 +148,46 @@ def test_a_torch_optimizer_gets_copies_on_its_device() -> None:
     assert right.outcome == "conforms", str(right)
     writes = refgrad.verify(OnDevice(Apart, "cpu"), AdamW(), **SHORT)
     assert writes.outcome != "conforms"
+
+
+@pytest.mark.slow
+def test_a_transformation_gets_arrays_on_its_device() -> None:
+    jax = pytest.importorskip("jax", reason="JAX is not installed")
+    optax = pytest.importorskip("optax", reason="optax is not installed")
+    from refgrad.candidates.on_device import OnDevice
+    from refgrad.optimizers import AdamW
+
+    places = set()
+
+    def recording() -> Any:
+        def update(updates: Any, state: Any, params: Any = None) -> Any:
+            places.add(jax.config.jax_default_device)
+            return updates, state
+
+        return optax.chain(
+            optax.GradientTransformation(lambda params: optax.EmptyState(), update),
+            optax.adamw(1e-3, weight_decay=0.01),
+        )
+
+    rule, granted = AdamW(scalars="float32"), {"subnormals": "either"}
+    for candidate, outcome in (
+        (optax.adamw, "conforms"),
+        (recording(), "conforms"),
+        (optax.adamw(2e-3, weight_decay=0.01), "does not conform"),
+    ):
+        found = refgrad.verify(OnDevice(candidate, "cpu"), rule, policy=granted, **SHORT)
+        assert found.outcome == outcome, str(found)
+    assert places == {jax.devices("cpu")[0]}
+
+
+def test_a_transformation_without_a_card_is_one_sentence() -> None:
+    pytest.importorskip("jax", reason="JAX is not installed")
+    optax = pytest.importorskip("optax", reason="optax is not installed")
+    for candidate in (optax.adamw, optax.adamw(1e-3), "optax:adamw"):
+        with pytest.raises(DeviceError, match="JAX finds no CUDA device; legal"):
+            refgrad.verify(candidate, SGD(), device="cuda")
+    with pytest.raises(ArgumentError, match="device is 'tpu'; legal: None, or 'cuda'"):
+        refgrad.verify(optax.adamw, SGD(), device="tpu")
 
 
 def test_a_torch_optimizer_without_a_card_is_one_sentence() -> None:

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from refgrad.arithmetic.enclosure_graph import Unknown, enclosed
 from refgrad.backends.cuda.source import why_not
 from refgrad.estimators.base import Estimator
 from refgrad.optimizers.base import Optimizer
@@ -51,17 +52,37 @@ def runs(rule: Rule, host: set[str]) -> str:
     return OPERATIONS
 
 
+def has_judging_kernel(rule: Rule) -> bool:
+    """True if large arrays of a rule are judged by a kernel: its enclosure is a graph of operations that kernels have."""
+    if not isinstance(rule, Optimizer | Estimator):
+        return False
+    graph = (rule.plan((4, 4), 3) if isinstance(rule, Optimizer) else rule.plan((4, 4))).graph
+    if isinstance(rule, Estimator) and (rule.chosen or graph.small or graph.couples()):
+        return False
+    try:
+        enclosed(graph, {})
+    except Unknown:
+        return False
+    return True
+
+
 def table() -> str:
     """The table in Markdown: how many rules of each kind there are by what runs them, and on what they are judged."""
-    host, found = on_the_host(), Counter[tuple[str, str]]()
+    host, found, judged = on_the_host(), Counter[tuple[str, str]](), Counter[str]()
     for cls in rules().values():
         found[cls.kind, runs(cls(), host)] += 1
+        judged[cls.kind] += has_judging_kernel(cls())
     columns = (GRAPH, OPERATIONS, HOST, NUMBERS)
-    lines = [f"| kind | {' | '.join(columns)} | judged on the card |", f"|---|{'---|' * (len(columns) + 1)}"]
+    lines = [
+        f"| kind | {' | '.join(columns)} | large arrays judged on the card |",
+        f"|---|{'---|' * (len(columns) + 1)}",
+    ]
     for kind in sorted({kind for kind, _ in found}):
-        lines.append(f"| {kind} | {' | '.join(str(found[kind, how] or '') for how in columns)} | |")
+        lines.append(
+            f"| {kind} | {' | '.join(str(found[kind, how] or '') for how in columns)} | {judged[kind] or ''} |"
+        )
     sums = [str(sum(n for (_, own), n in found.items() if own == how)) for how in columns]
-    return "\n".join([*lines, f"| all | {' | '.join(sums)} | none yet: results are copied back |", ""])
+    return "\n".join([*lines, f"| all | {' | '.join(sums)} | {judged.total()} |", ""])
 
 
 def written(page: str) -> str:

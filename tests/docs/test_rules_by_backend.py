@@ -14,4 +14,4 @@ def test_the_table_is_that_of_the_rules() -> None:
 def test_few_rules_run_on_the_host() -> None:
     host = on_the_host()
     assert host <= set(rules())
-    assert len(host) <= 27
+    assert len(host) <= 25

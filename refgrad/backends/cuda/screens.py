@@ -7,18 +7,19 @@ many elements lie how far from the truth.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from refgrad.backends.cuda.device import Device
 from refgrad.backends.cuda.dialect import Cuda
 from refgrad.backends.dialect import Array
-from refgrad.backends.screen_source import ROOM
 from refgrad.backends.source import KernelSource
 
 #: the threads of a block, each of which has a chunk, and the most blocks
 THREADS, MOST_BLOCKS = 32, 512
+#: of what threads counted, and of the largest that they saw, that of all of them
+_JOINED: tuple[Callable[..., Any], ...] = (np.sum, np.max)
 
 
 class Chunks(Cuda):
@@ -43,44 +44,42 @@ class Chunks(Cuda):
 DIALECT = Chunks()
 
 
-class Seen(NamedTuple):
-    """What a screen says: conditions that fail, by chunk; the largest distances, by chunk and output; and counts of distances."""
-
-    failed: np.ndarray
-    worst: np.ndarray
-    counts: np.ndarray
-    largest: np.ndarray
-
-
 def run(
     source: KernelSource,
-    arrays: Sequence[Any],
+    arrays: Sequence[np.ndarray],
     numbers: Sequence[float],
     lengths: tuple[int, int, int],
-    outputs: int,
-    rooms: int,
+    written: Sequence[np.ndarray],
+    totals: Sequence[np.ndarray],
     device: Device,
-) -> Seen:
-    """Call a screen on all elements.
+) -> None:
+    """Call a kernel on all elements, and bring back what it writes.
 
     Args:
         source: of the kernel, printed in `DIALECT`.
-        arrays: what it reads, on the device.
+        arrays: what it reads, in its order.
         numbers: what elements share.
         lengths: how many elements there are, in a chunk, and in a row.
-        outputs: how many outputs are judged.
-        rooms: the groups of binades that are counted apart.
-        device: where the arrays lie.
+        written: arrays that it writes, which are overwritten; the first one has a number for each chunk, and begins as it is.
+        totals: what one thread counts into and takes the largest of, and as many again; the first two are overwritten with
+            those of all threads. Empty if it counts nothing.
+        device: where it runs; arrays are copied there.
     """
     size, chunk, _ = lengths
-    chunks = -(-size // chunk)
-    blocks = min(-(-chunks // THREADS), MOST_BLOCKS)
-    put: Callable[..., Any] = lambda shape, dtype: device.put(np.zeros(shape, dtype))  # noqa: E731
-    failed, worst = put(chunks + 1, np.int64), put((chunks + 1, outputs, 2), np.float64)
+    blocks = min(-(-size // (chunk * THREADS)), MOST_BLOCKS)
     threads = blocks * THREADS
-    totals = [put((threads, outputs, rooms, ROOM), np.int64), put((threads, outputs, rooms), np.float64)]
-    totals += [device.empty(a.shape, a.dtype) for a in totals]
-    at = [device.address(a) for a in (*arrays, failed, worst, *totals)]
-    device.launch(source, blocks, THREADS, [*lengths, *at, *numbers], device.stream())
-    counts, largest = device.get(totals[0]).sum(axis=0), device.get(totals[1]).max(axis=0)
-    return Seen(device.get(failed)[:chunks], device.get(worst)[:chunks], counts, largest)
+    with device.running([]):
+        read = [device.put(_stored(np.ascontiguousarray(a))) for a in arrays]
+        out = [device.empty(a.shape, a.dtype) if i else device.put(a) for i, a in enumerate(written)]
+        own = [device.put(np.zeros((threads, *a.shape), a.dtype)) for a in totals]
+        at = [device.address(a) for a in (*read, *out, *own)]
+        device.launch(source, blocks, THREADS, [*lengths, *at, *numbers], device.stream())
+        for host, there in zip(written, out, strict=True):
+            host[...] = device.get(there)
+        for host, there, joined in zip(totals, own, _JOINED, strict=False):
+            host[...] = joined(device.get(there), axis=0)
+
+
+def _stored(array: np.ndarray) -> np.ndarray:
+    """An array as a device can hold it, which need not know of narrow floats."""
+    return array if array.dtype.kind in "iub" or array.itemsize > 2 else array.view(f"uint{8 * array.itemsize}")

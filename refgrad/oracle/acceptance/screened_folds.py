@@ -18,6 +18,8 @@ from refgrad.arithmetic.enclosure import Enclosure
 from refgrad.arithmetic.running_error import Bounded
 from refgrad.axes import ELEMENT, ROW
 from refgrad.backends import kernels, thread_pool
+from refgrad.backends.cuda import screens
+from refgrad.backends.cuda.device import Device
 from refgrad.backends.source import KernelSource
 from refgrad.oracle.acceptance import comparing
 from refgrad.oracle.acceptance import judge as careful
@@ -43,6 +45,7 @@ class Shared:
         before, after: as of a step, shaped like the parameter, or all of its elements in a line.
         cut: how they are cut.
         threads: how many; None for as many as are worth it.
+        device: where kernels run; None for the CPU.
         folded: what reductions leave, by index.
     """
 
@@ -54,6 +57,7 @@ class Shared:
     after: Mapping[str, np.ndarray]
     cut: Cut
     threads: int | None = None
+    device: Device | None = None
     folded: dict[int, Bounded] = field(default_factory=dict)
 
     @property
@@ -101,9 +105,15 @@ class Shared:
             written: the arrays that it writes, with how many of their numbers it has for each chunk.
             own: gives arrays that a thread has for itself, which stand behind the others; None if there are none.
         """
-        kernel, packed, rooms = kernels.get(source), [], []
         lines = [(self.few.line(node), node.axes == ROW) for node in loop.lines]
         numbers = [self.few.number(node) for node in loop.numbers]
+        if self.device is not None:
+            read = [*(self.arrays[name] for name in loop.reads), *(a for a, _ in lines)]
+            totals: list[np.ndarray] = own() if callable(own) else []
+            lengths = self.size, self.chunk, self.columns
+            screens.run(source, read, numbers, lengths, [a for a, _ in written], totals, self.device)
+            return
+        kernel, packed, rooms = kernels.get(source), [], []
         count = thread_pool.worth(self.size) if self.threads is None else self.threads
         arrays = [self.arrays[name] for name in loop.reads]
         for start, many in thread_pool.split(self.size, count, self.chunk):

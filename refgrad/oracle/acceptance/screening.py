@@ -23,11 +23,13 @@ from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.axes import COLUMN, ELEMENT, ROW
 from refgrad.backends import kernels
+from refgrad.backends.cuda import screens
+from refgrad.backends.dialect import NUMBA, Dialect
 from refgrad.backends.narrow_source import narrow
 from refgrad.backends.screen_source import ROOM, operand_source, screen_source, widest
 from refgrad.backends.source import KernelSource
 from refgrad.derived import derived
-from refgrad.oracle.acceptance import comparing
+from refgrad.oracle.acceptance import comparing, judging_place
 from refgrad.oracle.acceptance import judge as careful
 from refgrad.oracle.acceptance.chunks import CHUNK, Cut
 from refgrad.oracle.acceptance.judge import Large, Step
@@ -197,6 +199,8 @@ class Ready(NamedTuple):
 
     def worth(self) -> bool:
         """True if kernels are at hand, or it is worth compiling them."""
+        if self.shared.device is not None:
+            return True
         size, sources = self.shared.size, (self.source, *self.operands.values())
         return size >= WORTH and (size >= WORTH_COMPILING or all(map(kernels.at_hand, sources)))
 
@@ -230,10 +234,12 @@ def prepared(
     known |= {n: a.value if isinstance(a, Bounded) else a for n, a in stored.items()}
     read = {name for loop in (found.loop, *(fold.loop for fold in found.folds)) for name in loop.reads}
     arrays = {name: np.ascontiguousarray(known[name]) for name in known if name in read}
-    shared = Shared(found, enclosure, scalars, arrays, Large(stored), after, cut, threads)
+    device = judging_place.place_for(after[found.names[0]].size)
+    shared = Shared(found, enclosure, scalars, arrays, Large(stored), after, cut, threads, device)
     types = {name: array.dtype for name, array in arrays.items()}
     narrow = frozenset(name for name in found.names if narrower(types[seen(name)], enclosure.model))
-    return Ready(shared, *_printed(plan, found, types, narrow))
+    dialect = NUMBA if device is None else screens.DIALECT
+    return Ready(shared, *_printed(plan, found, types, narrow, dialect))
 
 
 def narrower(dtype: np.dtype, model: Model) -> bool:
@@ -242,16 +248,19 @@ def narrower(dtype: np.dtype, model: Model) -> bool:
 
 
 def _printed(
-    plan: Plan, found: Enclosed, types: dict[str, np.dtype], stored: frozenset[str]
+    plan: Plan, found: Enclosed, types: dict[str, np.dtype], stored: frozenset[str], dialect: Dialect
 ) -> tuple[KernelSource, dict[int, KernelSource]]:
     """The kernels of a graph."""
-    known, key = _sources(plan), (found, tuple(types.items()), stored)
+    known, key = _sources(plan), (found, tuple(types.items()), stored, dialect)
     if key not in known:
         title = type(plan.rule).__name__
         folds = [fold for fold in found.folds if fold.value.axes == ELEMENT]
         known[key] = (
-            screen_source(found, types, f"what is inside: {title}", stored=stored),
-            {f.node.index: operand_source(f, types, f"what is folded: {title}, {f.node.index}") for f in folds},
+            screen_source(found, types, f"what is inside: {title}", dialect, stored),
+            {
+                f.node.index: operand_source(f, types, f"what is folded: {title}, {f.node.index}", dialect)
+                for f in folds
+            },
         )
     return known[key]
 
@@ -260,9 +269,10 @@ def _printed(
 def _sources(
     plan: Plan,
 ) -> dict[
-    tuple[Enclosed, tuple[tuple[str, np.dtype], ...], frozenset[str]], tuple[KernelSource, dict[int, KernelSource]]
+    tuple[Enclosed, tuple[tuple[str, np.dtype], ...], frozenset[str], Dialect],
+    tuple[KernelSource, dict[int, KernelSource]],
 ]:
-    """The kernels that were printed so far, by graph, the dtypes that it reads, and the outputs that are stored narrower."""
+    """The kernels that were printed so far, by graph, dtypes, outputs that are stored narrower, and language."""
     return {}
 
 

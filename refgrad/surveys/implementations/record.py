@@ -12,6 +12,7 @@ from typing import Any
 
 from refgrad.rule import Rule
 from refgrad.rule_text import as_python
+from refgrad.surveys.implementations import cards
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,6 +35,8 @@ class Implementation:
     options: Mapping[str, Any] = field(default_factory=dict)
     #: which of a package's several implementations it is, such as ``fused``
     form: str = ""
+    #: the device that its arrays are to lie on, such as ``cuda``; empty for the CPU
+    device: str = ""
     #: the function beside this module that makes a candidate of the target, as ``module.name``
     through: str = ""
     #: keyword arguments of that function
@@ -60,8 +63,9 @@ class Implementation:
 
     @property
     def column(self) -> str:
-        """The package, and the form if there are several."""
-        return f"{self.package} ({self.form})" if self.form else self.package
+        """The package, and the form and the device if there are several."""
+        told = ", ".join(filter(None, [self.form, self.device]))
+        return f"{self.package} ({told})" if told else self.package
 
     @property
     def called(self) -> str:
@@ -95,7 +99,8 @@ class Implementation:
     def missing(self) -> tuple[str, ...]:
         """What is not installed of what it needs: its package, and modules that it runs on. Nothing is imported to find out."""
         package = () if self.version() is not None else (self.package,)
-        return (*package, *(name for name in self.requires if importlib.util.find_spec(name) is None))
+        card = (cards.CARD,) if self.device and not cards.has_card() else ()
+        return (*package, *(name for name in self.requires if importlib.util.find_spec(name) is None), *card)
 
     def candidate(self) -> Any:
         """What `refgrad.verify` takes as the candidate; imports its package where a driver is in the way."""
@@ -124,6 +129,17 @@ class Implementation:
             return repr(self.target)
         told = "".join(f", {n}={as_python(v)}" for n, v in self.arguments.items())
         return f"{self.through}({self.target!r}{told})"
+
+
+def on_device(row: Implementation, device: str) -> Implementation | None:
+    """The same implementation with its arrays on a device; None of one that cannot be handed any there.
+
+    Args:
+        row: any.
+        device: such as "cuda".
+    """
+    places = row.package in ("torch", "optax") and row.claim.kind == "optimizer" and not row.through
+    return replace(row, device=device) if places else None
 
 
 def unreached(row: Implementation) -> Implementation:

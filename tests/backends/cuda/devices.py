@@ -8,6 +8,7 @@ import struct
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,9 @@ class OnHost:
 
     def address(self, array: np.ndarray) -> int:
         return array.ctypes.data
+
+    def running(self, arrays: Sequence[Any]) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def card(self) -> int:
         return 0

@@ -24,7 +24,7 @@ from refgrad.rule import rules
 from refgrad.sparsity import Magnitude
 from tests.backends.cuda.conftest import needs_compiler
 from tests.backends.cuda.covered import different
-from tests.backends.cuda.fixed_products import Fixed, fixed_quantizer
+from tests.backends.cuda.fixed_bodies import Fixed, fixed_quantizer
 from tests.backends.cuda.handed import Handed
 from tests.backends.test_same_bits import adversarial
 from tests.used import used
@@ -64,7 +64,7 @@ def test_every_rule_takes_cupy_arrays_and_gives_the_bits_of_numpy(
     fixed = isinstance(rule, Transform) and not said and type(rule).__call__ is Transform.__call__
     if rule.kind == "quantizer" and getattr(rule, "bits_are_its_own", False):
         fixed_quantizer(rule, monkeypatch)
-    wanted = used(Fixed(rule, monkeypatch) if fixed else rule)  # type: ignore[arg-type]
+    wanted = used(Fixed(rule) if fixed else rule)  # type: ignore[arg-type]
     assert [(a.dtype, a.shape) for a in found] == [(b.dtype, b.shape) for b in wanted]
     assert all(_same(a, b) for a, b in zip(found, wanted, strict=True))
     assert handed.returned <= {cupy.ndarray}

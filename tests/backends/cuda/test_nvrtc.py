@@ -15,13 +15,16 @@ import pytest
 from click.testing import CliRunner
 
 import refgrad
-from refgrad.backends.cuda import ieee, nvrtc
+from refgrad.arithmetic.enclosure_graph import enclosed
+from refgrad.backends.cuda import array_source, ieee, nvrtc, screens
 from refgrad.backends.cuda.source import kernel_source
+from refgrad.backends.screen_source import screen_source
 from refgrad.backends.source import KernelSource
 from refgrad.cli import main
 from refgrad.errors import ArgumentError
-from refgrad.optimizers import AdamW
+from refgrad.optimizers import SGD, AdamW
 from refgrad.rule import Rule
+from tests.arithmetic.test_enclosure_graph import ordinary
 from tests.backends.cuda.conftest import needs_nvrtc
 from tests.backends.cuda.covered import case, loops, plan
 
@@ -64,6 +67,43 @@ def test_ptx_has_as_many_operations_as_the_graph(kind: str) -> None:
         assert all(wanted[name] <= found[name] <= loops * wanted[name] for name in wanted), rule
         assert loops <= 2
     assert equal >= len(counted()) - 2 > 60
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_kernels_of_single_operations_round_as_often_as_they_say(kind: str) -> None:
+    """Each operation once; a product rounds each factor and each sum, and no two are contracted."""
+    for op in ieee.ROUNDED:
+        kinds = (kind,) if op == "sqrt" else (kind, kind)
+        ptx = nvrtc.compile_source(array_source.elements_source(op, kinds, kind, kind, 1)).ptx
+        assert ieee.counts(ptx, kind) == {name: int(name == op) for name in ieee.ROUNDED}
+    for source, rounded in (
+        (array_source.product_source(kind), {"add", "mul"}),
+        (array_source.fold_source("add", kind), {"add"}),
+        (array_source.fold_source("multiply", kind), {"mul"}),
+        (array_source.halve_source("add", kind), {"add"}),
+        (array_source.along_source(kind), {"add"}),
+        (array_source.rank_source(kind), set()),
+        (array_source.gather_source(kind), set()),
+    ):
+        found = ieee.counts(nvrtc.compile_source(source).ptx, kind)
+        assert {name for name, count in found.items() if count} == rounded, source.text
+
+
+@needs_nvrtc
+def test_judging_kernels_have_the_operations_of_their_graph() -> None:
+    """Those of float64 that round: each of the enclosure's once, besides those by which distances are counted."""
+    step = ordinary(SGD(lr=0.1, momentum=0.9, weight_decay=0.1), 8)
+    found = enclosed(step.plan.graph, {})
+    types = {name: np.dtype(np.float32) for name in found.loop.reads}
+    source = screen_source(found, types, "in CUDA", screens.DIALECT)
+    counts = ieee.counts(nvrtc.compile_source(source).ptx, "float64")
+    wanted = Counter(node.op for node in found.loop.elements)
+    outputs = len(found.names)
+    # of each output how far it is from the truth, half of what lies between both ends, its share of that, units in the last
+    # place, and what is kept of the bound; half of a number is a product with 0.5 there, which is the same
+    more = {"sub": 3 * outputs, "add": outputs, "div": 2 * outputs, "mul": 3 * outputs, "sqrt": 0}
+    assert counts == {name: wanted[name] + more[name] for name in ieee.ROUNDED}
 
 
 @needs_nvrtc

@@ -8,7 +8,7 @@ import pytest
 
 from refgrad.optimizers import SGD
 from refgrad.surveys.cell import reproduction
-from refgrad.surveys.implementations import Implementation, known
+from refgrad.surveys.implementations import Implementation, cards, known, with_cuda
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,17 @@ def test_inputs_of_a_row_are_the_same_each_time_and_its_rule_takes_them(name: st
     for one, other in zip(first.arrays, second.arrays, strict=True):
         assert {n: a.tobytes() for n, a in one.items()} == {n: a.tobytes() for n, a in other.items()}
         assert row.claim.primary in one
+
+
+def test_a_column_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each form of torch's and optax's optimizers once more, on a card; where there is none, that is what is missing."""
+    there = [row for row in with_cuda() if row.device]
+    assert [row for row in with_cuda() if not row.device] == [*known()]
+    assert len({row.key for row in with_cuda()}) == len(with_cuda())
+    columns = {"torch (for-loop, cuda)", "torch (foreach, cuda)", "torch (fused, cuda)", "torch (cuda)", "optax (cuda)"}
+    assert {row.column for row in there} == columns
+    row = next(row for row in there if row.column == "torch (fused, cuda)")
+    assert "device='cuda'" in reproduction(row, row.claim, {}, row.candidate_text())
+    for found, missing in ((True, False), (False, True)):
+        monkeypatch.setattr(cards, "has_card", lambda found=found: found)
+        assert (cards.CARD in row.missing()) == missing

@@ -32,7 +32,7 @@ from tests.test_formula_kernels import FORMULAS, several
 REFUSED: Mapping[str, str] = {
     "BatchPerceptron": "a branch depends on the values of an array",
     "Bulyan": "a number of Python's is made of an array",
-    "ConeOpacityReset": "a function of another library is called",
+    "ConeOpacityReset": "a number of Python's is made of an array",
     "NormalizedBatchPerceptron": "a number of Python's is made of an array",
     "Perceptron": "numpy.flatnonzero is called",
     "RenderingErrorMap": "numpy.percentile is called",

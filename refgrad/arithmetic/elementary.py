@@ -373,7 +373,7 @@ ARCTANGENT = tuple((-1.0) ** k / (2 * k + 1) for k in range(13, 0, -1))
 
 
 def _angle(size: Any, ops: Any) -> tuple[Any, Any]:
-    """The arctangent of a number that is not negative, in two parts: a known angle is taken out, and the series gives the rest."""
+    """The arctangent of a number that is not negative, in two parts: a known angle, and the series of the rest."""
     rest, high, low = size, ops.constant(size, 0.0), ops.constant(size, 0.0)
     for (start, angle), apart in zip(
         ANGLES,

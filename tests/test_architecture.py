@@ -93,6 +93,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
         "audits.torch_file",
         "audits.torch_recorder",
         "surveys.implementations",
+        "examples.kernels",
     ),
     "jax": (
         "candidates.jax_estimator",
@@ -102,6 +103,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
         "candidates.optax_transform",
         "audits.optax_recorder",
         "surveys.implementations",
+        "examples.kernels",
     ),
     "optax": (
         "audits.optax_recorder",
@@ -110,7 +112,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
         "candidates.optax_transform",
         "surveys.implementations",
     ),
-    "keras": ("candidates.keras_optimizer",),
+    "keras": ("candidates.keras_optimizer", "examples.kernels"),
     "cupy": ("backends.cuda.cupy_device",),
     "numba": ("backends.compiler", "backends.numba_stages"),
     "llvmlite": ("backends.compiler",),
@@ -127,6 +129,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
         "oracle.hypotheses",
         "sparsity.base",
         "examples.formulas",
+        "examples.kernels",
         "strength.body_operations",
     ),
     "mpmath": ("arithmetic.exact", "arithmetic.exact_matrices", "oracle.hypotheses.equivalence", "schedule_numbers"),

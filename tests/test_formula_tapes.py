@@ -76,7 +76,7 @@ def decided(x: Any, weight: Any) -> Any:
 @refgrad.formula(x="row column")
 def turned(x: Any) -> Any:
     """An infinity among the constants, equal numbers in a row, and a result that is no step in its order."""
-    hidden = np.where(np.arange(x.shape[1]) % 2 == 0, x, -np.inf)
+    hidden = np.concatenate([-np.abs(x), np.full((x.shape[0], 2), -np.inf)], axis=1)
     order = np.argsort(np.rint(x), axis=1)
     return np.max(hidden, axis=1), (x * 2.0).T, np.take_along_axis(x, order, 1), np.cumsum(x, axis=1)
 

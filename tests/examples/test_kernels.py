@@ -10,7 +10,7 @@ import pytest
 import refgrad
 from refgrad.examples import formulas
 from refgrad.examples.kernels import NUMPY, ROWS
-from refgrad.oracle.acceptance.judgement import CONFORMS
+from refgrad.surveys.cell import CONFORMS
 from refgrad.surveys.implementations import Implementation
 from refgrad.surveys.implementations import known as survey_rows
 

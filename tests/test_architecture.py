@@ -137,6 +137,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "rich": ("report",),
     "matplotlib": ("oracle.engine.verdict_plot", "oracle.engine.verdict"),
     "captum": ("surveys.implementations",),
+    "flax": ("examples.kernels",),
     "dit": ("surveys.implementations",),
     "gfloat": ("surveys.implementations",),
     "ott": ("surveys.implementations",),

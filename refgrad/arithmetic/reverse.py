@@ -18,7 +18,7 @@ from refgrad.arithmetic import adjoints, left_out, picking, subgradients
 from refgrad.arithmetic.body_mutations import Origin, derived_of
 from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.arithmetic.left_out import NONE, Marks, Receives
-from refgrad.arithmetic.operations import UFUNCS
+from refgrad.arithmetic.operations import OPERATIONS, UFUNCS
 from refgrad.arithmetic.operations.op import Value
 from refgrad.arithmetic.replacing import BY_ELEMENT
 from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, axes_of, checked_spec, mean, variance
@@ -247,9 +247,10 @@ class Recorded(Shaped):
         return _element("power", operator.pow, [base, exponent])
 
     def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
-        if attributes or op not in _DO:  # one of refgrad's own primitives
+        function = _DO.get(op) or (OPERATIONS.get(op) if adjoints.adjoints_of(op, [1.0, *args[1:]]) else None)
+        if attributes or function is None:  # one of refgrad's own primitives
             raise TraceError(f"{op} has no gradient in refgrad; what has one is in docs/formula.md")
-        return _element(op, _DO[op], args)
+        return _element(op, function, args)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method != "__call__" or kwargs:

@@ -32,6 +32,21 @@ def arctan(x: Any) -> Any:
 
 
 @refgrad.formula(x="batch feature", wrt="x")
+def sinh(x: Any) -> Any:
+    return np.sinh(x)
+
+
+@refgrad.formula(x="batch feature", wrt="x")
+def cosh(x: Any) -> Any:
+    return np.cosh(x)
+
+
+@refgrad.formula(y="batch feature", x="batch feature", wrt="y x")
+def angle(y: Any, x: Any) -> Any:
+    return np.arctan2(y, x)
+
+
+@refgrad.formula(x="batch feature", wrt="x")
 def rint(x: Any) -> Any:
     return np.rint(x)
 
@@ -76,6 +91,16 @@ WORDS: dict[Any, Words] = {
         [np.tanh, lambda x: np.arctan(x) * F(1.00001), lambda x: np.arctan(x) + F(1e-6)],
         lambda x: 1 / (1 + x * x),
     ),
+    sinh: Words(
+        [np.sinh, lambda x: -np.sinh(-x)],
+        [np.cosh, lambda x: (np.exp(x) - np.exp(-x)) / 2, lambda x: np.sinh(x) * F(1.00001)],
+        np.cosh,
+    ),
+    cosh: Words(
+        [np.cosh, lambda x: np.exp(x) / 2 + np.exp(-x) / 2],
+        [np.sinh, lambda x: np.exp(np.abs(x)) / 2, lambda x: np.cosh(x) * F(1.00001)],
+        np.sinh,
+    ),
     rint: Words([np.rint, np.round], [np.floor, lambda x: np.floor(x + F(0.5)), np.trunc], np.zeros_like),
     floor: Words([np.floor, lambda x: -np.ceil(-x)], [np.trunc, np.rint, np.ceil], np.zeros_like),
     ceil: Words([np.ceil, lambda x: -np.floor(-x)], [np.floor, np.rint, lambda x: np.floor(x) + 1], np.zeros_like),
@@ -115,6 +140,24 @@ def test_programs_of_a_backward(formula: Any) -> None:
 
     assert refgrad.verify(backward, formula().backward, **FEW).conforms
     assert refgrad.verify(off, formula().backward, **FEW).outcome == "does not conform"
+
+
+def test_the_angle_of_a_point_and_its_gradient() -> None:
+    by_library = lambda y, x: np.arctan2(y, x)  # noqa: E731
+    of_complex = lambda y, x: np.angle(x + 1j * y).astype(x.dtype)  # noqa: E731
+    for program, conforms in ((by_library, True), (of_complex, True), (lambda y, x: np.arctan2(x, y), False)):
+        assert refgrad.verify(program, angle(), **FEW).conforms == conforms
+    half = lambda y, x: quiet(lambda y: np.arctan(y / x))(y)  # noqa: E731
+    assert refgrad.verify(half, angle(), **FEW).outcome == "does not conform"
+
+    def backward(y: Any, x: Any, grad_output: Any) -> Any:
+        with np.errstate(all="ignore"):
+            squares = x * x + y * y
+            return grad_output * (x / squares), -grad_output * (y / squares)
+
+    assert refgrad.verify(backward, angle().backward, **FEW).conforms
+    exchanged = lambda y, x, grad_output: backward(y, x, grad_output)[::-1]  # noqa: E731
+    assert refgrad.verify(exchanged, angle().backward, **FEW).outcome == "does not conform"
 
 
 @pytest.mark.slow

@@ -396,3 +396,55 @@ def test_a_number_that_is_added_and_one_that_is_the_least_are_told_apart() -> No
     verdict = refgrad.verify(added, normalize(), shrink=False)
     assert verdict.outcome == "does not conform"
     assert verdict.explanation.name == "add stands for maximum"
+
+
+def online(x: Any, least_rise: float = 0.0) -> Any:
+    """A softmax in one pass; what was added up is made smaller where the maximum rises by more than a number."""
+    most, total = np.full(len(x), -np.inf, x.dtype), np.zeros(len(x), x.dtype)
+    with np.errstate(all="ignore"):
+        for column in x.T:
+            larger = np.maximum(most, column)
+            before = np.where(larger - most > x.dtype.type(least_rise), np.exp(most - larger), x.dtype.type(1))
+            total = np.where(np.isneginf(most), 0, total * before) + np.exp(column - larger)
+            most = larger
+        return (np.exp(x - most[:, None]) / total[:, None]).astype(x.dtype)
+
+
+def never_far_below(x: Any) -> Any:
+    shares = np.exp(np.maximum(x - np.max(x, axis=-1, keepdims=True), x.dtype.type(-15)))
+    return shares / np.sum(shares, axis=-1, keepdims=True)
+
+
+@refgrad.formula(logits="row column", seen="row column below:2")
+def masked(logits: Any, seen: Any) -> Any:
+    """Shares of what is seen; none where nothing is."""
+    some = np.max(seen, axis=-1, keepdims=True) > 0
+    return np.where(some, refgrad.softmax(np.where(seen > 0, logits, -np.inf)), 0.0)
+
+
+def by_selection(logits: Any, seen: Any) -> Any:
+    low = np.where(seen > 0, logits, -np.inf).astype(logits.dtype)
+    with np.errstate(all="ignore"):
+        shares = np.exp(low - np.max(low, axis=-1, keepdims=True, initial=-np.inf))
+        found = shares / np.sum(shares, axis=-1, keepdims=True)
+    return np.where(np.any(seen > 0, axis=-1, keepdims=True), found, logits.dtype.type(0))
+
+
+def by_a_large_number(logits: Any, seen: Any) -> Any:
+    """Where nothing is seen, all shares are alike."""
+    low = np.where(seen > 0, logits, logits.dtype.type(-1e30))
+    shares = np.exp(low - np.max(low, axis=-1, keepdims=True))
+    return shares / np.sum(shares, axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "rule"),
+    [
+        pytest.param(online, lambda x: online(x, 0.01), gallery.softmax(), id="a maximum that rises slowly"),
+        pytest.param(online, never_far_below, gallery.softmax(), id="one dominating number"),
+        pytest.param(by_selection, by_a_large_number, masked(), id="rows that are all masked"),
+    ],
+)
+def test_aimed_inputs_tell_faults_of_few_rows_from_right_programs(right: Any, wrong: Any, rule: Any) -> None:
+    assert refgrad.verify(lambda *arrays: right(*arrays), rule, explain=False, shrink=False).conforms
+    assert refgrad.verify(lambda *arrays: wrong(*arrays), rule, explain=False).outcome == "does not conform"

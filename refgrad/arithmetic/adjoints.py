@@ -58,6 +58,12 @@ ELEMENTWISE: Mapping[str, tuple[Adjoint, ...]] = {
     "exp2": (lambda upstream, value, x: upstream * (value * math.log(2.0)),),
     "log2": (lambda upstream, value, x: upstream / (x * math.log(2.0)),),
     "arctan": (lambda upstream, value, x: upstream / (1.0 + x * x),),
+    "arctan2": (
+        lambda upstream, value, y, x: upstream * (x / (x * x + y * y)),
+        lambda upstream, value, y, x: -(upstream * (y / (x * x + y * y))),
+    ),
+    "sinh": (lambda upstream, value, x: upstream * np.cosh(x),),
+    "cosh": (lambda upstream, value, x: upstream * np.sinh(x),),
     "tanh": (lambda upstream, value, x: upstream * (1.0 - value * value),),
     "sin": (lambda upstream, value, x: upstream * np.cos(x),),
     "cos": (lambda upstream, value, x: -(upstream * np.sin(x)),),

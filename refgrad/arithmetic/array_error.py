@@ -198,15 +198,36 @@ def shares_of_largest(x: Bounded, axes: tuple[int, ...]) -> Bounded:
     return Bounded(np.where(may_be, np.where(alone, 1.0, 0.5), 0.0), np.where(may_be & ~alone, 0.5, 0.0))
 
 
+def _places_in_order(x: Bounded, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first and the last place that each number may have in rising order; the axis is moved to the end."""
+    centre, reach = (np.moveaxis(part, axis, -1) for part in (x.value, x.bound()))
+    low, high = centre - reach, centre + reach
+    first = np.sum(high[..., None, :] < low[..., :, None], axis=-1)
+    return first, centre.shape[-1] - 1 - np.sum(low[..., None, :] > high[..., :, None], axis=-1)
+
+
+def resorted(x: Bounded, numbers: Bounded, axis: int) -> Bounded:
+    """Numbers that stand where those of ``x`` do, in the order that sorts these; at each place any of those that may be there."""
+    first, last = _places_in_order(x, axis)
+    shape = np.broadcast_shapes(np.shape(numbers.value), np.shape(numbers.bound()))
+    value, error = (np.moveaxis(np.broadcast_to(end, shape), axis, -1) for end in (numbers.value, numbers.bound()))
+    place = np.arange(first.shape[-1])[:, None]
+    may = (first[..., None, :] <= place) & (place <= last[..., None, :])
+    likely = np.argmax(may, axis=-1)
+    least = np.min(np.where(may, (value - error)[..., None, :], np.inf), axis=-1)
+    most = np.max(np.where(may, (value + error)[..., None, :], -np.inf), axis=-1)
+    alone = np.sum(may, axis=-1) == 1
+    centre = np.where(alone, np.take_along_axis(value, likely, -1), 0.5 * least + 0.5 * most)
+    room = np.where(alone, np.take_along_axis(error, likely, -1), (0.5 * most - 0.5 * least) * (1.0 + 4 * 2.0**-53))
+    return Bounded(np.moveaxis(centre, -1, axis), np.moveaxis(room, -1, axis))
+
+
 def unsorted(x: Bounded, numbers: Bounded, axis: int) -> Bounded:
     """Numbers in the order that sorts ``x``, each at the place where its element was before.
 
     An element whose place in the order is not sure has any number of the places that it may have.
     """
-    centre, reach = (np.moveaxis(part, axis, -1) for part in (x.value, x.bound()))
-    low, high = centre - reach, centre + reach
-    first = np.sum(high[..., None, :] < low[..., :, None], axis=-1)
-    last = centre.shape[-1] - 1 - np.sum(low[..., None, :] > high[..., :, None], axis=-1)
+    first, last = _places_in_order(x, axis)
     shape = np.broadcast_shapes(np.shape(numbers.value), np.shape(numbers.bound()))
     ends = [np.moveaxis(np.broadcast_to(end, shape), axis, -1) for end in (numbers.value, numbers.bound())]
     least, most = ends[0] - ends[1], ends[0] + ends[1]

@@ -175,6 +175,10 @@ _UNARY: dict[str, dict[int, int]] = {
     },
     "tanh": {c: c if c == NAN else int(NEGATIVE) if c & (DOWN | NEGATIVE) else int(POSITIVE) if c & (UP | POSITIVE) else c
              for c in _EACH},
+    "arctan": {c: c if c == NAN else int(NEGATIVE) if c & (DOWN | NEGATIVE) else int(POSITIVE) if c & (UP | POSITIVE) else c
+               for c in _EACH},
+    "sinh": {c: int(DOWN | NEGATIVE) if c == NEGATIVE else int(UP | POSITIVE) if c == POSITIVE else c for c in _EACH},
+    "cosh": {c: c if c == NAN else int(UP) if c & INFINITIES else int(UP | POSITIVE) for c in _EACH},
     "erf": {c: c if c == NAN else int(NEGATIVE) if c & (DOWN | NEGATIVE) else int(POSITIVE) if c & (UP | POSITIVE) else c
             for c in _EACH},
     "log": {c: int(NAN) if c & (DOWN | NEGATIVE | NAN) else int(UP) if c == UP else int(DOWN) if c & (ZERO | CHOSEN)

@@ -362,6 +362,74 @@ COSINE = tuple(_split_constant(Fraction((-1) ** k, _factorial(2 * k))) for k in 
 SINGLE = 6
 
 
+#: arctangents of 1/2, 1, 2 and infinity as pairs of floats, each with the number from which on it is the nearest
+_HALF = Fraction(_arctangent_of_reciprocal(2), 1 << (_BITS + 20))
+ANGLES = tuple(
+    (start, _split_constant(angle))
+    for start, angle in ((0.236, _HALF), (0.721, _HALF_PI / 2), (1.387, _HALF_PI - _HALF), (4.236, _HALF_PI))
+)
+#: (-1)^k/(2k + 1), from k = 13 down to 1: the series of the arctangent; below 0.2361 its truncation is below 2e-18
+ARCTANGENT = tuple((-1.0) ** k / (2 * k + 1) for k in range(13, 0, -1))
+
+
+def _angle(size: Any, ops: Any) -> tuple[Any, Any]:
+    """The arctangent of a number that is not negative, in two parts: a known angle, and the series of the rest."""
+    rest, high, low = size, ops.constant(size, 0.0), ops.constant(size, 0.0)
+    for (start, angle), apart in zip(
+        ANGLES,
+        (
+            (2.0 * size - 1.0) / (2.0 + size),
+            (size - 1.0) / (1.0 + size),
+            (size - 2.0) / (1.0 + 2.0 * size),
+            -1.0 / size,
+        ),
+        strict=True,
+    ):
+        here = size > start
+        rest, high, low = ops.where(here, apart, rest), ops.where(here, angle[0], high), ops.where(here, angle[1], low)
+    square = rest * rest
+    return high, low + (rest * square * _horner(square, ARCTANGENT) + rest)
+
+
+def arctan(x: Any, ops: Any) -> Any:
+    """The arctangent within three units in the last place."""
+    high, low = _angle(abs(x), ops)
+    result = high + low
+    return ops.where(x < 0.0, -result, ops.where(x == 0.0, x, result))
+
+
+def arctan2(y: Any, x: Any, ops: Any) -> Any:
+    """The angle of a point (x, y), within four units in the last place; signs of zeros count as they do in NumPy."""
+    over, under = abs(y), abs(x)
+    ratio = ops.where(over == np.inf, ops.where(under == np.inf, 1.0, over), over / under)
+    high, low = _angle(ops.where(over == 0.0, over, ratio), ops)
+    left = ops.where(x == 0.0, 1.0 / x, x) < 0.0
+    result = ops.where(left, (2.0 * HALF_PI_HIGH - high) + (2.0 * HALF_PI_LOW - low), high + low)
+    result = ops.where(x == x, result, x)
+    return ops.where(ops.where(y == 0.0, 1.0 / y, y) < 0.0, -result, ops.where(y == y, result, y))
+
+
+def _half_of_a_large_power(size: Any, ops: Any) -> Any:
+    """Half of e**size without overflow on the way."""
+    root = exp(size * 0.5, ops)
+    return (0.5 * root) * root
+
+
+def sinh(x: Any, ops: Any) -> Any:
+    """The hyperbolic sine within five units in the last place, without cancellation."""
+    size = abs(x)
+    grown = expm1(size, ops)
+    result = ops.where(size > 40.0, _half_of_a_large_power(size, ops), 0.5 * (grown + grown / (grown + 1.0)))
+    return ops.where(x < 0.0, -result, ops.where(x == 0.0, x, result))
+
+
+def cosh(x: Any, ops: Any) -> Any:
+    """The hyperbolic cosine within five units in the last place."""
+    size = abs(x)
+    power = exp(size, ops)
+    return ops.where(size > 40.0, _half_of_a_large_power(size, ops), 0.5 * power + 0.5 / power)
+
+
 def _series(square: tuple[Any, Any], coefficients: tuple[tuple[float, float], ...], ops: Any) -> tuple[Any, Any]:
     """A polynomial in a double-double number, its small terms in float64."""
     tail = _horner(square[0], tuple(c for c, _ in reversed(coefficients[SINGLE:])))

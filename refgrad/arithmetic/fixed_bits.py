@@ -2,7 +2,7 @@
 
 Elementary functions are refgrad's sequences of float64 operations, sums and products of matrices go along refgrad's tree, and
 systems of few unknowns are eliminated in one order, and sorts are stable, so that a body gives what kernels of it give
-(`refgrad.formula_kernels`). What refgrad has no operation for, such as the angle of a tangent, is NumPy's own.
+(`refgrad.formula_kernels`). What refgrad has no operation for, such as an arcsine, is NumPy's own.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ FUNCTIONS: Mapping[np.ufunc, str] = {
     np.tanh: "tanh",
     np.sin: "sin",
     np.cos: "cos",
+    np.sinh: "sinh",
+    np.cosh: "cosh",
+    np.arctan: "arctan",
+    np.arctan2: "arctan2",
     np.hypot: "hypot",
 }
 #: functions of SciPy's that refgrad has, by name, so that it need not be imported
@@ -41,7 +45,7 @@ SPECIAL = frozenset({"erf"})
 def known(ufunc: np.ufunc) -> str | None:
     """The operation that a function of NumPy's or SciPy's means; None if there is none.
 
-    >>> known(np.exp), known(np.add), known(np.arctan)
+    >>> known(np.exp), known(np.add), known(np.arcsin)
     ('exp', 'add', None)
     """
     return UFUNCS.get(ufunc) or FUNCTIONS.get(ufunc) or (ufunc.__name__ if ufunc.__name__ in SPECIAL else None)

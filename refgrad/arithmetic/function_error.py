@@ -112,6 +112,35 @@ def arctan(x: Bounded, model: Model) -> Bounded:
     return _library(value, np.where(x.bound() == np.inf, math.pi, carried), x.value == 0.0, x, model)
 
 
+def arctan2(y: Bounded, x: Bounded, model: Model) -> Bounded:
+    """The angle of a point; where it may lie on either side of the negative axis, or at the origin, any angle."""
+    value, moved = np.arctan2(y.value, x.value), np.hypot(y.bound(), x.bound())
+    room = np.hypot(y.value, x.value) - moved
+    carried = np.where(moved > 0.0, np.where(room > 0.0, moved / room, np.inf), 0.0)
+    across = (np.abs(y.value) <= y.bound()) & (x.lowest() <= 0.0)
+    carried = np.where(across, 2.0 * math.pi, np.minimum(carried, 2.0 * math.pi))
+    fixed = (y.value == 0.0) & (y.bound() == 0.0) & (x.lowest() > 0.0)
+    error = carried + (model.charge + 8.0 * model.unit_roundoff) * (np.abs(value) + carried) + model.underflow
+    return settle(value, np.where(fixed, 0.0, error), model)
+
+
+def _grown(of: Array, other: Array, e: Array) -> Array:
+    """By how much a hyperbolic sine or cosine grows: that at an argument, the other one there, and the argument's error."""
+    return np.where(e > 0.0, 2.0 * np.abs(of) * np.sinh(0.5 * e) ** 2 + np.abs(other) * np.sinh(e), 0.0)
+
+
+def sinh(x: Bounded, model: Model) -> Bounded:
+    """The hyperbolic sine; that of zero is zero."""
+    value = np.sinh(x.value)
+    return _library(value, _grown(value, np.cosh(x.value), x.bound()), x.value == 0.0, x, model)
+
+
+def cosh(x: Bounded, model: Model) -> Bounded:
+    """The hyperbolic cosine, as a library has it or as half of two exponentials; that of zero is one."""
+    value = np.cosh(x.value)
+    return _library(value, _grown(value, np.sinh(x.value), x.bound()), x.value == 0.0, x, model, 10.0)
+
+
 def power(x: Bounded, exponent: Bounded, model: Model) -> Bounded:
     """x**exponent for x >= 0; a program may take e**(exponent log x)."""
     value = np.where(x.value < 0.0, np.nan, np.power(np.abs(x.value), exponent.value))

@@ -15,7 +15,6 @@ import numpy as np
 
 from refgrad.arithmetic import (
     array_error,
-    function_error,
     infinities,
     left_out,
     nan_choices,
@@ -437,11 +436,16 @@ def _shares(x: Any, axis: tuple[int, ...]) -> Ranged:
     return x.of(array_error.shares_of_largest(_whole(x), axis))
 
 
-def _unsorted(x: Any, sorted_: Any, axis: int) -> Ranged:
-    like = _like(x, sorted_)
-    order, numbers = (_whole(a) if isinstance(a, Ranged) else like.lift(a) for a in (x, sorted_))
-    like.explorer.look(order)
-    return like.of(array_error.unsorted(order, numbers, axis))
+def _in_places(bound: Callable[[Bounded, Bounded, int], Bounded]) -> Callable[..., Ranged]:
+    """Numbers that are moved to or from the places that those of another array have in their order."""
+
+    def move(x: Any, numbers: Any, axis: int) -> Ranged:
+        like = _like(x, numbers)
+        order, own = (_whole(a) if isinstance(a, Ranged) else like.lift(a) for a in (x, numbers))
+        like.explorer.look(order)
+        return like.of(bound(order, own, axis))
+
+    return move
 
 
 def _top_k(x: Any, count: int) -> Decision:
@@ -496,7 +500,6 @@ def _step(function: Any, x: Bounded, model: Model) -> Bounded:
 _MORE: Mapping[Any, Callable[..., Bounded]] = {
     **{op.sketch: op.error for op in OPERATIONS.values() if op.function and op.rounds and op.sketch and op.error},
     np.fmin: array_error.fmin,
-    np.arctan: function_error.arctan,
     **{step: partial(_step, step) for step in (np.rint, np.floor, np.ceil)},
 }
 #: functions of SciPy's, by name, so that it need not be imported
@@ -525,7 +528,8 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     stored_places.stored: _stored,
     subgradients.between: _between,
     subgradients.largest_shares: _shares,
-    subgradients.unsorted: _unsorted,
+    subgradients.unsorted: _in_places(array_error.unsorted),
+    subgradients.resorted: _in_places(array_error.resorted),
     subgradients.top_k: _top_k,
     left_out.dropped: _without(0.0),
     left_out.unsettled: _without(np.inf),

@@ -18,7 +18,7 @@ from refgrad.arithmetic import adjoints, left_out, picking, subgradients
 from refgrad.arithmetic.body_mutations import Origin, derived_of
 from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.arithmetic.left_out import NONE, Marks, Receives
-from refgrad.arithmetic.operations import UFUNCS
+from refgrad.arithmetic.operations import OPERATIONS, UFUNCS
 from refgrad.arithmetic.operations.op import Value
 from refgrad.arithmetic.replacing import BY_ELEMENT
 from refgrad.arithmetic.shaped import MOVES, WRITTEN, Shaped, axes_of, checked_spec, mean, variance
@@ -247,9 +247,10 @@ class Recorded(Shaped):
         return _element("power", operator.pow, [base, exponent])
 
     def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
-        if attributes or op not in _DO:  # one of refgrad's own primitives
+        function = _DO.get(op) or (OPERATIONS.get(op) if adjoints.adjoints_of(op, [1.0, *args[1:]]) else None)
+        if attributes or function is None:  # one of refgrad's own primitives
             raise TraceError(f"{op} has no gradient in refgrad; what has one is in docs/formula.md")
-        return _element(op, _DO[op], args)
+        return _element(op, function, args)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method != "__call__" or kwargs:
@@ -497,9 +498,19 @@ def _dropped(x: Any, places: np.ndarray) -> Any:
     return x.record.noted(left_out.dropped(x.inner, places), [(x, receives)])
 
 
-def _gathered_upstream(x: Any, upstream: Any, axis: int) -> Any:
-    """The gradient of what `of_sort` gives: numbers in the order in which they came."""
-    raise TraceError("a second derivative of numpy.sort is not known to refgrad")
+def _unsorted(x: Any, sorted_: Any, axis: int) -> Any:
+    """What `adjoints.of_sort` gives: numbers at the places of others; where those stand does not change with them."""
+    record = _record_of((x, sorted_))
+    order, numbers = record.plain([x, sorted_])
+    receives = Receives(lambda upstream, given: subgradients.resorted(order, upstream, axis=axis), lambda given: NONE)
+    return record.noted(subgradients.unsorted(order, numbers, axis=axis), [(sorted_, receives)])
+
+
+def _resorted(x: Any, numbers: Any, axis: int) -> Any:
+    record = _record_of((x, numbers))
+    order, inner = record.plain([x, numbers])
+    receives = Receives(lambda upstream, given: subgradients.unsorted(order, upstream, axis=axis), lambda given: NONE)
+    return record.noted(subgradients.resorted(order, inner, axis=axis), [(numbers, receives)])
 
 
 #: functions that join arrays
@@ -535,7 +546,8 @@ FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     subgradients.stop_gradient: _constant(subgradients.stop_gradient),
     subgradients.largest_shares: _constant(subgradients.largest_shares),
     subgradients.top_k: _constant(subgradients.top_k),
-    subgradients.unsorted: _gathered_upstream,
+    subgradients.unsorted: _unsorted,
+    subgradients.resorted: _resorted,
     left_out.dropped: _dropped,
     left_out.unsettled: lambda x, places: x.record.noted(
         left_out.unsettled(x.inner, places), [(x, Receives.moved(lambda upstream: upstream))]

@@ -68,6 +68,13 @@ def unsorted(x: np.ndarray, sorted_: np.ndarray, axis: int) -> np.ndarray:
 
 
 @known_to_carriers
+def resorted(x: np.ndarray, numbers: np.ndarray, axis: int) -> np.ndarray:
+    """Numbers at places of ``x``, in the order in which these are sorted: what `unsorted` undoes."""
+    order = np.argsort(x, axis=axis, kind="stable")
+    return np.take_along_axis(numbers, order, axis)
+
+
+@known_to_carriers
 @gated(x=Carried(Floats()), count=COUNT)
 def top_k(x: Any, count: int) -> Any:
     """Where the largest numbers of each row stand, along the last axis.

@@ -484,6 +484,7 @@ _FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     subgradients.largest_shares: _largest_shares,
     subgradients.between: lambda a, b: 0.5 * a + 0.5 * b,
     subgradients.unsorted: _unsorted,
+    subgradients.resorted: lambda x, numbers, axis: _taken_along(numbers, np.argsort(x, axis=axis), axis),
     left_out.dropped: lambda x, places: np.where(places & _not_finite(x), 0.0, x),
     left_out.unsettled: lambda x, places: x,
     left_out.surely: lambda condition, truth: condition if truth else ~condition,

@@ -113,14 +113,16 @@ def _exact(function: Callable[..., Any]) -> Callable[..., Array]:
 #: an operation's name -> a function of the run and of float64 arrays that hold float32 numbers
 OPERATIONS: Mapping[str, Callable[..., Array]] = {
     **{name: _rounded(function) for name, function in ROUNDED.items()},
-    **{name: _rounded(getattr(np, name)) for name in ("log1p", "expm1", "square", "exp2", "log2", "arctan")},
+    **{name: _rounded(getattr(np, name)) for name in ("log1p", "expm1", "square", "exp2", "log2", "arctan", "arctan2")},
+    **{name: _rounded(getattr(np, name)) for name in ("sinh", "cosh")},
     **{name: _rounded(special(name)) for name in ("erf", "expit")},
     **{name: _exact(getattr(np, name)) for name in ("maximum", "minimum", "fmin", "sign", "where", "percentile")},
     **{name: _exact(getattr(np, name)) for name in ("argsort", "clip", "max", "min", "abs", "rint", "floor", "ceil")},
     "neg": _exact(np.negative),
     "argmax": _exact(np.argmax),
     "argmin": _exact(np.argmin),
-    **{f.__name__: _exact(f) for f in (subgradients.between, subgradients.largest_shares, subgradients.unsorted)},
+    **{f.__name__: _exact(f) for f in (subgradients.between, subgradients.largest_shares)},
+    **{f.__name__: _exact(f) for f in (subgradients.unsorted, subgradients.resorted)},
     "sum": _sum,
     "mean": _mean,
     "var": _variance,

@@ -28,6 +28,8 @@ MORE = {
     "exp2": (lambda x: mpmath.mpf(2) ** x, X),
     "log2": (lambda x: mpmath.log(x, 2), np.abs(X)),
     "arctan": (mpmath.atan, X),
+    "sinh": (mpmath.sinh, X[1:]),
+    "cosh": (mpmath.cosh, X[1:]),
 }
 
 
@@ -43,6 +45,20 @@ def test_a_bound_holds_what_the_function_makes_of_its_argument(name: str) -> Non
                 unit = float(np.spacing(np.float32(abs(true))))
                 assert abs(true - value) + 4 * unit <= bound
         assert (found.bound() <= 64 * np.spacing(np.float32(np.abs(found.value))) + 3 * error * np.exp2(3.5)).all()
+
+
+@pytest.mark.parametrize("error", [0.0, 1e-6, 0.1])
+def test_the_angle_of_a_point_is_in_the_set_wherever_the_point_may_be(error: float) -> None:
+    y, x = (grid.ravel() for grid in np.meshgrid([-2.0, -0.05, 0.0, 1e-3, 0.7], [-3.0, -0.05, 0.0, 0.05, 2.0]))
+    with np.errstate(all="ignore"):
+        found = function_error.arctan2(Bounded(y, np.full(y.shape, error)), Bounded(x, np.full(x.shape, error)), MODEL)
+    for to in np.linspace(-1.0, 1.0, 5):
+        for side in np.linspace(-1.0, 1.0, 5):
+            got = np.arctan2(y + to * error, x + side * error)
+            assert (np.abs(got - found.value) <= found.bound()).all()
+    sure = np.hypot(y, x) > 0.5
+    sure &= (np.abs(y) > error) | (x > error)
+    assert (found.bound()[sure] <= 4 * error + 1e-5).all()
 
 
 def test_what_every_library_gives_is_exact() -> None:

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import mpmath
 import numpy as np
 import pytest
 
-from refgrad.arithmetic import exact
+import refgrad
+from refgrad.arithmetic import exact, reverse
 from refgrad.arithmetic.dtypes import format_of
 from refgrad.arithmetic.enclosure import Enclosure
+from refgrad.arithmetic.explorer import Explorer
+from refgrad.arithmetic.fixed_bits import as_fixed
 from refgrad.arithmetic.formula import expression
 from refgrad.arithmetic.graph import Builder, Graph, Tracer
 from refgrad.arithmetic.operations import BOOLEAN, ELEMENTWISE, OPERATIONS
 from refgrad.arithmetic.operations.op import Op
 from refgrad.arithmetic.primitives import look_up
+from refgrad.arithmetic.ranged import Ranged
 from refgrad.arithmetic.running_error import Bounded, Model
 from refgrad.arithmetic.scalar_math import Scope
 from refgrad.axes import ELEMENT, TABLE
 from refgrad.backends import kernels
 from refgrad.backends.source import kernel_source
+from refgrad.errors import TraceError
+from refgrad.formula_tapes import tape_of
 
 #: rows without an attribute, each of which is an operation of its own in a graph
 PLAIN = [name for name, op in ELEMENTWISE.items() if not op.attributed and name != "square"]
@@ -48,7 +55,11 @@ def logical(op: Op) -> int:
 
 
 #: what operations are defined on, where that is not every number
-DOMAINS: Mapping[str, Callable[[Any], Any]] = {"power": np.abs, "power_of_two": np.rint}
+DOMAINS: Mapping[str, Callable[[Any], Any]] = {
+    "power": np.abs,
+    "power_of_two": np.rint,
+    "arctan2": lambda y: y - 2e-3,  # where y is no zero, whose sign exact numbers have not
+}
 
 
 def taken(op: Op, arrays: list[Any]) -> list[Any]:
@@ -174,3 +185,94 @@ def test_numbers_of_a_table_under_every_arithmetic() -> None:
     assert branch.sets["y"].bound()[0, 0] < 1e-6
     with pytest.raises(IndexError):
         look_up(held["table"], np.asarray([5.0]))
+
+
+def looped(x: Any, y: Any, labels: Any) -> Any:
+    found = x
+    for _ in range(3):
+        found = 0.5 * found + np.maximum(y, found * x)
+    return found
+
+
+#: functions of arrays of any shape, in the words that a body calls them by: rows of a table whose columns are modules
+OF_ARRAYS: dict[str, Callable[..., Any]] = {
+    "einsum": lambda x, y, labels: np.einsum("ij,kj->ik", x, y),
+    "product": lambda x, y, labels: x @ y,
+    "concatenate": lambda x, y, labels: np.concatenate([x, y * y], axis=1),
+    "stack": lambda x, y, labels: np.stack([x, y * y]),
+    "sort": lambda x, y, labels: np.sort(x * y, axis=1),
+    "argmax": lambda x, y, labels: refgrad.take(y, np.argmax(x, axis=-1)),
+    "argmin": lambda x, y, labels: refgrad.take(y, np.argmin(x, axis=-1)),
+    "top-k": lambda x, y, labels: np.where(refgrad.top_k(x, 2), x * y, 0.0),
+    "take": lambda x, y, labels: refgrad.take(x, labels) + np.take(y, [2, 0, 0, 1], axis=0)[:, 0],
+    "rows by labels": lambda x, y, labels: (x * y)[labels],
+    "one-hot": lambda x, y, labels: refgrad.one_hot(labels, 4) * x,
+    "segment sum": lambda x, y, labels: refgrad.segment_sum(x * y, labels, 4),
+    "cumulative sum": lambda x, y, labels: np.cumsum(x * y, axis=0),
+    "windows": lambda x, y, labels: np.sum(np.lib.stride_tricks.sliding_window_view(x * y, 2, axis=0), axis=-1),
+    "padding": lambda x, y, labels: np.pad(x * y, ((1, 2), (0, 1))),
+    "softmax": lambda x, y, labels: refgrad.softmax(x * y),
+    "logsumexp": lambda x, y, labels: refgrad.logsumexp(x * y, axis=0),
+    "stop_gradient": lambda x, y, labels: x * refgrad.stop_gradient(y),
+    "solve": lambda x, y, labels: np.linalg.solve(x @ x.T + 3.0 * np.eye(4), y[0]),
+    "Cholesky": lambda x, y, labels: np.linalg.cholesky(x @ x.T + 3.0 * np.eye(4)),
+    "Hadamard": lambda x, y, labels: refgrad.hadamard(x * y),
+    "folds": lambda x, y, labels: np.sum(x * y, axis=0) * np.max(x, axis=1) - np.mean(y) + np.var(x, axis=1),
+    "a loop": looped,
+}
+#: functions that are no rows, each with where its results are judged instead
+BY_A_CONDITION = {"eigh": np.linalg.eigh, "svd": np.linalg.svd, "qr": np.linalg.qr}
+
+
+def squares(dtype: Any) -> list[Any]:
+    random = np.random.default_rng(3)
+    x, y = (random.standard_normal((4, 4)).astype(np.float32).astype(dtype) for _ in range(2))
+    return [x, y, np.array([2, 0, 2, 3])]
+
+
+@pytest.mark.parametrize("name", OF_ARRAYS)
+def test_every_function_of_arrays_has_a_meaning_an_error_a_derivative_and_a_text(name: str) -> None:
+    """What a body means in float32, in sets of it, as a gradient, as a set of gradients, and as kernels in every language."""
+    body = OF_ARRAYS[name]
+    x, y, labels = squares(np.float64)
+    narrow = [as_fixed(a.astype(np.float32), np.dtype(np.float32)) for a in (x, y)]
+    meant = np.asarray(body(*narrow, labels))
+    assert meant.dtype == np.float32
+    np.testing.assert_allclose(meant, body(x, y, labels), rtol=2e-5, atol=2e-6)
+
+    model = Model.of(format_of(np.dtype("float32")), 64, 16, "keep", "tree")
+    sets = [Ranged(Bounded(a), model, Explorer()) for a in (x, y)]
+    found = body(*sets, labels).known
+    assert (np.abs(meant - found.value) <= found.bound()).all()
+
+    upstream = np.random.default_rng(4).standard_normal(meant.shape)
+    named = {"x": x, "y": y, "labels": labels}
+    of = lambda given, up: reverse.run_backwards(body, given, ["x", "y"], lambda out: [(out, up)])[1]  # noqa: E731
+    gradients = of(named, upstream)
+    bounded = of({"x": sets[0], "y": sets[1], "labels": labels}, Ranged(Bounded(upstream), model, Explorer()))
+    for number, received, each in zip((x, y), gradients, bounded, strict=True):
+        assert np.shape(received) == number.shape
+        if isinstance(each, Ranged):
+            assert (np.abs(received - each.known.value) <= each.known.bound() + 1e-14).all()
+
+    rule = refgrad.formula(x="row column", y="row column", labels="row below:4")(body)()
+    tape = tape_of(rule, {"x": x, "y": y, "labels": labels}, np.dtype(np.float32))
+    assert all(len(tape.text([name], language)) > 100 for language in ("c", "numba", "cuda"))
+
+
+@pytest.mark.parametrize("name", BY_A_CONDITION)
+def test_what_is_not_unique_has_no_columns_and_is_judged_by_a_condition(name: str) -> None:
+    x = squares(np.float64)[0]
+    model = Model.of(format_of(np.dtype("float32")), 64, 16, "keep", "tree")
+    with pytest.raises(TraceError, match=name):
+        BY_A_CONDITION[name](Ranged(Bounded(x), model, Explorer()))
+    with pytest.raises(TraceError, match=f"numpy.{name} has no gradient"):
+        BY_A_CONDITION[name](reverse.Record().variable(x))
+
+
+def test_the_house_says_which_modules_the_columns_of_array_functions_are() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = page.partition("## Operations, and where their columns stand")[2].partition("\n## ")[0]
+    for column in ("fixed_bits", "ranged", "reverse", "taped_functions", "shaped", "body_operations"):
+        assert f"{column}.py`" in section
+    assert not [name for name in [*OF_ARRAYS, *BY_A_CONDITION] if name.lower() not in section.lower()]

@@ -15,7 +15,7 @@ from refgrad.arithmetic.explorer import Explorer
 from refgrad.arithmetic.ranged import Ranged
 from refgrad.arithmetic.reverse import run_backwards
 from refgrad.arithmetic.running_error import Bounded
-from refgrad.arithmetic.subgradients import between, largest_shares, stop_gradient, unsorted
+from refgrad.arithmetic.subgradients import between, largest_shares, resorted, stop_gradient, unsorted
 from refgrad.errors import TraceError
 from refgrad.oracle.acceptance.comparing import model_for
 from refgrad.oracle.acceptance.policy import Policy
@@ -58,6 +58,9 @@ IN_MPMATH: dict[str, tuple[Any, list[list[float]]]] = {
     "exp2": (lambda x: mpmath.mpf(2) ** x, [[1.5], [-3.0]]),
     "log2": (lambda x: mpmath.log(x, 2), [[1.5], [1e-9]]),
     "arctan": (mpmath.atan, [[0.7], [-30.0]]),
+    "arctan2": (mpmath.atan2, [[0.7, -2.0], [-0.3, 1.5], [2.0, 0.0], [0.5, 3.0]]),
+    "sinh": (mpmath.sinh, [[1.5], [-0.3]]),
+    "cosh": (mpmath.cosh, [[1.5], [-0.3]]),
     "tanh": (mpmath.tanh, [[1.5], [0.0]]),
     "sin": (mpmath.sin, [[1.5]]),
     "cos": (mpmath.cos, [[1.5]]),
@@ -185,6 +188,67 @@ def test_a_gradient_has_a_gradient() -> None:
         np.testing.assert_allclose(got, true, rtol=1e-12, atol=1e-13)
 
 
+def hessians(x: Any, y: Any) -> Any:
+    """What formulas are made of, in NumPy's words: folds, products, a choice, an order, and functions."""
+    powers = np.exp(x - stop_gradient(np.max(x, axis=1, keepdims=True)))
+    shares = powers / np.sum(powers, axis=1, keepdims=True)
+    chosen = np.where(y > 0.0, np.tanh(y), y * y) * np.maximum(x, -0.25)
+    return shares @ chosen + np.sort(x * y, axis=1) ** 3 + np.cumsum(np.arctan(x), axis=1) / np.sqrt(1.0 + y * y)
+
+
+def hessians_in_torch(torch: Any, x: Any, y: Any) -> Any:
+    chosen = torch.where(y > 0.0, torch.tanh(y), y * y) * torch.clamp(x, min=-0.25)
+    ordered = torch.sort(x * y, dim=1).values ** 3
+    rest = torch.cumsum(torch.arctan(x), dim=1) / torch.sqrt(1.0 + y * y)
+    return torch.softmax(x, dim=1) @ chosen + ordered + rest
+
+
+def test_reverse_over_reverse_is_torch_s_double_autograd() -> None:
+    torch = pytest.importorskip("torch")
+    random = np.random.default_rng(9)
+    arrays, upstream = [random.standard_normal((4, 4)) for _ in range(2)], random.standard_normal((4, 4))
+    weights = [random.standard_normal((4, 4)) for _ in range(2)]
+
+    def first(x: Any, y: Any) -> Any:
+        got = gradients(hessians, [x, y], upstream)
+        return np.sum(got[0] * weights[0]) + np.sum(got[1] * weights[1])
+
+    ours = gradients(first, arrays, 1.0)
+    tensors = [torch.tensor(a, requires_grad=True) for a in arrays]
+    once = torch.autograd.grad(hessians_in_torch(torch, *tensors), tensors, torch.tensor(upstream), create_graph=True)
+    theirs = torch.autograd.grad(sum((g * torch.tensor(w)).sum() for g, w in zip(once, weights, strict=True)), tensors)
+    for got, true in zip(ours, theirs, strict=True):
+        scale = float(np.abs(true.numpy()).max())
+        np.testing.assert_allclose(got, true.numpy(), rtol=0, atol=1e-14 * scale)
+
+
+#: second derivatives in the words of mpmath, with numbers where no kink is near
+TWICE: dict[str, tuple[Any, Any, float]] = {
+    **{
+        op: (getattr(np, op), function, at)
+        for op, (function, ((at, *_), *_)) in IN_MPMATH.items()
+        if len(IN_MPMATH[op][1][0]) == 1 and hasattr(np, op)
+    },
+    "quotient": (lambda x: 1.0 / (x * x + 1.0), lambda x: 1 / (x * x + 1), 0.7),
+    "power": (lambda x: x**3, lambda x: x**3, -1.5),
+    "largest": (lambda x: np.max(np.stack([x * x, x]), axis=0), lambda x: max(x * x, x), 1.5),
+    "sorted": (
+        lambda x: np.sort(np.stack([x * x, np.exp(x)]), axis=0)[0] ** 2,
+        lambda x: min(x * x, mpmath.exp(x)) ** 2,
+        0.7,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_reverse_over_reverse_is_mpmath_s_second_derivative(name: str) -> None:
+    ours, in_mpmath, at = TWICE[name]
+    (found,) = gradients(lambda x: gradients(ours, [x], np.float64(1.0))[0], [np.float64(at)], np.float64(1.0))
+    with mpmath.workdps(50):
+        true = float(mpmath.diff(in_mpmath, mpmath.mpf(at), 2))
+    assert float(found) == pytest.approx(true, rel=1e-14, abs=1e-15)
+
+
 def test_what_was_not_recorded_has_no_gradient() -> None:
     x = np.ones(3)
     assert gradients(lambda x, y: 2 * x, [x, x], x)[1].tolist() == [0, 0, 0]
@@ -228,6 +292,11 @@ def test_numbers_go_back_to_their_places() -> None:
     for _ in range(20):
         got = unsorted(x + random.uniform(-0.3, 0.3, x.shape), numbers, axis=1)
         assert (np.abs(got - near.value) <= near.bound() * (1 + 1e-12) + 1e-15).all()
+    assert (array_error.resorted(Bounded(x), found, 1).value == numbers).all()
+    wide = array_error.resorted(Bounded(x, np.full(x.shape, 0.3)), Bounded(numbers), 1)
+    for _ in range(20):
+        got = resorted(x + random.uniform(-0.3, 0.3, x.shape), numbers, axis=1)
+        assert (np.abs(got - wide.value) <= wide.bound() * (1 + 1e-12) + 1e-15).all()
     shares = array_error.shares_of_largest(Bounded(np.array([1.0, 3.0, 3.0])), (0,))
     assert (np.abs(largest_shares(np.array([1.0, 3.0, 3.0]), axis=(0,)) - shares.value) <= shares.bound()).all()
     assert between(np.float64(1.0), np.float64(3.0)) == 2.0

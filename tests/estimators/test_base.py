@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ml_dtypes
 import numpy as np
 import pytest
 
+from refgrad.arithmetic.reverse import run_backwards
 from refgrad.errors import ArgumentError
-from refgrad.estimators import LSQ
+from refgrad.estimators import LSQ, Estimator
 from refgrad.estimators.base import check_legal
-from refgrad.rule import Range
+from refgrad.rule import Range, rules
 
 
 def test_one_illegal_number_among_legal_ones_is_refused() -> None:
@@ -25,3 +28,35 @@ def test_a_parameter_that_is_wider_than_the_input_is_refused(dtype: type) -> Non
     with pytest.raises(ArgumentError, match=r"scale\.dtype is 'float64'; legal: float32 or narrower"):
         LSQ().evaluate(x, scale=np.asarray([0.5]))
     assert LSQ().evaluate(x, scale=np.asarray([0.5], np.float32), backend="numpy").dtype == dtype
+
+
+def _quadratic(x: Any) -> Any:
+    return np.where(x < -1, -1.0, np.where(x < 0, 2 * x + x * x, np.where(x < 1, 2 * x - x * x, 1.0)))
+
+
+def _swish(x: Any) -> Any:
+    gate = 1.0 / (1.0 + np.exp(-5.0 * x))
+    return 2 * gate * (1 + 5.0 * x * (1 - gate)) - 1
+
+
+#: estimators whose written backward is a derivative, each with what it is the derivative of; None for their own forward
+DERIVATIVES: list[tuple[str, Any]] = [
+    ("IdentitySTE", lambda x: 1.0 * x),
+    ("ClippedSTE", lambda x: np.clip(x, -1, 1)),
+    ("ApproxSign", _quadratic),
+    ("EDE", lambda x: 10 * np.tanh(0.1 * x)),
+    ("SwishSign", _swish),
+    ("ArcTan", lambda x: np.arctan(np.pi * x) / np.pi),
+    ("Powerpropagation", None),
+    ("ProxQuant", None),
+]
+
+
+@pytest.mark.parametrize(("name", "function"), DERIVATIVES, ids=[name for name, _ in DERIVATIVES])
+def test_backwards_that_are_derivatives_are_those_of_reverse_mode(name: str, function: Any) -> None:
+    rule: Any = rules(Estimator)[name]()
+    random = np.random.default_rng(1)
+    x, cotangent = random.standard_normal((2, 3, 5))
+    own = function or rule.forward
+    (found,) = run_backwards(own, {"x": x}, ["x"], lambda y: [(y, cotangent)])[1]
+    np.testing.assert_allclose(found, rule.backward(cotangent, x), rtol=1e-13, atol=1e-14)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 import refgrad
@@ -9,6 +12,8 @@ from refgrad.examples import formulas as gallery
 from refgrad.kinds import formula, opaque, transform
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers import WinsorizedMean
+from refgrad.testing import check_laws
+from refgrad.testing.reports import BROKEN
 
 KINDS = {
     "formula": (gallery.rmsnorm(), formula.KIND),
@@ -36,3 +41,26 @@ def test_departures_of_a_formula_are_of_its_text_its_derivative_its_results_and_
 def test_nan_is_driven_in_the_arrays_of_the_formula_alone() -> None:
     rule = gallery.rmsnorm().backward
     assert [n for n in rule.shapes if formula.KIND.is_driven(rule, n)] == ["x", "weight"]
+
+
+def of_another_eps(x: Any, weight: Any) -> Any:
+    return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + x.dtype.type(1e-5)) * weight
+
+
+def without_the_mean(x: Any, weight: Any) -> Any:
+    return x / np.sqrt(np.sum(x * x, axis=-1, keepdims=True) + x.dtype.type(1e-6)) * weight
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("candidate", "named"), [(of_another_eps, "eps"), (without_the_mean, "sum stands for mean")])
+def test_identify_names_mutants_and_recovers_numbers(candidate: Any, named: str) -> None:
+    found = refgrad.identify(candidate, gallery.rmsnorm())
+    assert found.best is not None
+    assert named in str(found)
+
+
+def test_laws_hold_of_a_formula_and_of_its_gradient() -> None:
+    for rule in (gallery.rmsnorm(), gallery.rmsnorm().backward):
+        reports = check_laws(rule, rule, examples=5)
+        assert reports
+        assert not [report for report in reports if report.outcome == BROKEN]

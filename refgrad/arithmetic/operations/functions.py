@@ -160,6 +160,26 @@ cos = row(
     error=function_error.cos,
     sketch=np.cos,
 )
+#: the angle of a tangent: within three units in the last place of float64
+arctan = row(
+    "arctan",
+    elementary.arctan,
+    exact=lambda m, a: m.atan(a),
+    error=function_error.arctan,
+    sketch=np.arctan,
+)
+#: the angle of a point of two coordinates, the second first: within four units in the last place of float64
+arctan2 = row(
+    "arctan2",
+    elementary.arctan2,
+    arity=2,
+    exact=lambda m, a, b: m.atan2(a, b),
+    error=function_error.arctan2,
+    sketch=np.arctan2,
+)
+#: the hyperbolic sine and cosine: within five units in the last place of float64
+sinh = row("sinh", elementary.sinh, exact=lambda m, a: m.sinh(a), error=function_error.sinh, sketch=np.sinh)
+cosh = row("cosh", elementary.cosh, exact=lambda m, a: m.cosh(a), error=function_error.cosh, sketch=np.cosh)
 
 
 def _hypotenuse(a: Any, b: Any, ops: Any) -> Any:

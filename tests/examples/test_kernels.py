@@ -1,0 +1,43 @@
+"""What frameworks have of the gallery, each judged as its row says, where it is installed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import refgrad
+from refgrad.examples import formulas
+from refgrad.examples.kernels import NUMPY, ROWS
+from refgrad.surveys.cell import CONFORMS
+from refgrad.surveys.implementations import Implementation
+from refgrad.surveys.implementations import known as survey_rows
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+
+def test_rows_are_called_differently_and_stand_in_no_other_table() -> None:
+    keys = [row.key for row in ROWS]
+    assert len(set(keys)) == len(keys)
+    assert not set(keys) & {row.key for row in survey_rows()}
+    assert {row.package for row in ROWS} == {"torch", "jax", "flax", "keras", "scipy", "numpy"}
+    assert all(type(row.claim).__module__ == formulas.__name__ for row in ROWS)
+
+
+@pytest.mark.slow
+@pytest.mark.sample(suite=12)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_row_is_what_it_says_it_is(row: Implementation) -> None:
+    if row.missing():
+        pytest.skip(f"{', '.join(row.missing())} is not installed")
+    verdict = refgrad.verify(row.candidate(), row.claim, policy=row.policy or None, explain=False, shrink=False)
+    assert (verdict.outcome == CONFORMS) == row.explained, str(verdict)
+    assert not [note for note in verdict.notes if "unlike" in note]
+
+
+@pytest.mark.slow
+def test_a_survey_has_the_table(tmp_path: Path) -> None:
+    table, package = "refgrad.examples.kernels:ROWS", ["numpy"]
+    found = refgrad.survey(table=table, packages=package, jobs=1, explain=0, log=tmp_path / "log.jsonl")
+    assert [cell.outcome for cell in found.cells] == [CONFORMS] * sum(row.package == "numpy" for row in NUMPY)

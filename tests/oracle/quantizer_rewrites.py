@@ -49,10 +49,11 @@ Parts = dict[str, np.ndarray]
 
 
 def cast(x: np.ndarray, *, truncated: bool = False) -> np.ndarray:
-    """bfloat16 by adding half a unit to the bits; or by dropping them."""
+    """bfloat16 by adding half a unit to the bits; or by dropping them. NaN stays one, wherever its bits are."""
     bits = x.astype(F).view(np.uint32).astype(np.uint64)
-    bits = bits if truncated else bits + 0x7FFF + ((bits >> np.uint64(16)) & np.uint64(1))
-    return (bits >> np.uint64(16)).astype(np.uint16)
+    rounded = bits if truncated else bits + 0x7FFF + ((bits >> np.uint64(16)) & np.uint64(1))
+    codes = np.where(np.isnan(x), bits >> np.uint64(16) | np.uint64(0x40), rounded >> np.uint64(16))
+    return codes.astype(np.uint16)
 
 
 def fp4(x: np.ndarray, *, swapped: bool = False) -> Parts:

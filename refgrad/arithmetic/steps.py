@@ -217,6 +217,12 @@ class Nearest:
         rank = _search(self, x.dtype)(x)
         return np.where(np.isnan(x), self.zero, rank)
 
+    def over(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What it gives at lower ends, and where it gives the same all the way to upper ends."""
+        rank = self.rank(low)
+        last = np.append(self.thresholds(low.dtype), low.dtype.type(np.inf)).take(rank)
+        return np.asarray(self.values, low.dtype).take(rank), (high <= last) & (low <= high)
+
     @cached_property
     def zero(self) -> int:
         """The place of the value nearest to zero."""

@@ -125,10 +125,9 @@ def step(x: Bounded, function: Any) -> Decision:
     Returns:
         Floats, open where two results are in reach; its error where more are.
     """
-    result = function(x.value)
     if x.error is None:
-        return Decision(result, np.asarray(False))
-    low, high = map(function, x.ends_of_decision())
+        return Decision(function(x.value), np.asarray(False))
+    low, result, high = _along(function, x.value, *x.ends_of_decision())
     endless = infinities.infinite(x) & ~np.isnan(x.value)
     result, unknown = np.where(endless, low, result), ~np.isfinite(x.reach_of_decision()) & ~endless
     differ = (low != high) & ~np.isnan(low) & ~np.isnan(high) & ~unknown
@@ -136,3 +135,17 @@ def step(x: Bounded, function: Any) -> Decision:
     many[differ] = ~function.adjacent(low[differ], high[differ])
     error = np.where(unknown, np.inf, np.where(many, np.maximum(high - result, result - low), 0.0))
     return Decision(result, differ & ~many, (np.where(result == low, high, low),), error)
+
+
+def _along(function: Any, value: Array, low: Array, high: Array) -> tuple[Array, Array, Array]:
+    """A step function at the lower end, at the centre and at the upper end; searched for once where that tells all three."""
+    if not hasattr(function, "over") or not value.shape == low.shape == high.shape:
+        return function(low), function(value), function(high)
+    first, same = function.over(low, high)
+    same &= (low <= value) & (value <= high)
+    if same.all():
+        return first, first, first
+    found = [first.copy(), first.copy()]
+    for each, where in zip(found, (value, high), strict=True):
+        each[~same] = function(where[~same])
+    return first, *found

@@ -81,6 +81,11 @@ def _cancels(grouped: Sum) -> bool:
     return any(len(each) > 1 for each in signs.values())
 
 
+def _shared(node: Node) -> bool:
+    """True if a node is one number a row, a column or a tensor, which conditions hold to the enclosure's own bits."""
+    return node.axes not in (ELEMENT, NUMBER)
+
+
 class _Transformation:
     """Writes the new graph, node by node."""
 
@@ -202,6 +207,14 @@ class _Transformation:
         """A condition, which NaN does not meet."""
         self.conditions.setdefault(self.current, []).append(self._do(op, a, b))
 
+    def _room(self, value: Node, error: Node) -> Node:
+        """How far from where its ends change something a number must be: twice its bound.
+
+        What elements share has the enclosure's own bound, in every bit, so that once is enough: what a sum of many leaves may
+        be off by more than half of itself.
+        """
+        return error if _shared(value) else self._do("add", error, error)
+
     # the operations, as in `running_error` and `function_error`
 
     def _part(self, node: Node) -> Part:
@@ -284,7 +297,7 @@ class _Transformation:
         count, one = len(above) + len(below), self._number(1.0)
         for part in below:
             if part.error is not None:
-                self._must("lt", self._do("add", part.error, part.error), self._do("abs", part.value))
+                self._must("lt", self._room(part.value, part.error), self._do("abs", part.value))
         high, low = [self._high(part) for part in above], [self._low(part) for part in below]
         value = self._quotient([part.value for part in above], [part.value for part in below])
         upper, size = self._quotient(high, low), self._do("abs", value)
@@ -345,7 +358,7 @@ class _Transformation:
         if x.error is None:
             self._must("ge", x.value, self._number(0.0))
             return Part(value, self._do("mul", charge, value), None, 2.0**-26)
-        self._must("le", self._do("add", x.error, x.error), x.value)
+        self._must("lt" if _shared(x.value) else "le", self._room(x.value, x.error), x.value)
         high = self._do("sqrt", self._do("add", x.value, x.error))
         low = self._do("sqrt", self._do("sub", x.value, x.error))
         off = self._larger(self._do("sub", high, value), self._do("sub", value, low))
@@ -364,11 +377,13 @@ class _Transformation:
             both = [p.value if p.error is None else self._do(op, p.value, p.error) for p in (a, b)]
             ends.append(choose(both[0], both[1]))
         error = self._larger(self._do("sub", ends[0], value), self._do("sub", value, ends[1]))
+        if _shared(value):  # a bound that reaches beyond zero where an end does not
+            self._must("le", error, self._do("abs", value))
         return Part(value, error, None, loss + 2.0**-27)
 
     def _sign(self, x: Part) -> Part:
         if x.error is not None:
-            self._must("le", self._do("add", x.error, x.error), self._do("abs", x.value))
+            self._must("lt" if _shared(x.value) else "le", self._room(x.value, x.error), self._do("abs", x.value))
         return Part(self._do("sign", x.value))
 
     def _whole(self, op: str, x: Part) -> Part:
@@ -397,7 +412,7 @@ class _Transformation:
         if errors:
             reach = self._added(errors)
             distance = self._do("abs", self._do("sub", a.value, b.value))
-            self._must("le", self._do("add", reach, reach), distance)
+            self._must("lt" if _shared(distance) else "le", self._room(distance, reach), distance)
 
     # reductions
 

@@ -20,6 +20,7 @@ import numpy as np
 from refgrad.arithmetic import rounding, rounding_exact
 from refgrad.arithmetic.carrier import Carrier
 from refgrad.arithmetic.minifloats import MINIFLOATS
+from refgrad.arithmetic.table_search import Search
 from refgrad.errors import bad_argument
 from refgrad.rule import Choice, by
 
@@ -213,8 +214,14 @@ class Nearest:
 
     def rank(self, x: np.ndarray) -> np.ndarray:
         """Which of the values it is, counted from 0."""
-        rank = np.searchsorted(self.thresholds(x.dtype), x, side="left")
+        rank = _search(self, x.dtype)(x)
         return np.where(np.isnan(x), self.zero, rank)
+
+    def over(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What it gives at lower ends, and where it gives the same all the way to upper ends."""
+        rank = self.rank(low)
+        last = np.append(self.thresholds(low.dtype), low.dtype.type(np.inf)).take(rank)
+        return np.asarray(self.values, low.dtype).take(rank), (high <= last) & (low <= high)
 
     @cached_property
     def zero(self) -> int:
@@ -273,6 +280,11 @@ def _thresholds(of: Nearest, dtype: np.dtype) -> np.ndarray:
     found: np.ndarray = np.where(at & goes_up, np.nextafter(low, dtype.type(-np.inf)), low).astype(dtype)
     found.flags.writeable = False
     return found
+
+
+@lru_cache(maxsize=64)
+def _search(of: Nearest, dtype: np.dtype) -> Search:
+    return Search(_thresholds(of, dtype))
 
 
 @dataclass(frozen=True)

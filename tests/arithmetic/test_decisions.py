@@ -138,3 +138,45 @@ def test_a_step_of_a_number_that_no_program_rounds_is_decided() -> None:
     exact = step(near._replace(sure=np.asarray([True])), function)
     assert not exact.open[0]
     assert exact.result[0] == 118.0
+
+
+class _Plain:
+    """A table whose steps are searched for at every end."""
+
+    def __init__(self, of: Nearest) -> None:
+        self.of, self.adjacent = of, of.adjacent
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return self.of(x)
+
+
+def _unlike(function: Nearest) -> int:
+    """Parts of decisions on many numbers, near thresholds and far, that are others where each end is searched for."""
+    random, count = np.random.default_rng(0), 20_000
+    value = random.choice([*function.thresholds(np.float64), 0.0, np.inf, np.nan, 5.0], count)
+    value = value + random.choice([0.0, 1e-9, -1e-9, 1e-3, 0.1], count)
+    error = random.choice([0.0, 1e-9, 2e-9, 1e-3, 0.3, np.inf, np.nan], count, p=[0.2, 0.2, 0.2, 0.2, 0.1, 0.05, 0.05])
+    within = Bounded(value, error)
+    beside = Bounded(
+        value, error, low=np.maximum(value - error, 0.2), high=value + error
+    )  # some centres are beyond an end
+    wrong = 0
+    for x in (within, beside, Bounded(value), Bounded(np.full(count, 0.01), np.full(count, 1e-9))):
+        found, want = step(x, function), step(x, _Plain(function))
+        pairs = [(found.result, want.result), (found.open, want.open), (found.error, want.error)]
+        pairs += zip(found.others, want.others, strict=True)
+        wrong += sum(not np.array_equal(np.asarray(a, float), np.asarray(b, float), equal_nan=True) for a, b in pairs)
+    return wrong
+
+
+TABLE = Nearest((-1.0, -0.25, 0.0, 0.125, 0.5, 1.0))
+
+
+def test_a_table_that_is_searched_once_decides_as_one_that_is_searched_at_every_end() -> None:
+    assert _unlike(TABLE) == 0
+
+
+@pytest.mark.parametrize("planted", [lambda low, high: low <= high, lambda low, high: high < np.inf])
+def test_a_fault_in_what_is_searched_once_is_seen(planted: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Nearest, "over", lambda self, low, high: (self(low), planted(low, high)))
+    assert _unlike(TABLE) > 0

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from refgrad import optimizers
+from refgrad.arithmetic import summation
 from refgrad.arithmetic.averages import complementary
 from refgrad.arithmetic.enclosed import SPARE, Enclosed, Few, Fold, Pass, seen
 from refgrad.arithmetic.enclosure import Ambiguous
@@ -289,6 +290,18 @@ def test_sums_of_ordinary_numbers_are_those_of_the_enclosure(rule: Any, dtype: A
         assert not faults(at_the_edge(step, policy, random), policy)[0]
         shares.append(len(Evaluated(_enclosed(step, policy), step, policy).folded))
     assert min(shares) > 0
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("rule", COUPLED, ids=lambda rule: type(rule).__name__)
+def test_sums_of_many_terms_are_those_of_the_enclosure(
+    rule: Any, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a sum may be off by, as a share of itself, as of arrays of millions of elements."""
+    monkeypatch.setattr(summation, "steps", lambda terms, model: int(share / model.of_adding * terms / 2400))
+    random, step = np.random.Generator(np.random.Philox(3)), ordinary(rule, (60, 40))
+    assert faults(step, Policy()) == ([], 1.0)
+    assert not faults(at_the_edge(step, Policy(), random), Policy())[0]
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1e-22, 1e-30, 1e18])

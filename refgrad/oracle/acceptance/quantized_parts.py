@@ -12,18 +12,19 @@ import contextlib
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from refgrad.arithmetic import dtypes
+from refgrad.arithmetic.enclosure import Ambiguous, Enclosure
 from refgrad.arithmetic.graph import Graph
 from refgrad.arithmetic.running_error import Bounded, Model, exact
 from refgrad.axes import ELEMENT, NUMBER, ROW
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.quantizer import Parts
 from refgrad.errors import ArgumentError
-from refgrad.oracle.acceptance.chunks import CHUNK, Cut
+from refgrad.oracle.acceptance.chunks import CHUNK, Cut, Gathered
 from refgrad.oracle.acceptance.comparing import compare, conditioned, model_for
 from refgrad.oracle.acceptance.judge import can_be_cut, enclosure_of, scalars_of
 from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, UNDECIDED, Judged, either
@@ -266,23 +267,80 @@ def _by_enclosure(rule: Any, x: np.ndarray, seen: Parts, policy: Policy, plans: 
         free_of = dict(zip(free_names(rule, 2), free, strict=True))
         scalars = [_literal(s, model) for s in scalars_of(plan, plan.graph, free_of, model)]
         observed = {n: conditioned(a, rows["x"].dtype, model, as_stored=True) for n, a in values.items() if n != "y"}
-        found: dict[str, list[Judged]] = {}
+        judge = _Rows(rule, enclosure_of(plan, model), scalars, policy, x.dtype)
         cut = Cut.of(rows["x"].shape, CHUNK)
-        many = _can_be_cut(plan.graph, cut, (*rows.values(), *values.values()))
-        for part in cut.chunks() if many else [slice(None)]:
-            there, shown = ({n: a[part] for n, a in of.items()} for of in (rows, values))
-            own = Layout.flat((there["x"].size,), layout.width) if many else layout
-            known, seen_there = _part(inputs, part), _part(observed, part)
-            judged: dict[str, Judged] = {}
-            for branch in enclosure_of(plan, model).branches(known, scalars, seen_there):
-                new = {}
-                for name, array in shown.items():
-                    acceptable = _as_stored(rule, name, branch.sets[name], own, there)
-                    new[name] = compare(acceptable, array, x.dtype if name == "y" else rows["x"].dtype, policy)
-                judged = {n: either_branch(judged.get(n), j) for n, j in new.items()}
-            for name, each in judged.items():
-                found.setdefault(name, []).append(each)
-    return {n: _arranged(_joined(found[n]), values[n], layout) for n in values}
+        joined = _in_columns(judge, cut, (inputs, observed, rows, values))
+        if joined is None:
+            found: dict[str, list[Judged]] = {}
+            many = _can_be_cut(plan.graph, cut, (*rows.values(), *values.values()))
+            for part in cut.chunks() if many else [slice(None)]:
+                there, shown = ({n: a[part] for n, a in of.items()} for of in (rows, values))
+                own = Layout.flat((there["x"].size,), layout.width) if many else layout
+                for name, each in judge.of((_part(inputs, part), _part(observed, part), there, shown), own).items():
+                    found.setdefault(name, []).append(each)
+            joined = {n: _joined(each) for n, each in found.items()}
+    return {n: _arranged(joined[n], values[n], layout) for n in values}
+
+
+#: inputs with their bounds, what was seen as it goes on, the rows, and the values that were seen, by name
+Known = tuple[Mapping[str, Bounded], Mapping[str, Bounded], Mapping[str, np.ndarray], Mapping[str, np.ndarray]]
+
+
+class _Rows(NamedTuple):
+    """How some elements of rows are judged."""
+
+    rule: Any
+    enclosure: Enclosure
+    scalars: list[Bounded]
+    policy: Policy
+    dtype: np.dtype
+
+    def of(self, known: Known, layout: Layout, folded: Mapping[int, Bounded] | None = None) -> dict[str, Judged]:
+        """Each part and ``y``, on any way through decisions; given what reductions leave, if that is at hand."""
+        inputs, observed, rows, shown = known
+        judged: dict[str, Judged] = {}
+        for branch in self.enclosure.branches(inputs, self.scalars, observed, folded):
+            new = {}
+            for name, array in shown.items():
+                acceptable = _as_stored(self.rule, name, branch.sets[name], layout, rows)
+                new[name] = compare(acceptable, array, self.dtype if name == "y" else rows["x"].dtype, self.policy)
+            judged = {n: either_branch(judged.get(n), j) for n, j in new.items()}
+        return judged
+
+    def folds(self, known: Known) -> dict[int, Bounded]:
+        """What the reductions leave, of whole rows."""
+        folded: dict[int, Bounded] = {}
+        for node in self.enclosure.folds():
+            operand = self.enclosure.operand(node, known[0], self.scalars, known[1], folded)
+            folded[node.index] = self.enclosure.fold(node, operand)
+        return folded
+
+
+def _in_columns(judge: _Rows, cut: Cut, known: Known) -> dict[str, Judged] | None:
+    """One long row judged some elements at a time, given what its reductions leave; None where it is to be judged as a whole.
+
+    Args:
+        judge: how.
+        cut: of the rows.
+        known: of the whole row.
+    """
+    chunks = list(cut.chunks())
+    if not cut.axis or cut.shape[0] > 1 or len(chunks) < 2 or not can_be_cut(judge.enclosure.graph):
+        return None
+    gathered, names = Gathered(cut), known[3]
+    try:
+        folded = judge.folds(known)
+        for chunk in chunks:
+            inputs, observed = ({n: cut.part_of(b, chunk) for n, b in of.items()} for of in known[:2])
+            rows, shown = ({n: cut.part(a, chunk) for n, a in of.items()} for of in known[2:])
+            for name, each in judge.of(
+                (inputs, observed, rows, shown), Layout.whole((rows["x"].size,)), folded
+            ).items():
+                long = shown[name].shape[1] == rows["x"].shape[1] and names[name].shape[1] > 1
+                gathered.add(name, each.parts()[:4], ELEMENT if long else ROW, chunk)
+    except Ambiguous:
+        return None
+    return {n: Judged(*gathered.of(n, 4)) for n in names}
 
 
 def _part(known: Mapping[str, Bounded], part: slice) -> dict[str, Bounded]:

@@ -99,6 +99,70 @@ def test_bytes_of_a_packed_format_may_be_signed() -> None:
     assert fitting({"codes": codes.view(np.int8)}, rule, arrays)["codes"].tobytes() == codes.tobytes()
 
 
+@pytest.mark.parametrize("rule", [Affine(), Affine(symmetric=True), Affine(bits=4, signed=False)], ids=str)
+def test_one_long_row_is_judged_some_elements_at_a_time(rule: Quantizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what is found of each element, and of its scale, as all at once; NaN, ties and wrong codes among them."""
+    x = np.random.default_rng(0).standard_normal((3, CHUNK), np.float32)
+    kept = rule.quantize(x)
+    for special in (0.0, float(kept.arrays["scale"][0]) / 2):
+        x[1, 5:900] = special
+        kept = rule.quantize(x)
+        seen = {**kept.arrays, "y": rule.dequantize(kept)}
+        seen["codes"] = seen["codes"].copy()
+        seen["codes"].reshape(-1)[CHUNK + 1007] += 1
+        sizes: list[int] = []
+        right = quantized_parts.compare
+
+        def compare(acceptable: Any, values: np.ndarray, *rest: Any, right: Any = right, sizes: Any = sizes) -> Any:
+            sizes.append(values.size)
+            return right(acceptable, values, *rest)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(quantized_parts, "compare", compare)
+            found = judge_parts(rule, {"x": x}, seen, Policy())
+            assert max(sizes) <= CHUNK
+            patch.setattr(quantized_parts, "_in_columns", lambda *of: None)
+            whole = judge_parts(rule, {"x": x}, seen, Policy())
+        assert set(found) == set(whole)
+        for name, (judged, values) in found.items():
+            np.testing.assert_array_equal(values, whole[name][1])
+            for field in ("status", "truth", "low", "high"):  # ends are rounded to the dtype beside what is outside
+                one, other = (np.asarray(getattr(each, field), np.float32) for each in (judged, whole[name][0]))
+                np.testing.assert_array_equal(one, other)
+        assert (found["codes"][0].status == OUTSIDE).sum() == 1
+
+
+def test_one_long_row_whose_zero_point_may_be_either_is_judged_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decision that all elements share: zero points of 0 and of -1 are right, each with its own codes."""
+    rule, asked, right = Affine(), [], quantized_parts._in_columns
+    monkeypatch.setattr(quantized_parts, "_in_columns", lambda *of: asked.append(right(*of)) or asked[-1])
+    x = np.random.default_rng(0).uniform(-380, 380, (3, CHUNK)).astype(np.float32)
+    x[0, :2] = -382.5, 382.5
+    kept = rule.quantize(x)
+    assert kept.arrays["scale"][0] == 3.0
+    for zero in (0, -1, 1):
+        codes = np.clip(np.rint(x / np.float32(3.0)) + zero, -128, 127).astype(np.int8)
+        parts = {**kept.arrays, "zero_point": np.asarray([zero], np.int32), "codes": codes}
+        seen = {**parts, "y": rule.dequantize(Quantized(parts, x.shape, x.dtype))}
+        found = judge_parts(rule, {"x": x}, seen, Policy())
+        assert (found["zero_point"][0].status == INSIDE).all() == (zero < 1)
+        assert (found["codes"][0].status == INSIDE).all()
+    assert asked == [None] * 3
+
+
+def test_a_fault_in_what_a_long_row_leaves_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule, x = Affine(), np.random.default_rng(0).standard_normal((3, CHUNK), np.float32)
+    kept, right = rule.quantize(x), quantized_parts._Rows.folds
+    seen = {**kept.arrays, "y": rule.dequantize(kept)}
+    assert (judge_parts(rule, {"x": x}, seen, Policy())["scale"][0].status == INSIDE).all()
+
+    def other(self: Any, known: Any) -> Any:
+        return {i: left._replace(value=left.value * (1 + 2.0**-18)) for i, left in right(self, known).items()}
+
+    monkeypatch.setattr(quantized_parts._Rows, "folds", other)
+    assert (judge_parts(rule, {"x": x}, seen, Policy())["scale"][0].status == OUTSIDE).all()
+
+
 @pytest.mark.parametrize("rule", [Blockwise(block_size=256), MX(), NF4()], ids=lambda rule: type(rule).__name__)
 def test_many_rows_are_judged_some_at_a_time(rule: Quantizer, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the same counts, distances and places of what is wrong as all at once."""

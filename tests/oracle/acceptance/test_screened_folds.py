@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from refgrad.arithmetic import summation
 from refgrad.axes import ELEMENT
 from refgrad.backends import screen_source
 from refgrad.optimizers import LAMB, LARS, Adafactor, NovoGrad
@@ -145,6 +146,36 @@ def test_what_elements_share_must_be_known_to_within_a_bound(monkeypatch: pytest
         assert unclear(agrees(step)) == 1 << 30
 
 
+#: of an array of how many elements what a sum may be off by is 0.6, 0.96 and 1.2 times itself
+MANY = (10_000_000, 16_000_000, 20_000_000)
+
+
+def as_of_many(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums are charged as if the array had so many elements."""
+    steps, times = summation.steps, many / (SHAPE[0] * SHAPE[1])
+    monkeypatch.setattr(summation, "steps", lambda terms, model: int(steps(terms, model) * times))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.sample(quick=1, suite=4)
+def test_sums_of_many_terms_are_off_by_more_than_half_of_themselves(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What elements share has the enclosure's bits, and needs no room; only of a norm that may be zero nothing is said."""
+    for many in MANY:
+        as_of_many(many, monkeypatch)
+        step = step_of(name)
+        assert (unclear(agrees(step)) == 0) == (many < 1 << 24)
+        monkeypatch.undo()
+
+
+@pytest.mark.slow
+def test_wrong_elements_of_many_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    as_of_many(MANY[0], monkeypatch)
+    found = agrees(with_after(step_of("LAMB"), "p", (100, slice(5, 7)), 1e3))
+    assert unclear(found) == 1
+    assert count(found["p"]).outside == 2
+
+
 def test_why_not() -> None:
     step = ordinary(RULES["Adafactor"], (4, 5))
     assert why_not(step, USUAL) is None
@@ -159,8 +190,8 @@ def _planted_in_source(old: str, new: str, monkeypatch: pytest.MonkeyPatch) -> N
     for maker in ("screen_source", "operand_source"):
         right = getattr(screen_source, maker)
 
-        def printed(*args: Any, right: Any = right) -> Any:
-            source = right(*args)
+        def printed(*args: Any, right: Any = right, **more: Any) -> Any:
+            source = right(*args, **more)
             return dataclasses.replace(source, text=source.text.replace(old, new))
 
         monkeypatch.setattr(screening, maker, printed)

@@ -20,7 +20,7 @@ def judge_condition(rule: Solved, arrays: Arrays, seen: Arrays) -> dict[str, Jud
 
     Where they do not satisfy it they are outside; a bound that is not finite is not satisfied. They are undecided where the
     rule's own answer, rounded as they are, does not either (of numbers that overflow, say), and where they are that answer.
-    NaN is inside where the rule's own is NaN.
+    NaN is inside where the rule's own is NaN, and nowhere else.
 
     Args:
         rule: the rule.
@@ -53,6 +53,9 @@ def missed(rule: Solved, arrays: Arrays, seen: Arrays) -> Iterator[str]:
 
 
 def _judged(seen: np.ndarray, own: np.ndarray, rounded: np.ndarray, held: np.ndarray, possible: np.ndarray) -> Judged:
+    held = held & ~(
+        np.isnan(seen) & ~np.isnan(own)
+    )  # a condition with comparisons may hold of NaN for want of anything larger
     status = np.where(held, INSIDE, np.where(possible & (seen != rounded), OUTSIDE, UNDECIDED))
     status = np.where(np.isnan(own) & np.isnan(seen), INSIDE, status)
     # of an answer that is right the ends are as far from the rule's own as it is: whatever lies there was not looked at

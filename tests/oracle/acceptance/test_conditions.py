@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import refgrad
+from refgrad.gradients import GeometricMedian
 from refgrad.gradients.solved import Conditions, Solved
 from refgrad.oracle.acceptance.conditions import judge_condition, missed
 from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, UNDECIDED
@@ -101,3 +102,13 @@ def test_what_the_rules_own_answer_does_not_satisfy_is_undecided() -> None:
     arrays = {"square": np.float64([np.inf, np.nan, np.nan])}
     (judged,) = judge_condition(Root(), arrays, {"result": np.float64([1.0, 1.0, np.nan])}).values()
     assert judged.status.tolist() == [UNDECIDED, UNDECIDED, INSIDE]
+
+
+def test_nan_satisfies_no_condition_where_the_rules_own_answer_is_a_number() -> None:
+    """What is looked for among what is larger than a bound is not found in NaN: of a geometric median nothing pulled."""
+    rule = GeometricMedian()
+    rows = {"gradients": np.zeros((3, 2), np.float32)}
+    own = {"result": np.zeros(2, np.float32)}
+    assert (judge_condition(rule, rows, own)["result"].status == INSIDE).all()
+    wrong = {"result": np.full(2, np.nan, np.float32)}
+    assert (judge_condition(rule, rows, wrong)["result"].status == OUTSIDE).all()

@@ -240,6 +240,8 @@ def _row(package: str, function: Callable[..., Array], claim: Any, **others: Any
     return Implementation(package=package, target=name, claim=claim, name=function.__name__, **others)
 
 
+#: whose numbers are keywords of the class that the decorator makes
+_smoothed: Any = formulas.cross_entropy_of_labels
 TORCH = [
     _row("torch", torch_rmsnorm, formulas.rmsnorm()),
     _row("torch", torch_layernorm, formulas.layernorm()),
@@ -250,7 +252,7 @@ TORCH = [
     _row("torch", torch_gelu_tanh, formulas.gelu_tanh()),
     _row("torch", torch_linear, formulas.linear()),
     _row("torch", torch_embedding, formulas.embedding()),
-    _row("torch", torch_cross_entropy, formulas.cross_entropy_of_labels(smoothing=0.1)),
+    _row("torch", torch_cross_entropy, _smoothed(smoothing=0.1)),
     _row("torch", torch_attention, formulas.attention()),
     _row("torch", torch_convolution, formulas.depthwise_convolution()),
 ]

@@ -116,15 +116,6 @@ def jax_gelu_tanh(x: Array) -> Array:
     return np.asarray(jax.nn.gelu(x))
 
 
-def jax_attention(q: Array, k: Array, v: Array, scale: float) -> Array:
-    """JAX's own, of one batch and one head."""
-    import jax
-    import jax.numpy as jnp
-
-    of_one = [jnp.asarray(x)[None, :, None, :] for x in (q, k, v)]
-    return np.asarray(jax.nn.dot_product_attention(*of_one, scale=scale))[0, :, 0]
-
-
 def _flax(layer: Any, x: Array, **values: Array) -> Array:
     """A layer of flax.nnx whose parameters have some values."""
     for name, value in values.items():
@@ -261,7 +252,6 @@ JAX = [
     _row("jax", jax_log_softmax, formulas.log_softmax(), policy=FLUSHED),
     _row("jax", jax_gelu, formulas.gelu(), policy=FLUSHED),
     _row("jax", jax_gelu_tanh, formulas.gelu_tanh(), policy=FLUSHED),
-    _row("jax", jax_attention, formulas.attention(), policy=FLUSHED),
 ]
 FLAX = [
     _row("flax", flax_rmsnorm, formulas.rmsnorm(), policy=FLUSHED),

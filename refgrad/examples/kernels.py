@@ -116,15 +116,6 @@ def jax_gelu_tanh(x: Array) -> Array:
     return np.asarray(jax.nn.gelu(x))
 
 
-def jax_attention(q: Array, k: Array, v: Array, scale: float) -> Array:
-    """JAX's own, of one batch and one head."""
-    import jax
-    import jax.numpy as jnp
-
-    of_one = [jnp.asarray(x)[None, :, None, :] for x in (q, k, v)]
-    return np.asarray(jax.nn.dot_product_attention(*of_one, scale=scale))[0, :, 0]
-
-
 def _flax(layer: Any, x: Array, **values: Array) -> Array:
     """A layer of flax.nnx whose parameters have some values."""
     for name, value in values.items():
@@ -240,6 +231,8 @@ def _row(package: str, function: Callable[..., Array], claim: Any, **others: Any
     return Implementation(package=package, target=name, claim=claim, name=function.__name__, **others)
 
 
+#: whose numbers are keywords of the class that the decorator makes
+_smoothed: Any = formulas.cross_entropy_of_labels
 TORCH = [
     _row("torch", torch_rmsnorm, formulas.rmsnorm()),
     _row("torch", torch_layernorm, formulas.layernorm()),
@@ -250,7 +243,7 @@ TORCH = [
     _row("torch", torch_gelu_tanh, formulas.gelu_tanh()),
     _row("torch", torch_linear, formulas.linear()),
     _row("torch", torch_embedding, formulas.embedding()),
-    _row("torch", torch_cross_entropy, formulas.cross_entropy_of_labels(smoothing=0.1)),
+    _row("torch", torch_cross_entropy, _smoothed(smoothing=0.1)),
     _row("torch", torch_attention, formulas.attention()),
     _row("torch", torch_convolution, formulas.depthwise_convolution()),
 ]
@@ -259,7 +252,6 @@ JAX = [
     _row("jax", jax_log_softmax, formulas.log_softmax(), policy=FLUSHED),
     _row("jax", jax_gelu, formulas.gelu(), policy=FLUSHED),
     _row("jax", jax_gelu_tanh, formulas.gelu_tanh(), policy=FLUSHED),
-    _row("jax", jax_attention, formulas.attention(), policy=FLUSHED),
 ]
 FLAX = [
     _row("flax", flax_rmsnorm, formulas.rmsnorm(), policy=FLUSHED),

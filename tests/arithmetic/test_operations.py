@@ -221,7 +221,7 @@ OF_ARRAYS: dict[str, Callable[..., Any]] = {
     "a loop": looped,
 }
 #: functions that are no rows, each with where its results are judged instead
-BY_A_CONDITION = {"eigh": np.linalg.eigh, "svd": np.linalg.svd, "qr": np.linalg.qr}
+BY_A_CONDITION: dict[str, Any] = {"eigh": np.linalg.eigh, "svd": np.linalg.svd, "qr": np.linalg.qr}
 
 
 def squares(dtype: Any) -> list[Any]:

@@ -98,6 +98,9 @@ def for_rule(
             # momentum=0 to a constructor that says None for "without"
             if not (value == 0.0 and named[target].default is None):
                 result.keywords[target] = value
+        elif target in result.keywords and target not in rule.legal():
+            # one argument of another name stands for both: one of them alone cannot be another number
+            result.given -= {n for n in result.given if known_as(n, HYPERPARAMETERS, named) == target}
     result.keywords.update(options)
     return result
 

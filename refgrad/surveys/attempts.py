@@ -158,9 +158,12 @@ def _searched(judge: Judge, verdict: Verdict, granted: list[str]) -> Cell:
         return judge.cell(c.UNJUDGED, verdict, granted, {}, message="; ".join(verdict.notes))
     verdict = judge.verdict("searched", {}, granted, explain=judge.seconds, shrink=True)
     known = verdict.explanation
-    if known is not None and not known.doubt and not verdict.faults:
+    named = known is not None and not known.place
+    if known is not None and named and not known.doubt and not verdict.faults:
         return judge.cell(c.VARIANT, verdict, granted, {}, variant=known.name, sentence=known.sentence)
     maybe = [f"it may be {known.name}, but {known.doubt}"] if known is not None and known.doubt else []
+    if known is not None and not named:
+        maybe = [known.sentence]
     message = "; ".join([*(f.message for f in verdict.faults), *maybe])
     return judge.cell(c.DIFFERS, verdict, granted, {}, message=message)
 

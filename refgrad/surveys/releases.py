@@ -204,6 +204,10 @@ def again(row: Implementation, newest: Cell) -> Found:
         newest: what the survey found.
     """
     try:
+        row.candidate()
+    except Exception as error:  # a driver calls what this release may not have, or not so
+        return _unseen(c.CRASHED, f"{type(error).__name__}: {error}")
+    try:
         if newest.outcome == c.DIFFERS:
             return _plainly(_verdict(row, {}, newest.conditions), newest)
         named = ", ".join(f"{n}={value}" for n, value in row.variant.items())
@@ -246,7 +250,7 @@ def _unseen(outcome: str, message: str) -> Found:
 
 #: what errors say where there is no such name, or no such option
 _NOT_THERE = re.compile(
-    r"(module|type object) '.*' has no attribute|has no '|[Nn]o module|takes no option|__init__\(\) got an unexpected keyword"
+    r"(module|type object) '.*' has no attribute|has no '|[Nn]o module|takes no option|\w\(\) got an unexpected keyword"
     r"|cannot import"
 )
 

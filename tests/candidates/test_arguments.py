@@ -15,7 +15,7 @@ from refgrad.candidates.arguments import (
     with_options,
 )
 from refgrad.errors import CandidateError
-from refgrad.optimizers import SGD, AdamW
+from refgrad.optimizers import SGD, AdamW, Yogi
 
 
 def torch_like(
@@ -88,3 +88,17 @@ def test_which_functions_are_updates_and_which_take_parameters() -> None:
     assert [takes_parameters(f) for f in (update, torch_like, optax_like, Base)] == [False, True, False, False]
     assert with_options("f", {"a": 1, "b": "x"}) == "f(a=1, b='x')"
     assert with_options("f", {}) == "f"
+
+
+def test_one_argument_that_stands_for_two_numbers_is_not_set_for_one_of_them() -> None:
+    def both(params: Any, lr: float = 1e-3, initial_accumulator: float = 1e-6) -> None:
+        """Both averages start at one number."""
+
+    def apart(params: Any, lr: float = 1e-3, initial_m: float = 0.0, initial_accumulator: float = 1e-6) -> None:
+        """The first average has a number of its own."""
+
+    rule = Yogi(initial_m=1e-6, initial_v=1e-6)
+    found = for_rule(parameters_of(both), rule, {}, "both", built_in=True)
+    assert found.keywords == {"lr": rule.lr, "initial_accumulator": 1e-6}
+    assert found.given == {"lr"}
+    assert for_rule(parameters_of(apart), rule, {}, "apart", built_in=True).given == {"lr", "initial_m", "initial_v"}

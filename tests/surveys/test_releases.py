@@ -117,6 +117,14 @@ def test_a_row_is_what_it_is_in_the_release_that_is_installed(name: str, newest:
     assert found(name, newest).outcome == outcome
 
 
+def test_a_driver_that_a_release_does_not_fit_is_told() -> None:
+    unfit = found("right", "conforms", through="drivers.on_copies", arguments={"no_such": 1})
+    assert (unfit.outcome, unfit.message) == (
+        ABSENT,
+        "TypeError: on_copies() got an unexpected keyword argument 'no_such'",
+    )
+
+
 def test_that_it_writes_into_the_gradient_is_not_taken_over_from_the_newest_release() -> None:
     newest = cell(outcome="conforms", conditions=("gradient=copied",))
     assert releases.again(row("right"), newest) == Found("conforms")

@@ -89,6 +89,11 @@ class Departure:
         object.__setattr__(self, "sure", sureness(self.outside, self.doubt))
 
     @property
+    def place(self) -> bool:
+        """True if it says where elements are wrong, and not what the candidate is instead."""
+        return "wrong, and no others" in self.sentence
+
+    @property
     def explains(self) -> bool:
         """True if no element is outside under it."""
         return self.outside == 0

@@ -11,7 +11,7 @@ import pytest
 import refgrad
 from refgrad.optimizers import SGD, Adam, AdamW, Lion, RMSprop
 from refgrad.oracle.acceptance.findings import Count
-from refgrad.oracle.engine.outcomes import why_unjudged
+from refgrad.oracle.engine.outcomes import Departure, why_unjudged
 
 HALF = np.float16
 
@@ -135,3 +135,9 @@ def test_what_cannot_run_here_cannot_be_judged() -> None:
 
     with pytest.raises(refgrad.errors.CandidateError, match="cannot run here"):
         refgrad.verify(step, SGD(), steps=2)
+
+
+def test_where_elements_are_wrong_is_a_place_and_not_what_a_candidate_is() -> None:
+    assert Departure("where g is zero", "elements where g is zero are wrong, and no others that were seen", 0, 9).place
+    assert Departure("tail of 4", "the last n % 4 of an array's n elements are wrong, and no others", 0, 9).place
+    assert not Departure("eps_placement=inside", "eps is added below the root", 0, 9).place

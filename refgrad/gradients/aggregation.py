@@ -194,7 +194,10 @@ class Bulyan(Aggregation):
         source="a recollection of the publication's algorithm",
     )
     longest: ClassVar[Mapping[str, int]] = {"n": 17, "d": 129}
-    unspecified = "the neighbours among few rows that are left: at least one here; ties: the earlier row; a row with NaN: the farthest"
+    unspecified = (
+        "the neighbours among few rows that are left: at least one here; ties: the earlier row; "
+        "a row with NaN: the farthest"
+    )
 
     def fewest(self) -> int:
         return 4 * self.faults + 3

@@ -27,6 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "errors",
         "child_process",
         "float_environment",
+        "signals",
         "projections",
         "version",
         "layout",

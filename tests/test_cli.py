@@ -462,7 +462,16 @@ def test_show_says_what_others_call_a_rule_and_how_they_differ(run: Run) -> None
     names = shown.partition("Other names that are understood")[2].partition("\n\n")[0]
     assert re.search(r"  m +exp_avg, mu,", names)
     assert re.search(r"  beta1 +b1, .*betas", names)
-    assert "Other names" not in run("show", "Affine").output
+    for rule in (
+        "Affine",
+        "GroupSoftThreshold",
+        "ConvexReLUObjective",
+    ):  # no kind of theirs is told a threshold as momentum
+        assert "Other names" not in run("show", rule).output
+    assert (
+        "f"
+        in run("show", "NeighborMixing").output.partition("Other names that are understood")[2].split("\n")[1].split()
+    )
 
 
 def test_columns_says_how_wide_what_is_shown_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

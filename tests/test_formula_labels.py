@@ -145,7 +145,7 @@ def test_the_gradient_of_routing_is_that_of_torch() -> None:
 
 def test_labels_are_handed_to_rules_as_whole_numbers_of_any_width() -> None:
     table = np.float32([[1, 2], [3, 4], [5, 6]])
-    for dtype in (np.int64, np.int32, np.uint8):
+    for dtype in (np.int64, np.int32, np.uint8, np.float32, np.float64):
         assert gallery.embedding()(table, np.asarray([2, 0], dtype)).tolist() == [[5, 6], [1, 2]]
 
 
@@ -154,7 +154,11 @@ def test_labels_are_handed_to_rules_as_whole_numbers_of_any_width() -> None:
     [
         (np.array([0, 3]), "tokens's labels is 3; legal: whole numbers from 0 to 2, below word"),
         (np.array([-1]), "tokens's labels is -1; legal: whole numbers from 0 to 2, below word"),
-        (np.array([0.0]), "tokens.dtype is 'float64'; legal: a dtype of whole numbers, such as int64"),
+        (
+            np.array([0.5]),
+            "tokens.dtype is 'float64'; legal: a dtype of whole numbers, such as int64, or floats that are",
+        ),
+        (np.array([np.nan]), "tokens.dtype is 'float64'"),
         ([0], "tokens is a list"),
     ],
 )

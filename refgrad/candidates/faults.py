@@ -11,6 +11,7 @@ import numpy as np
 
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import CandidateError, RefgradError, with_article
+from refgrad.signals import pass_on
 from refgrad.tensor_memory import resolved, unreadable
 
 
@@ -22,6 +23,7 @@ def building(name: str) -> Iterator[None]:
     except RefgradError:
         raise
     except Exception as error:
+        pass_on(error)
         raise CandidateError(f"building {name} raised {type(error).__name__}: {error}") from error
 
 
@@ -33,6 +35,7 @@ def stepping(name: str) -> Iterator[None]:
     except RefgradError:
         raise
     except Exception as error:
+        pass_on(error)
         check_fit(error, name)
         raise CandidateFault("raised", f"{name} raised {type(error).__name__}: {error}") from error
 

@@ -59,7 +59,7 @@ class CoordinateMedian(Transform):
     ] = "middle"
     citation = _YIN
     shapes: ClassVar[Mapping[str, str]] = {"gradients": "n d"}
-    unspecified = "the median of an even number: the mean of the two middle ones"
+    unspecified = "the median of an even number: the mean of the two middle ones; NaN: larger than all numbers"
 
     def check(self, *arrays: np.ndarray) -> None:
         check_axes(arrays[0], "gradients", 2, "workers and coordinates")
@@ -86,7 +86,10 @@ class TrimmedMean(Aggregation):
         ),
     ] = "kept"
     citation = _YIN
-    unspecified = "nothing is left (2 faults >= n): refused"
+    unspecified = (
+        "nothing is left (2 faults >= n): refused; NaN: larger than all numbers, so that up to `faults` in a coordinate are "
+        "thrown away, with more it is NaN; with `form=difference` any NaN is"
+    )
 
     def apply(self, gradients: Any) -> Any:
         rising, n = np.sort(gradients, axis=0), len(gradients)
@@ -105,7 +108,10 @@ class MeanAroundMedian(Aggregation):
     citation = Citation(
         "Xie, Koyejo & Gupta 2018", "Generalized Byzantine-tolerant SGD", "arXiv:1802.10116", source=_NOTES
     )
-    unspecified = "the median of an even number: the mean of the two middle ones; ties at the edge: any"
+    unspecified = (
+        "the median of an even number: the mean of the two middle ones; ties at the edge: any; NaN: the largest, and the "
+        "farthest from the median, so that with more than `faults` in a coordinate the mean is NaN"
+    )
 
     def apply(self, gradients: Any) -> Any:
         return _around_median(gradients, len(gradients) - self.faults)
@@ -134,7 +140,9 @@ class Krum(Aggregation):
     ] = "squares"
     citation = _BLANCHARD
     longest: ClassVar[Mapping[str, int]] = {"n": 17, "d": 129}
-    unspecified = "ties: the earlier row; a row with NaN: as far from all as can be"
+    unspecified = (
+        "ties: the earlier row; a row with NaN: as far from all as can be, taken where too few others are left"
+    )
 
     def fewest(self) -> int:
         return 2 * self.faults + 3
@@ -160,7 +168,9 @@ class MultiKrum(Krum):
         ),
     ] = "mean"
     citation = _BLANCHARD
-    unspecified = "ties: the earlier row; a row with NaN: as far from all as can be"
+    unspecified = (
+        "ties: the earlier row; a row with NaN: as far from all as can be, taken where too few others are left"
+    )
 
     def fewest(self) -> int:
         return max(super().fewest(), self.keep)
@@ -184,7 +194,10 @@ class Bulyan(Aggregation):
         source="a recollection of the publication's algorithm",
     )
     longest: ClassVar[Mapping[str, int]] = {"n": 17, "d": 129}
-    unspecified = "the neighbours among few rows that are left: at least one here; ties: the earlier row"
+    unspecified = (
+        "the neighbours among few rows that are left: at least one here; ties: the earlier row; "
+        "a row with NaN: the farthest"
+    )
 
     def fewest(self) -> int:
         return 4 * self.faults + 3
@@ -211,7 +224,9 @@ class GradientElimination(Aggregation):
         "arXiv:2008.04699",
         source="a recollection of the publication's algorithm",
     )
-    unspecified = "ties: the earlier row; a row with NaN is the longest"
+    unspecified = (
+        "ties: the earlier row; a row with NaN is the longest: with more than `faults` of them the result is NaN"
+    )
 
     def apply(self, gradients: Any) -> Any:
         lengths = np.sum(gradients * gradients, axis=1)
@@ -242,13 +257,18 @@ class NeighborMixing(Aggregation):
         source=_NOTES,
     )
     longest: ClassVar[Mapping[str, int]] = {"n": 17, "d": 129}
-    unspecified = "ties at the edge: any; a row with NaN: as far from all as can be"
+    unspecified = (
+        "ties at the edge: any; a row with NaN: as far from all as can be, so that it is in no mean while there are "
+        "enough others, and in its own place the mean of the first rows without NaN; NaN where these are too few"
+    )
+    revision = 2  # a mean of too few rows without NaN is NaN: NaN counted as zero
 
     def apply(self, gradients: Any) -> Any:
         keep = len(gradients) - self.faults * (1 if self.kept == "once" else 2)
         for _ in range(self.rounds):
-            near = top_k(-_squares(gradients), keep)
-            shares = np.where(near, 1.0, 0.0)[:, :, None] + 0.0 * gradients[None, :, :]
+            alone = np.where(np.isnan(np.sum(gradients * gradients, axis=1)), 1.0, 0.0)
+            near = top_k(-np.where(alone[:, None] > alone[None, :], 0.0, _squares(gradients)), keep)
+            shares = np.where(near, 1.0, 0.0)[:, :, None] + np.zeros_like(gradients)[None, :, :]
             gradients = np.sum(np.where(shares > 0.5, gradients[None, :, :], 0.0), axis=1) / keep
         return gradients
 
@@ -268,7 +288,7 @@ class Bucketing(Transform):
     )
     shapes: ClassVar[Mapping[str, str]] = {"gradients": "n d", "order": "n below:n"}
     lengths: ClassVar[Mapping[str, int]] = {"n": 7, "d": 5}
-    unspecified = "a last bucket of fewer rows: the mean of these"
+    unspecified = "a last bucket of fewer rows: the mean of these; a row with NaN: NaN is its bucket's mean"
 
     def check(self, *arrays: np.ndarray) -> None:
         gradients, order = arrays
@@ -298,7 +318,9 @@ class AdaptiveClipping(Aggregation):
         "ICLR, arXiv:2405.14432",
         source=_NOTES,
     )
-    unspecified = "rows of the length of the threshold, and of no length: as they are"
+    unspecified = (
+        "rows of the length of the threshold, and of no length: as they are; a row with NaN: the longest, and as it is"
+    )
 
     def apply(self, gradients: Any) -> Any:
         n = len(gradients)

@@ -20,9 +20,11 @@ class InductiveBiasBits(Solved):
     """The bits of inductive bias of tasks of one shape, with the degree and the number of functions that they follow from.
 
     ``radius`` R, ``distance`` delta [task]. K (K + m - 1) = M**2, M = 2 pi R / delta; E = binom(m + K, m) + binom(m + K - 1, m);
-    (2 D prodD E - n D) times the bits of each function are the bits (`inductive_bias_bits`). Gives ``degree`` K,
-    ``log_harmonics`` log E and ``bits`` [task]. Judged by the equation that a degree solves, and each further result by the ones
-    before it, whose roundings exponentials make larger. Source: Boopathy et al. 2023, arXiv:2305.01034.
+    (2 D d E - n D) b are the bits, b = log2(B D sqrt(d m / 6) (d S / n)**(1 / m) K / error) those of each number, where S =
+    2 pi**((m + 1) / 2) / Gamma((m + 1) / 2) is the sphere's volume, n ``examples``, m ``dimension``, D ``outputs``, d
+    ``product``, B ``bound`` (`inductive_bias_bits`). Gives ``degree`` K, ``log_harmonics`` log E and ``bits`` [task]. Judged by
+    the equation that a degree solves, and each further result by the ones before it, whose roundings exponentials make larger.
+    Source: Boopathy et al. 2023, arXiv:2305.01034.
     """
 
     examples: Positive = 10.0

@@ -27,7 +27,8 @@ class CenteredClipping(Transform):
         source="independent notes on the publication and on byzfl",
     )
     shapes: ClassVar[Mapping[str, str]] = {"gradients": "n d", "start": "d"}
-    unspecified = "a row that is the centre: it moves nothing"
+    unspecified = "a row that is the centre: it moves nothing; a row with NaN: the result is NaN"
+    revision = 2  # a row with NaN was not clipped, and moved what has no NaN in it
 
     def check(self, *arrays: np.ndarray) -> None:
         gradients, start = arrays
@@ -39,7 +40,7 @@ class CenteredClipping(Transform):
         for _ in range(self.rounds):
             away = gradients - start
             length = np.sqrt(np.sum(away * away, axis=1))
-            clip = np.where(length > self.radius, self.radius / length, 1.0)
+            clip = np.where(length <= self.radius, 1.0, self.radius / length)
             start = start + np.mean(away * clip[:, None], axis=0)
         return start
 
@@ -66,7 +67,7 @@ class WeiszfeldSteps(Transform):
         source="independent notes on the publication, on byzfl and on epfml/byzantine-robust-optimizer",
     )
     shapes: ClassVar[Mapping[str, str]] = {"gradients": "n d"}
-    unspecified = "where it starts: at the mean here"
+    unspecified = "where it starts: at the mean here; a row with NaN: the result is NaN"
 
     def check(self, *arrays: np.ndarray) -> None:
         check_axes(arrays[0], "gradients", 2, "workers and coordinates")

@@ -41,14 +41,15 @@ class GroupSoftThreshold(Transform):
     citation = _BAI
     shapes: ClassVar[Mapping[str, str]] = {"rows": "group number"}
     lengths: ClassVar[Mapping[str, int]] = {"group": 4, "number": 3}
-    unspecified = "a row of zeros: zeros"
+    unspecified = "a row of zeros: zeros; a row with NaN: NaN, as the formula's maximum has it"
+    revision = 2  # a row with NaN was zeros
 
     def check(self, *arrays: np.ndarray) -> None:
         check_axes(arrays[0], "rows", 2, "[group, number]")
 
     def apply(self, rows: Any) -> Any:
         norm = np.sqrt(np.sum(rows * rows, axis=1, keepdims=True))
-        return np.where(norm > self.beta, rows - self.beta * (rows / norm), 0.0)
+        return np.where(norm <= self.beta, 0.0, rows - self.beta * (rows / norm))
 
 
 class ConvexReLUObjective(Transform):

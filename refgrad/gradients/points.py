@@ -240,9 +240,11 @@ class RenderingErrorMap(Transform):
 class ErrorBoxes(Solved):
     """The boxes around groups of patches of an image of which more than a share is errors (`error_boxes`).
 
+    Patches that meet at a side or a corner are one group (of 8 neighbours each).
+
     ``error`` [row, column], one where a number is above ``bound``. Gives [patch, 4], as many rows as the image has patches: the
     first row and column of each box, and those after the last; -1 in rows that are left. Judged by the boxes that are tight
-    around connected patches, in any order. In the source a patch is 16 pixels long, and ``share`` 0.85. Source: Yang et al. 2024,
+    around groups, in any order. In the source a patch is 16 pixels long, and ``share`` 0.85. Source: Yang et al. 2024,
     arXiv:2406.04251.
     """
 
@@ -253,7 +255,10 @@ class ErrorBoxes(Solved):
     shapes: ClassVar[Mapping[str, str]] = {"error": "row column+"}
     lengths: ClassVar[Mapping[str, int]] = {"row": 9, "column": 8}
     longest: ClassVar[Mapping[str, int]] = {"row": 129, "column": 129}
-    unspecified = "the order of boxes: any; here by the first patch of each group, row by row"
+    unspecified = (
+        "the order of boxes: any; here by the first patch of each group, row by row; which patches are connected: those at a "
+        "side or a corner, 8 neighbours, as scipy.ndimage.label with a structure of ones"
+    )
 
     def check(self, *arrays: np.ndarray) -> None:
         check_axes(arrays[0], "error", 2, "[row, column]")

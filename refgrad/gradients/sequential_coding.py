@@ -45,8 +45,10 @@ class SelectiveRepeat(_Sequential):
 
     ``times`` [round, worker], how long an answer takes; ``until`` [round], how long it is waited for. In round r as many of those
     who failed job r - ``bursts`` repeat it as failed beyond ``stragglers``; all others do job r. Gives ``repeats`` [round,
-    worker], 1 of those who repeat, and ``decoded`` [round], the round after which that round's job is decoded, or -1. Judged by
-    who may repeat, how many must, and by the answers that there are then. Source: Krishnan et al. 2023, arXiv:2211.13802.
+    worker], 1 of those who repeat, and ``decoded`` [round], the round after which that round's job is decoded, or -1: as soon as
+    n - ``stragglers`` of n workers have answered with it, in its own round or as repeats. An answer is in time if it takes at
+    most ``until``; one that takes NaN is late. Judged by who may repeat, how many must, and by the answers that there are then.
+    Source: Krishnan et al. 2023, arXiv:2211.13802.
     """
 
     bursts: Annotated[int, Whole(1)] = 1

@@ -287,7 +287,10 @@ class PrivateLocalStep(Transform):
         "noise": "parameter",
     }
     lengths: ClassVar[Mapping[str, int]] = {"example": 4, "parameter": 3}
-    unspecified = "how large the noise is for a budget of privacy: the caller's"
+    unspecified = (
+        "how large the noise is for a budget of privacy: the caller's; a difference with NaN: NaN in all its numbers"
+    )
+    revision = 2  # of a difference with NaN the other numbers were not
 
     def check(self, *arrays: np.ndarray) -> None:
         p, last, gradients, previous, estimate, noise = arrays
@@ -301,6 +304,6 @@ class PrivateLocalStep(Transform):
         radius = self.radius * np.sqrt(np.sum((p - last) ** 2))
         apart = gradients - previous
         length = np.sqrt(np.sum(apart * apart, axis=1, keepdims=True))
-        clipped = np.where(length > radius, (radius / np.where(length == 0, 1.0, length)) * apart, apart)
+        clipped = np.where(length <= radius, apart, (radius / np.where(length == 0, 1.0, length)) * apart)
         estimate = np.mean(clipped, axis=0) + estimate + radius * self.noise_scale * noise
         return {"p": p - self.lr * estimate, "estimate": estimate}

@@ -236,7 +236,7 @@ class RepresenterWeights(Solved):
     """The weights of training examples in a linear head that is trained to convergence on their features (TREX's alpha).
 
     The head is least of the mean loss plus ``l2`` times its squared norm, so that it is the sum of weights times features. Judged
-    by that equation, example by example. The loss is logistic, ``target`` from 0 to 1. Source: Brophy, Hammoudeh & Lowd 2023,
+    by that equation, example by example. The loss is logistic, ``target`` 0 or 1. Source: Brophy, Hammoudeh & Lowd 2023,
     arXiv:2205.00359; Yeh et al. 2018.
     """
 

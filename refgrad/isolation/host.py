@@ -17,9 +17,10 @@ from refgrad.errors import ArgumentError, CandidateError, NotThereError, Refgrad
 from refgrad.isolation import messages
 from refgrad.isolation.dtypes import MessageError
 from refgrad.isolation.layouts import seen_in
-from refgrad.isolation.process import Child, Noise
+from refgrad.isolation.process import Child, EndedError, Noise, NotInTimeError
 from refgrad.isolation.recipe import FailedThereError, NotMadeError
 from refgrad.isolation.remote import Remote, no_answer
+from refgrad.signals import from_handler
 
 #: seconds that a child may take to import refgrad
 STARTING = 120.0
@@ -31,6 +32,8 @@ MOST = 4
 LATE = 0.005
 #: what raises in words that need no others
 UNDERSTOOD = ("CandidateError", "NotThereError")
+#: what reading an answer raises that is none
+NO_ANSWER = (MessageError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
 #: what to do about a candidate that is not made elsewhere
 HERE = "; isolate=False makes it in this process"
 
@@ -188,7 +191,7 @@ class Host:
                 answer, _ = self._child.receive(self._limit)
                 self._open = answer.get("last") is not True
                 self._behaved &= "raised" not in answer
-        except (TimeoutError, EOFError, MessageError):
+        except (NotInTimeError, EndedError, MessageError):
             self._lost("crashed", "it was lost after the last step that was judged")
 
     def _ready(self) -> Child:
@@ -203,16 +206,17 @@ class Host:
         assert child is not None
         try:
             yield
-        except TimeoutError:
+        except NotInTimeError:
             raise self._lost("hung", f"{what} did not return within {seconds:g} s") from None
-        except EOFError:
+        except EndedError:
             raise self._lost("crashed", f"{what}: {child.how_it_ended()}") from None
         except RefgradError:  # before what they are besides: an `ArgumentError` is a `ValueError`
             raise
-        except (MessageError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
-            raise self._lost("crashed", f"{what}: its process answered what is no answer ({error})") from None
-        except BaseException:  # an answer that nobody waited for would be taken for the next one
-            self.close()
+        except BaseException as error:
+            if isinstance(error, NO_ANSWER) and not from_handler(error):
+                raise self._lost("crashed", f"{what}: its process answered what is no answer ({error})") from None
+            # the caller's: an answer that nobody waited for would be taken for one to the next question
+            self._lost("crashed", f"{what} was no longer waited for")
             raise
 
     @property

@@ -21,6 +21,7 @@ from refgrad import child_process
 from refgrad.isolation import messages
 from refgrad.isolation.messages import MessageError
 from refgrad.isolation.shared import Region
+from refgrad.signals import pass_on
 
 #: bytes of what a child prints that are kept from the beginning, and from the end
 KEPT = 2000
@@ -34,6 +35,17 @@ SHORTEST = 0.001
 MOST_ANSWER, TIMES = 1 << 28, 64
 #: variables of the environment that change from test to test, and are none of the candidate's
 PASSING = ("PYTEST_CURRENT_TEST",)
+
+
+class NotInTimeError(Exception):
+    """A child that does not take a question, or does not answer, in time.
+
+    No `TimeoutError`, which a signal's handler may raise.
+    """
+
+
+class EndedError(Exception):
+    """A child that has closed its pipes: no `EOFError`, for the same reason."""
 
 
 class Noise:
@@ -92,8 +104,8 @@ class Child:
         """Ask a question.
 
         Raises:
-            TimeoutError: it is not taken in so many seconds.
-            EOFError: the process has ended.
+            NotInTimeError: it is not taken in so many seconds.
+            EndedError: the process has ended.
         """
         self._asked += 1
         self._sent += sum(map(len, buffers))
@@ -107,8 +119,8 @@ class Child:
         """The next answer to the last question.
 
         Raises:
-            TimeoutError: there is none in so many seconds.
-            EOFError: the process has ended.
+            NotInTimeError: there is none in so many seconds.
+            EndedError: the process has ended.
             MessageError: what it said is no answer.
         """
         deadline, most = time.monotonic() + seconds, MOST_ANSWER + TIMES * self._sent
@@ -122,10 +134,12 @@ class Child:
         while rest:
             try:
                 rest = rest[os.write(self._in, rest[:CHUNK]) :]
-            except BlockingIOError:
+            except BlockingIOError as error:
+                pass_on(error)
                 _wait([], [self._in], deadline)
-            except OSError:
-                raise EOFError from None
+            except OSError as error:
+                pass_on(error)
+                raise EndedError from None
 
     def _take(self, count: int, deadline: float) -> bytearray:
         """So many bytes of what it says; what came besides is kept, so that a short answer is read at once."""
@@ -146,10 +160,11 @@ class Child:
             try:
                 self._from, self._until = 0, os.readv(self._out, [self._read])
                 break
-            except BlockingIOError:
+            except BlockingIOError as error:
+                pass_on(error)
                 self._pause(deadline)
         if not self._until:
-            raise EOFError
+            raise EndedError
 
     def _pause(self, deadline: float) -> None:
         """Wait for an answer; where several come, until the child rings that all are there, or as long as we have patience.
@@ -161,7 +176,7 @@ class Child:
             return _wait([self._out], [], deadline)
         left = deadline - time.monotonic()
         if left <= 0:
-            raise TimeoutError
+            raise NotInTimeError
         rung, _, _ = select.select([self._bell], [], [], min(left, self._patience))
         if (
             not rung and select.select([self._out], [], [], 0)[0]
@@ -208,7 +223,7 @@ def _widen(pipe: int) -> None:
 def _wait(reading: list[int], writing: list[int], deadline: float) -> None:
     left = deadline - time.monotonic()
     if left <= 0 or not any(select.select(reading, writing, [], min(left, 1e6))):
-        raise TimeoutError
+        raise NotInTimeError
 
 
 def surroundings() -> dict[str, str]:

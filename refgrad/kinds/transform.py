@@ -15,13 +15,13 @@ from refgrad.arithmetic.body_mutations import BodyMutation
 from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.arithmetic.replacing import Replacing
 from refgrad.candidates.arguments import parameters_of
-from refgrad.candidates.protocol import CandidateFault
+from refgrad.candidates.protocol import REFUSED, CandidateFault
 from refgrad.candidates.resolve import load
 from refgrad.candidates.transform import resolve
 from refgrad.candidates.transform_arguments import told_names
 from refgrad.errors import ArgumentError, RefgradError, bad_argument, shown
 from refgrad.kinds.kind import NORMS, NOT_FINITE, SHAPES
-from refgrad.kinds.record import Call, Driven, Record, Results, Situation
+from refgrad.kinds.record import Call, Driven, Question, Record, Results, Situation
 from refgrad.kinds.stateless import Answer, Stateless, misshapen
 from refgrad.optimizers.transform import Transform, axes_named, below
 from refgrad.oracle.acceptance import no_numbers
@@ -45,6 +45,7 @@ from refgrad.oracle.inputs.simpler import halves, ranked
 from refgrad.oracle.inputs.transforms import exponential, families, generate, norms_near, sizes
 from refgrad.oracle.inputs.undefined import VALUES, not_finite
 from refgrad.rule import Rule
+from refgrad.signals import pass_on
 from refgrad.tracing import Plans, plan_for
 
 #: the keyword of `refgrad.kinds.record.Wanted.how` for an operation that is replaced
@@ -153,12 +154,17 @@ class TransformKind(Stateless):
         """The candidate as it is."""
         return lambda arrays: call(partial(subject.call, rule, arrays), subject.name)
 
+    def questions(self, subject: Any, record: Record, call: Call) -> Iterator[Question]:
+        """One a case; what is raised where the rule itself gives no number is a restriction."""
+        each = zip(super().questions(subject, record, call), record.cases.arrays, strict=True)
+        return (partial(_answered, question, record.rules[0], arrays, str(subject.name)) for question, arrays in each)
+
     def results(self, rule: Transform, arrays: Arrays, returned: Any, name: str) -> Results:
         """Results by name, held against the shapes and dtypes of the rule's own."""
         found, wanted = named(returned), named(rule.sketched(*arrays.values()))
         if len(found) == len(wanted) == 1:  # a tuple of one, or a dict of one, is what it holds
             found = dict(zip(wanted, found.values(), strict=True))
-        if getattr(rule, "in_order", False) and isinstance(returned, tuple | list) and len(found) == len(wanted):
+        if isinstance(returned, tuple | list) and len(found) == len(wanted):  # in the order of the rule's own
             found = dict(zip(wanted, found.values(), strict=True))
         if len(found) != len(wanted):
             raise CandidateFault("structure", f"{name} returned {len(found)} results; legal: {len(wanted)}")
@@ -260,6 +266,33 @@ class TransformKind(Stateless):
         from refgrad.kinds.laws.transform import LAWS
 
         return LAWS
+
+
+def _answered(question: Question, rule: Transform, arrays: Arrays, name: str) -> Any:
+    """The answer to a question.
+
+    Raises:
+        CandidateFault: "refused" of a program that raises where all that the rule gives is NaN, as a solver of singular systems.
+    """
+    try:
+        return question()
+    except Exception as error:
+        pass_on(error)
+        own = isinstance(error, RefgradError) and getattr(error, "kind", "") != "raised"
+        if own or not _no_number(rule, arrays):
+            raise
+        said = str(error) if isinstance(error, CandidateFault) else f"{type(error).__name__}: {error}"
+        raise CandidateFault(REFUSED, f"{name} raises where {type(rule).__name__} gives no number: {said}") from None
+
+
+def _no_number(rule: Transform, arrays: Arrays) -> bool:
+    """True if a rule's results have elements, and all of them are NaN."""
+    try:
+        results = [np.asarray(each) for each in named(rule.sketched(*arrays.values())).values()]
+    except (ArgumentError, ArithmeticError, IndexError, ValueError):
+        return False
+    numbers = [each for each in results if each.size]
+    return bool(numbers) and all(each.dtype.kind == "f" and bool(np.isnan(each).all()) for each in numbers)
 
 
 class Replaced:

@@ -22,6 +22,8 @@ from refgrad.rule import Rule
 
 #: elements of an array from which on a kernel is asked for, and the module that has it, which stands above rules and knows them
 LARGE, KERNELS = 1 << 16, "refgrad.formula_kernels"
+#: what labels may be
+WHOLE = "a dtype of whole numbers, such as int64, or floats that are whole numbers"
 #: what stands before the axis below whose length whole numbers are
 BELOW = "below:"
 
@@ -306,8 +308,10 @@ def length_of(axis: str, lengths: Mapping[str, int]) -> int:
 def _labels(array: Any, name: str) -> np.ndarray:
     """An array of whole numbers as NumPy's own."""
     found = plain_array(array, name)
+    if found.dtype.kind == "f" and bool((found == np.rint(found)).all()) and bool(np.isfinite(found).all()):
+        return found.astype(np.int64)  # such as the patterns that another rule gives
     if found.dtype.kind not in "iu":
-        raise bad_argument(f"{name}.dtype", str(found.dtype), "a dtype of whole numbers, such as int64")
+        raise bad_argument(f"{name}.dtype", str(found.dtype), WHOLE)
     return found
 
 

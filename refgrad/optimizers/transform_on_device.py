@@ -60,7 +60,7 @@ def _placed(value: Any, name: str, labels: bool, device: Device) -> Any:
     if not hasattr(value, "dtype") or not hasattr(value, "flags"):
         raise ArgumentError(f"{name} is a {type(value).__name__}; legal: an array on the device")
     if labels and np.dtype(value.dtype).kind not in "iu":
-        raise bad_argument(f"{name}.dtype", str(value.dtype), "a dtype of whole numbers, such as int64")
+        raise bad_argument(f"{name}.dtype", str(value.dtype), "a dtype of whole numbers, such as int64, on the device")
     if not labels and not is_float(value.dtype):
         raise bad_argument(f"{name}.dtype", str(value.dtype), "a float dtype, such as float32, float64 or bfloat16")
     return value if value.flags.c_contiguous else device.copy(value)

@@ -11,7 +11,9 @@ import numpy as np
 
 from refgrad.arithmetic import formula
 from refgrad.axes import ELEMENT, described
-from refgrad.candidates.names import HYPERPARAMETERS, PACKED, SLOTS
+from refgrad.candidates import mask_function, transform_arguments
+from refgrad.candidates.estimator_arguments import ARGUMENTS
+from refgrad.candidates.names import HYPERPARAMETERS, PACKED, SLOTS, Names
 from refgrad.citation import Source
 from refgrad.estimators.base import Estimator, Parameter
 from refgrad.formulas import Formula
@@ -146,11 +148,28 @@ def other_names(rule: Rule) -> list[tuple[str, str]]:
     """
     slots = tuple(rule.slots()) if isinstance(rule, Optimizer) else ()
     numbers = [word for word, legal in rule.legal().items() if isinstance(legal, Range | Whole)]
-    packs = {word: [pack for pack, fields in PACKED.items() if word in fields] for word in numbers}
-    rows = [(word, [*HYPERPARAMETERS.get(word, ()), *packs[word]]) for word in numbers]
+    packed = PACKED if isinstance(rule, Optimizer) else {}
+    packs = {word: [pack for pack, fields in packed.items() if word in fields] for word in numbers}
+    known = _names(rule)
+    rows = [(word, [*known.get(word, ()), *packs[word]]) for word in numbers]
     rows += [(slot, list(SLOTS.get(slot, ()))) for slot in slots]
     own = {*rule.legal(), *slots}
     return [(word, ", ".join(names)) for word, given in rows if (names := [n for n in given if n not in own])]
+
+
+def _names(rule: Rule) -> Names:
+    """By hyperparameter the names that candidates of a rule's kind are told it by."""
+    if isinstance(rule, Optimizer):
+        return HYPERPARAMETERS
+    if isinstance(rule, Estimator):
+        return ARGUMENTS
+    return (
+        mask_function.NAMES
+        if isinstance(rule, Mask)
+        else transform_arguments.NAMES
+        if isinstance(rule, Transform)
+        else {}
+    )
 
 
 def itself_elsewhere(cls: type[Rule]) -> list[str]:

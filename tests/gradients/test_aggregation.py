@@ -161,6 +161,20 @@ def test_a_row_with_nan_is_not_selected() -> None:
     assert np.isfinite(np.delete(NeighborMixing()(rows), 2, axis=0)).all()
 
 
+def test_neighbour_mixing_gives_means_of_rows_without_nan_or_nan() -> None:
+    for lost in range(8):
+        rows = np.ones((7, 2))
+        rows[:lost, 0] = np.nan
+        mixed_rows = NeighborMixing(faults=2)(rows)
+        assert (mixed_rows[:, 1] == 1.0).all()
+        assert np.isnan(mixed_rows[:, 0]).all() == (lost > 2)
+
+
+def test_a_row_with_nan_is_clipped_to_nan() -> None:
+    rows = np.array([[np.nan, 1.0], [1.0, 2.0]])
+    assert np.isnan(CenteredClipping()(rows, np.zeros(2))).all()
+
+
 #: those that do: norms follow no shifts, and among Bulyan's last rows two that are nearest to each other are always a tie
 FOLLOWING = [r for r, _ in SAME if not isinstance(r, AdaptiveClipping | GradientElimination | Bulyan)]
 

@@ -342,6 +342,7 @@ def test_group_soft_threshold_is_the_proximal_step() -> None:
     for row, near_ in zip(rows[2:], found[2:], strict=True):  # 0 is a subgradient of |u - row|**2 / 2 + beta |u|
         near(near_ - row + 0.5 * near_ / np.linalg.norm(near_), np.zeros(3), 1e-12)
     near(GroupSoftThreshold(beta=0.0)(rows), rows)
+    assert np.isnan(GroupSoftThreshold()(np.array([[np.nan, 0.1]]))).all()  # as np.maximum(0, 1 - beta / |row|)
     hidden, output = ConvexReLUNetwork()(rows, 2 * rows)
     near(hidden * np.abs(output[:, None]), np.concatenate([rows, 2 * rows]), 1e-12)
     assert np.all(output[:5] >= 0)

@@ -13,6 +13,7 @@ from refgrad.errors import CandidateError
 from refgrad.isolation import host as hosts
 from refgrad.isolation import messages
 from refgrad.isolation.host import MOST, Host
+from refgrad.isolation.process import EndedError, NotInTimeError
 from refgrad.isolation.recipe import FailedThereError, NotMadeError, Recipe
 from refgrad.optimizers import SGD, Lookahead
 
@@ -97,8 +98,8 @@ def test_a_candidate_of_which_something_is_not_told_cannot_be_made(name: str) ->
         (result(3), "what is no answer"),
         (({}, []), "what is no answer"),
         (({"raised": "text"}, []), "what is no answer"),
-        (EOFError(), "exit code 3"),
-        (TimeoutError(), "did not return within"),
+        (EndedError(), "exit code 3"),
+        (NotInTimeError(), "did not return within"),
         (({"raised": {"kind": "raised", "message": "ValueError: no"}}, []), "ValueError: no"),
         (({"raised": {"kind": "crashed", "message": "raised SystemExit"}}, []), "making a:b raised SystemExit"),
         (({"raised": {"class": "CandidateError", "message": "no name"}}, []), "no name"),
@@ -180,8 +181,8 @@ def test_attributes_are_asked_for_once_and_one_that_is_missing_is_none() -> None
 
 
 def test_a_candidate_whose_process_is_lost_is_made_again_and_at_last_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    candidate, child = made_in(EOFError())
-    monkeypatch.setattr(hosts, "Child", lambda memory: Answering(EOFError()))
+    candidate, child = made_in(EndedError())
+    monkeypatch.setattr(hosts, "Child", lambda memory: Answering(EndedError()))
     with pytest.raises(CandidateFault, match="exit code 3"):
         candidate()
     assert child.ended
@@ -194,7 +195,7 @@ def test_a_candidate_whose_process_is_lost_is_made_again_and_at_last_no_more(mon
 
 
 def test_a_run_is_lost_with_its_process() -> None:
-    candidate, _ = made_in(result({**RUN, "changed": []}), EOFError())
+    candidate, _ = made_in(result({**RUN, "changed": []}), EndedError())
     run = candidate.start(RULE, [ARRAY])
     step = run.rule_for
     with pytest.raises(CandidateFault, match="exit code 3"):
@@ -211,7 +212,7 @@ def test_a_run_is_lost_with_its_process() -> None:
         ([result({"clean": False})], False),
         ([result({"clean": 1})], False),
         ([result({})], False),
-        ([EOFError()], False),
+        ([EndedError()], False),
     ],
 )
 def test_a_process_is_kept_for_the_next_candidate_only_if_it_says_that_it_is_clean(
@@ -222,13 +223,13 @@ def test_a_process_is_kept_for_the_next_candidate_only_if_it_says_that_it_is_cle
     assert (child.renewed, child.ended) == (kept, not kept)
 
 
-@pytest.mark.parametrize("last", [({"last": True}, []), EOFError()], ids=["in time", "lost"])
+@pytest.mark.parametrize("last", [({"last": True}, []), EndedError()], ids=["in time", "lost"])
 def test_answers_that_nobody_waits_for_are_taken_before_the_next_question(last: Any) -> None:
     candidate, child = made_in(({"result": {"dict": []}}, []), ({"last": False}, []), last)
     host = candidate._host
     assert host.ask({"ask": "x"}, [], "x") == {}  # more are to come
     host.start()
-    assert child.ended == isinstance(last, EOFError)
+    assert child.ended == isinstance(last, EndedError)
     assert host.alive
 
 

@@ -376,3 +376,48 @@ def test_a_norm_near_its_bound_and_other_numbers_of_axes(of: Any, fault: dict[st
     rule = o.GradientBefore(of=of(max_norm=0.5))
     verdict = refgrad.verify(lambda p, g, max_norm: clipped(p, g, max_norm, **fault), rule, explain=False, shrink=False)
     assert verdict.conforms == conforms, str(verdict)
+
+
+def impartial(gradients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The weights and the direction, in this order, by NumPy's solver, which raises where a system is singular."""
+    matrix = gradients.astype(np.float64) @ gradients.T.astype(np.float64)
+    weights = np.linalg.solve(matrix, np.sqrt(np.diag(matrix)))
+    weights = weights / weights.sum()
+    return weights.astype(gradients.dtype), (weights @ gradients).astype(gradients.dtype)
+
+
+def named_impartial(gradients: np.ndarray) -> dict[str, np.ndarray]:
+    return dict(zip(("weights", "direction"), impartial(gradients), strict=True))
+
+
+@pytest.mark.parametrize("program", [impartial, named_impartial])
+@pytest.mark.parametrize("isolate", [False, True])
+def test_raising_where_the_rule_gives_no_number_is_a_restriction(program: Any, isolate: bool) -> None:
+    verdict = refgrad.verify(program, gr.ImpartialGradient(), explain=False, isolate=isolate)
+    assert verdict.conforms, str(verdict)
+    said = "raises where ImpartialGradient gives no number: LinAlgError: Singular matrix"
+    assert said in str(verdict).replace("\n    ", " ")
+
+
+def test_raising_where_the_rule_gives_numbers_stays_a_fault_and_so_does_another_order() -> None:
+    def raises(gradients: np.ndarray) -> Any:
+        if gradients.any():
+            raise np.linalg.LinAlgError("Singular matrix")
+        return impartial(gradients)
+
+    for program in (raises, lambda gradients: impartial(gradients)[::-1]):
+        assert refgrad.verify(program, gr.ImpartialGradient(), explain=False).outcome == "does not conform"
+
+
+def test_labels_may_be_floats_that_are_whole_numbers() -> None:
+    patterns = gr.ActivationPatterns()(np.eye(2), np.eye(2))["patterns"]
+    assert patterns.dtype == np.float64
+    for one, other in zip(
+        gr.ConvexReLUProgram()(np.eye(2), np.ones(2), patterns).values(),
+        gr.ConvexReLUProgram()(np.eye(2), np.ones(2), patterns.astype(int)).values(),
+        strict=True,
+    ):
+        assert one.tobytes() == other.tobytes()
+    for wrong in (0.5, np.nan, np.inf):
+        with pytest.raises(ArgumentError, match="or floats that are whole numbers"):
+            gr.RepresenterWeights()(np.eye(2), np.array([1.0, wrong]))

@@ -11,6 +11,7 @@ from refgrad.errors import ArgumentError, RefgradError, TraceError
 from refgrad.kinds.kind import Kind
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.rule import Rule, is_own
+from refgrad.signals import pass_on
 from refgrad.tracing import Plan, free_names, trace
 
 #: what is written in place of numbers that are drawn in a body, or that it keeps
@@ -52,6 +53,7 @@ def _results(kind: Kind, rule: Any, cases: Cases) -> Sequence[Any] | None:
         lacking = str(error) or "a method that its kind asks for; docs/own-rule.md says which"
         raise ArgumentError(f"{name} has not written {lacking}") from error
     except Exception as error:  # whatever it is, it is the rule's and no candidate's
+        pass_on(error)
         raise ArgumentError(f"{name}'s body raised {type(error).__name__}: {error}") from error
 
 
@@ -62,7 +64,8 @@ def _of_body(rule: Any, cases: Cases) -> Sequence[Any] | None:
         given = {n: np.asarray(cases.arrays[0].get(n, like), np.float64) for n in rule.takes()}
         with np.errstate(all="ignore"):
             return list(rule.body(given | dict.fromkeys(rule.scalar_inputs(), 1.0)).values())
-    except Exception:  # what is wrong with it is told of its trace
+    except Exception as error:  # what is wrong with it is told of its trace
+        pass_on(error)
         return None
 
 

@@ -16,6 +16,7 @@ from refgrad.oracle.acceptance.findings import FAULTS, Fault
 from refgrad.oracle.engine.time_limit import watched
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.rule import Rule
+from refgrad.signals import from_handler
 
 #: what frameworks say where they need a device, or gradients of a form, that they are not given here
 NOT_HERE = re.compile(
@@ -69,7 +70,7 @@ def _asked(question: Question, record: Record, number: int, subject: Any) -> Fau
     except CandidateError:
         raise
     except Exception as error:  # whatever a stranger's code raises is a finding, not our traceback
-        if isinstance(error, ArgumentError) and not from_outside(error):
+        if from_handler(error) or (isinstance(error, ArgumentError) and not from_outside(error)):
             raise
         check_fit(error, str(subject.name))
         fault = Fault("raised", number, f"{type(error).__name__}: {error}")

@@ -35,6 +35,7 @@ from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.engine.verdict import Verdict
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.rule import Rule, stated
+from refgrad.signals import pass_on
 
 #: the policy's word for sums in short runs, and what is said where only longer ones allow a value
 BLOCKED, LONGER = "blocked", "longer runs than blocked"
@@ -429,6 +430,7 @@ def _explained(explain: Explain, claim: Claim, record: Record, tally: Tally) -> 
         with keeping():
             return tuple(explain(claim, record, tally))
     except Exception as error:  # whatever it is, the verdict stands without it
+        pass_on(error)
         record.notes.append(f"the search for what it is instead failed with {type(error).__name__}: {error}")
         return ()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
@@ -19,6 +20,7 @@ from refgrad.candidates.protocol import CandidateFault
 from refgrad.errors import bad_argument
 from refgrad.float_environment import foreign
 from refgrad.legal import as_number
+from refgrad.signals import pass_on
 
 #: seconds that one step may take where nothing else is said
 TIME_LIMIT = 60.0
@@ -51,9 +53,10 @@ def watched(seconds: float) -> Iterator[Call]:
 
     def call(action: Callable[[], Any], what: str) -> Any:
         # NumPy's error state and the like are the caller's
-        asked.put((contextvars.copy_context(), action))
+        job = object()
+        asked.put((job, contextvars.copy_context(), action))
         try:
-            result, error = answered.get(timeout=min(seconds, threading.TIMEOUT_MAX))
+            result, error = _answer_to(job, answered, seconds)
         except Empty:
             raise CandidateFault("hung", f"{what} did not return within {seconds:g} s") from None
         # a user interrupts the main thread, which waits: on the other it is the candidate's own
@@ -69,12 +72,27 @@ def watched(seconds: float) -> Iterator[Call]:
         asked.put(None)
 
 
+def _answer_to(job: object, answered: SimpleQueue[Any], seconds: float) -> tuple[Any, BaseException | None]:
+    """What came of a job; what comes late, of one that nobody waits for any more, is left.
+
+    Raises:
+        Empty: nothing comes of it in so many seconds.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        left = max(deadline - time.monotonic(), 0.0)
+        of, result, error = answered.get(timeout=min(left, threading.TIMEOUT_MAX))
+        if of is job:
+            return result, error
+
+
 def _called(action: Callable[[], Any], what: str) -> Any:
     """A plain call; an interrupt may be the user's there, and stays one."""
     try:
         with foreign():
             return action()
     except (SystemExit, GeneratorExit) as error:
+        pass_on(error)
         raise _ended(error, what) from None
 
 
@@ -90,10 +108,10 @@ def _foreign(action: Callable[[], Any]) -> Any:
 
 def _serve(asked: SimpleQueue[Any], answered: SimpleQueue[Any]) -> None:
     while (job := asked.get()) is not None:
-        context, action = job
+        number, context, action = job
         try:
-            answer: tuple[Any, Any] = (context.run(_foreign, action), None)
+            answer: tuple[Any, Any, Any] = (number, context.run(_foreign, action), None)
         except BaseException as error:  # handed to the caller, who raises it
-            answer = (None, error)
+            answer = (number, None, error)
         answered.put(answer)
-        del job, context, action, answer  # nothing of a candidate is kept alive while waiting
+        del job, number, context, action, answer  # nothing of a candidate is kept alive while waiting

@@ -30,7 +30,9 @@ from refgrad.oracle.hypotheses.screens import judged, screen_like, screen_of
 WIDER = 16.0
 
 #: why what fits is no fact
-FITS_THE_RULE = "what {rule} itself gives lies within its sets too, so that it cannot be told by them"
+FITS_THE_RULE = (
+    "results of {rule} itself would lie within its acceptance sets too, so that these cannot tell the two apart"
+)
 IS_WIDER = "its acceptance sets are {times:.0f} times as wide as those of {rule}"
 
 

@@ -26,6 +26,7 @@ from refgrad.oracle.hypotheses.protocol import Screen
 from refgrad.oracle.hypotheses.scored import Scored
 from refgrad.oracle.hypotheses.valued import valued
 from refgrad.oracle.mutants import CASE_FURTHER, CASE_REWRITES, FURTHER, REWRITES, STEP_FURTHER, Mutation, mutations
+from refgrad.signals import pass_on
 from refgrad.tracing import Plan
 
 #: how many changes go into combinations, how many named variants into pairs, under how many mutants numbers are recovered
@@ -171,6 +172,7 @@ class Search:
         try:
             return action()
         except Exception as error:  # whatever it is, what was seen is judged without it
+            pass_on(error)
             self.failures.append(f"a hypothesis could not be tried: {type(error).__name__}: {error}")
             return None
 

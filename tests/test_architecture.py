@@ -113,7 +113,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
         "candidates.optax_transform",
         "surveys.implementations",
     ),
-    "keras": ("candidates.keras_optimizer", "examples.kernels"),
+    "keras": ("candidates.keras_optimizer", "examples.keras_kernels"),
     "cupy": ("backends.cuda.cupy_device",),
     "numba": ("backends.compiler", "backends.numba_stages"),
     "llvmlite": ("backends.compiler",),

@@ -173,6 +173,7 @@ def large(rule: Any, rows: int) -> refgrad.Cases:
 @pytest.mark.parametrize("name", list(MOST))
 def test_memory_of_a_verdict_is_bounded(name: str) -> None:
     rule, peaks = rules()[name](), []
+    refgrad.verify(rule, rule, inputs=large(rule, 600), explain=False, shrink=False)  # which compiles
     for rows in (200, 600):
         inputs = large(rule, rows)
         tracemalloc.start()

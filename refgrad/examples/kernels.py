@@ -1,7 +1,7 @@
 """The formulas of the gallery as frameworks have them: rows for ``refgrad survey --table refgrad.examples.kernels:ROWS``.
 
-Each function takes NumPy's arrays and gives them; its framework is imported when it is called. A row of a framework that is not
-installed is not driven.
+Each function, those of Keras' beside them, takes arrays of NumPy and gives them; its framework is imported when it is called. A
+row of a framework that is not installed is not driven.
 """
 
 from __future__ import annotations
@@ -12,6 +12,14 @@ from typing import Any
 import numpy as np
 
 from refgrad.examples import formulas
+from refgrad.examples.keras_kernels import (
+    keras_gelu,
+    keras_gelu_tanh,
+    keras_layernorm,
+    keras_log_softmax,
+    keras_rmsnorm,
+    keras_softmax,
+)
 from refgrad.surveys.implementations import Implementation
 
 Array = Any
@@ -152,43 +160,6 @@ def flax_linear(x: Array, weight: Array, bias: Array) -> Array:
     return _flax(nnx.Linear(*weight.shape[::-1], rngs=nnx.Rngs(0)), x, kernel=weight.T, bias=bias)
 
 
-def _keras(name: str, *arrays: Array, **how: Any) -> Array:
-    """A function of keras.ops."""
-    import keras
-
-    return np.asarray(keras.ops.convert_to_numpy(getattr(keras.ops, name)(*arrays, **how)))
-
-
-def keras_softmax(x: Array) -> Array:
-    """keras.ops.softmax."""
-    return _keras("softmax", x, axis=-1)
-
-
-def keras_log_softmax(x: Array) -> Array:
-    """keras.ops.log_softmax."""
-    return _keras("log_softmax", x, axis=-1)
-
-
-def keras_gelu(x: Array) -> Array:
-    """keras.ops.gelu by the error function."""
-    return _keras("gelu", x, approximate=False)
-
-
-def keras_gelu_tanh(x: Array) -> Array:
-    """keras.ops.gelu, as it is called without more."""
-    return _keras("gelu", x)
-
-
-def keras_rmsnorm(x: Array, weight: Array, eps: float) -> Array:
-    """keras.ops.rms_normalization."""
-    return _keras("rms_normalization", x, scale=weight, axis=-1, epsilon=eps)
-
-
-def keras_layernorm(x: Array, weight: Array, bias: Array, eps: float) -> Array:
-    """keras.ops.layer_normalization."""
-    return _keras("layer_normalization", x, gamma=weight, beta=bias, axis=-1, epsilon=eps)
-
-
 def scipy_softmax(x: Array) -> Array:
     """scipy.special.softmax."""
     import scipy.special
@@ -226,7 +197,7 @@ def written_statistics(x: Array) -> tuple[Array, Array]:
 
 
 def _row(package: str, function: Callable[..., Array], claim: Any, **others: Any) -> Implementation:
-    """A function of this module."""
+    """A function that stands here or beside."""
     name = f"{function.__module__}:{function.__name__}"
     return Implementation(package=package, target=name, claim=claim, name=function.__name__, **others)
 

@@ -76,7 +76,7 @@ def never_returns(gradients: np.ndarray) -> np.ndarray:
     return gradients
 
 
-@pytest.mark.parametrize(("handler", "raised"), HANDLERS, ids=str)
+@pytest.mark.parametrize(("handler", "raised"), HANDLERS, ids=["function", "partial", "object", "method", "exit"])
 @pytest.mark.parametrize("isolate", [False, True], ids=["here", "isolated"])
 def test_what_a_handler_raises_while_a_candidate_is_waited_for_is_the_callers(
     alarm: Any, handler: Any, raised: type[BaseException], isolate: bool

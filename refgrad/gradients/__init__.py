@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from refgrad.gradients.centers import GeometricMedian, LeastDiameterMean, LeastSpreadMean
     from refgrad.gradients.clipped_centers import CenteredClipping, WeiszfeldSteps
     from refgrad.gradients.coding import GradientCode, GradientDecoding
-    from refgrad.gradients.complexity import inductive_bias_bits
     from refgrad.gradients.contributions import (
         DiffROAR,
         MapGradientLoss,
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
         ConvexReLUObjective,
         ConvexReLUProgram,
         GroupSoftThreshold,
-        activation_patterns,
     )
     from refgrad.gradients.curvature import (
         DampedDirection,
@@ -81,7 +79,6 @@ if TYPE_CHECKING:
         JacobianSymmetry,
         OneSidedNudge,
         RecurrentBackpropagation,
-        fixed_point,
     )
     from refgrad.gradients.feature_alignment import (
         CorrelationAlignment,
@@ -119,7 +116,6 @@ if TYPE_CHECKING:
         GaussianSplit,
         OpacityReset,
         RenderingErrorMap,
-        error_boxes,
     )
     from refgrad.gradients.resizing import BilinearResize
     from refgrad.gradients.saliency import (
@@ -148,7 +144,6 @@ if TYPE_CHECKING:
         GumbelArchitectureGradient,
         GumbelArchitectureWeights,
         WidthImportance,
-        depth_program,
     )
     from refgrad.gradients.sequential_coding import MultiplexedRepeat, SelectiveRepeat
     from refgrad.gradients.sgd_noise import (
@@ -349,13 +344,8 @@ __all__ = [
     "WeightedLine",
     "WeiszfeldSteps",
     "WidthImportance",
-    "activation_patterns",
     "covariance_filter",
     "critical_rate",
-    "depth_program",
-    "error_boxes",
-    "fixed_point",
-    "inductive_bias_bits",
     "intrinsic_scatter",
     "quadrature",
     "score_dimension",

@@ -6,6 +6,9 @@ nothing from elsewhere, and its menus work on a phone; MyST, since the pages are
 
 import importlib.util
 from pathlib import Path
+from typing import Any
+
+from docutils import nodes
 
 from refgrad.version import VERSION
 
@@ -30,6 +33,8 @@ highlight_language = "text"
 html_theme = "furo"
 html_title = f"refgrad {VERSION}"
 html_static_path = ["site"]
+# without one, browsers ask for /favicon.ico, which is not there
+html_favicon = "site/favicon.svg"
 html_css_files = ["refgrad.css"]
 html_js_files = ["filters.js"]
 html_copy_source = False
@@ -48,3 +53,18 @@ mathjax3_config = {"options": {"enableMenu": False}}
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+
+#: characters of a table's cell beyond which it is a text, of which a line has several words on a phone too
+PROSE = 30
+
+
+def mark_prose(app: Any, tree: nodes.document) -> None:
+    """Mark cells of tables that hold texts, for the style sheet."""
+    for entry in tree.findall(nodes.entry):
+        if len(entry.astext()) > PROSE:
+            entry["classes"].append("prose")
+
+
+def setup(app: Any) -> None:
+    """What Sphinx calls when it starts."""
+    app.connect("doctree-read", mark_prose)

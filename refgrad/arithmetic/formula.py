@@ -23,6 +23,10 @@ from refgrad.rule import Rule
 LONGEST = 2000
 #: a factor that is not written
 ONE = "1"
+#: characters of a number's text beyond which it gets a line of its own where it is used twice, and where it is used at all
+SHARED_NUMBER, LONG_NUMBER = 24, 40
+#: operands of an operation on matrices beyond which it gets a line of its own
+FEW_OPERANDS = 2
 
 
 class Piece(NamedTuple):
@@ -89,7 +93,8 @@ def text_lines(plan: Traced) -> list[str]:
 
 def latex(plan: Traced) -> str:
     """The update as one LaTeX ``aligned`` block."""
-    lines = [f"{left} &= {right}" for left, right in _Formula(plan.graph, LATEX, plan.rule.kind).assignments()]
+    formula = _Formula(plan.graph, LATEX, plan.rule.kind, parts=True)
+    lines = [f"{left} &= {right}" for left, right in formula.assignments()]
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
 
@@ -122,11 +127,16 @@ class _Formula:
     #: pieces and factors that were written already; none where names are still to come
     rendered: dict[int, Piece] | None = None
     factors: dict[int, Counter[Piece]] = field(default_factory=dict)
+    #: whether long numbers, and operations of many operands, get lines of their own, so that a line is short
+    parts: bool = False
+    numbers: dict[Expr, str] = field(default_factory=dict)
 
     def assignments(self) -> Iterator[tuple[str, str]]:
         """Pairs of a left and a right side."""
         new = {node.index: name for name, node in self.graph.outputs.items() if node.args}
         letters = self._letters()
+        if self.parts:
+            yield from self._long_numbers(letters)
         for node in self._named(set(new)):
             right = self.render(node).text
             if node.index in new:
@@ -141,7 +151,26 @@ class _Formula:
             if node.index not in new or new[node.index] != name:
                 yield self._result(name), self.render(node).text
         for name, expr in self.graph.scalar_outputs.items():
-            yield self._result(name), _scalar(expr, self.notation).text
+            if self.numbers.get(expr) != self._result(name):
+                yield self._result(name), self._number(expr).text
+
+    def _number(self, expr: Expr) -> Piece:
+        return _scalar(expr, self.notation, self.numbers)
+
+    def _long_numbers(self, letters: Iterator[str]) -> Iterator[tuple[str, str]]:
+        """Lines of numbers that are long, or longer than a few names and used again; a number that is a result has its name."""
+        results = {expr: self._result(name) for name, expr in self.graph.scalar_outputs.items()}
+        nodes = {node.index: node for root in self.graph.outputs.values() for node in walk(root)}
+        roots = [node.attribute for node in nodes.values() if node.op == "scalar"]
+        uses: Counter[Expr] = Counter([*roots, *results])
+        ordered = dict.fromkeys(part for root in uses for part in _parts(root))
+        uses.update(arg for part in ordered for arg in part.args)
+        for expr in ordered:
+            length = len(_scalar(expr, TEXT, self.numbers).text)
+            if (uses[expr] > 1 and (expr in results or length > SHARED_NUMBER)) or length > LONG_NUMBER:
+                left, right = results.get(expr) or self.notation.name(next(letters)), self._number(expr).text
+                self.numbers[expr] = left
+                yield left, right
 
     def _result(self, name: str) -> str:
         """What a result is called."""
@@ -177,7 +206,14 @@ class _Formula:
         chosen = [
             n
             for n in nodes.values()
-            if n.args and (n.index in outputs or uses[n.index] > 1 or n.op in REDUCTIONS or self._corrected(n, new))
+            if n.args
+            and (
+                n.index in outputs
+                or uses[n.index] > 1
+                or n.op in REDUCTIONS
+                or self._corrected(n, new)
+                or (self.parts and len(n.args) > FEW_OPERANDS and OPERATIONS[n.op].kind == "matrix")
+            )
         ]
         return sorted(chosen, key=lambda n: n.index)
 
@@ -197,7 +233,7 @@ class _Formula:
         if node.op == "input":
             return Piece(n.name(node.attribute), ATOM)
         if node.op == "scalar":
-            return _scalar(node.attribute, n)
+            return self._number(node.attribute)
         if node.op == "mul":
             return self._product(node)
         op = OPERATIONS[node.op]
@@ -277,13 +313,24 @@ def _operation(name: str, args: list[Piece], symbol: Symbol, n: Notation) -> Pie
     return Piece(n.call(name, [a.text for a in args], symbol), ATOM)
 
 
-def _scalar(expr: Expr, n: Notation) -> Piece:
+def _scalar(expr: Expr, n: Notation, known: Mapping[Expr, str] = {}) -> Piece:
+    """A number's text; what is known by a name is shown by it."""
+    if expr in known:
+        return Piece(known[expr], ATOM)
     if expr.op == "name":
         return Piece(n.name(expr.args[0]), ATOM)
     if expr.op == "const":
         return Piece(f"{expr.args[0]:g}", ATOM if expr.args[0] >= 0 else SUM)
     symbol = ON_NUMBERS[expr.op].symbol
-    return _operation(expr.op, [_scalar(a, n) for a in expr.args], symbol, n)
+    return _operation(expr.op, [_scalar(a, n, known) for a in expr.args], symbol, n)
+
+
+def _parts(expr: Expr) -> Iterator[Expr]:
+    """What a number is computed from, in an order in which it can be, and the number itself; no names and constants."""
+    if expr.op not in ("name", "const"):
+        for arg in expr.args:
+            yield from _parts(arg)
+        yield expr
 
 
 def _text_divide(above: Piece, below: Piece) -> Piece:
@@ -329,11 +376,33 @@ def latex_name(name: str) -> str:
     return f"\\mathrm{{{escaped}}}{subscript}"
 
 
+def latex_cases(test: str, yes: str, no: str) -> str:
+    """One of two by a condition; where the other one is such cases itself, each of them is one more case.
+
+    >>> latex_cases("a", "x", latex_cases("b", "y", "z"))
+    '\\\\begin{cases}x & a \\\\\\\\ y & b \\\\\\\\ z & \\\\text{otherwise}\\\\end{cases}'
+    """
+    first, last = r"\begin{cases}", r"\end{cases}"
+    whole = no.startswith(first) and no.find(last) == len(no) - len(last)
+    others = no[len(first) : -len(last)] if whole else rf"{no} & \text{{otherwise}}"
+    return rf"{first}{yes} & {test} \\ {others}{last}"
+
+
 def _latex_call(name: str, args: list[str], symbol: Symbol) -> str:
     if symbol.latex:
         return symbol.latex % ", ".join(args)
     word = name.replace("_", r"\_")
-    return rf"\operatorname{{{word}}}\left({', '.join(args)}\right)"
+    return rf"\operatorname{{{word}}}\left({', '.join(_repeats(args))}\right)"
+
+
+def _repeats(args: list[str]) -> list[str]:
+    """Operands of which a group at the end that is repeated is written once, with how often."""
+    for length in range(1, (len(args) - 1) // 2 + 1):
+        group = args[-length:]
+        times = next(n for n in range(1, len(args)) if args[-length * (n + 1) : -length * n] != group)
+        if times > 2:
+            return [*args[: -length * times], rf"\left({', '.join(group)}\right) \times {times}"]
+    return args
 
 
 LATEX = Notation(
@@ -342,7 +411,7 @@ LATEX = Notation(
     divide=lambda above, below: Piece(f"\\frac{{{above.text}}}{{{below.text}}}", ATOM),
     call=_latex_call,
     power=lambda base, exponent: f"{base}^{{{exponent}}}",
-    cases=lambda test, yes, no: rf"\begin{{cases}}{yes} & {test} \\ {no} & \text{{otherwise}}\end{{cases}}",
+    cases=latex_cases,
     sign=lambda symbol: symbol.latex,
     words=lambda words: rf"\text{{{words}}}",
     brackets=(r"\left(", r"\right)"),

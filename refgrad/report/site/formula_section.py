@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from refgrad.arithmetic import formula
 from refgrad.errors import RefgradError
@@ -13,6 +13,7 @@ from refgrad.optimizers.transform import Transform
 from refgrad.quantizers.base import Quantizer
 from refgrad.quantizers.eight_bit import EightBit
 from refgrad.report import catalogue
+from refgrad.report.site import formula_lines
 from refgrad.report.site.prose import escaped
 from refgrad.report.site.written_formula import method_lines
 from refgrad.rule import Rule
@@ -76,7 +77,14 @@ def _traced(rule: Rule, found: Plan) -> str:
     if _too_wide(text.splitlines()):
         return f"{AS_TEXT}\n```text\n" + "\n".join(lines) + "\n```"
     conditions = "".join(f"- {escaped(line)}\n" for line in lines if line.startswith("as long as"))
-    return f"```{{math}}\n{text}\n```\n\n{_said(rule)}\n{conditions}"
+    head, *rows, tail = text.split("\n")
+    rows = _block([row.removesuffix(" \\\\") for row in rows])
+    return f"```{{math}}\n{head}\n{rows}\n{tail}\n```\n\n{_said(rule)}\n{conditions}"
+
+
+def _block(rows: Iterable[str]) -> str:
+    """Rows of an aligned block, each no wider than a phone as far as it can be broken."""
+    return " \\\\\n".join(line for row in rows for line in formula_lines.broken(row))
 
 
 def _said(rule: Rule) -> str:
@@ -91,7 +99,7 @@ def _written(rule: Rule) -> Iterator[str]:
         method = inspect.getattr_static(type(rule), name, None) or getattr(type(rule), name)
         lines = method_lines(rule, getattr(method, "__func__", method))
         if lines and not _too_wide(lines):
-            body = " \\\\\n".join(lines)
+            body = _block(lines)
             title = f"`{name}`, as it is written, with the default hyperparameters:\n\n"
             yield f"{title}```{{math}}\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n```\n"
 

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
+from refgrad.estimators.base import Estimator
 from refgrad.report.site.pictures import pictures
 from refgrad.report.site.rule_page import state_of
 from refgrad.rule import Rule
 
 #: where rules' pages stand
 FOLDER = "rule"
+#: kinds in the order in which they stand, before all others
+FIRST = ("optimizer", "quantizer", "estimator", "mask")
 
 HEAD = """# Gallery
 
@@ -48,14 +51,28 @@ def page(classes: Iterable[type[Rule]]) -> str:
         classes: the rules.
     """
     states = [(state_of(cls()), cls) for cls in classes]
-    kinds = sorted({state["kind"] for state, _ in states})
+    kinds = sorted({state["kind"] for state, _ in states}, key=_place)
     packages = sorted({package for state, _ in states for package in state["packages"]})
     parts = [HEAD.format(count=len(states)), filters(kind=kinds, package=packages)]
     for kind in kinds:
         of_kind = [(state, cls) for state, cls in states if state["kind"] == kind]
         cards = "".join(card(state, cls()) for state, cls in of_kind)
-        parts.append(f'\n## {kind}\n\n<div class="gallery" data-group>{cards}</div>\n')
+        parts.append(f'\n## {title(kind)}\n\n<div class="gallery" data-group>{cards}</div>\n')
     return "".join(parts)
+
+
+def _place(kind: str) -> tuple[int, str]:
+    return FIRST.index(kind) if kind in FIRST else len(FIRST), kind
+
+
+def title(kind: str) -> str:
+    """What rules of a kind are called in a heading.
+
+    >>> title("8-bit-optimizer"), title("mask-update")
+    ('8-bit optimizers', 'Mask updates')
+    """
+    words = kind.replace("bit-", "bit ") if kind[:1].isdigit() else kind.replace("-", " ")
+    return f"{words[:1].upper()}{words[1:]}s"
 
 
 def card(state: Mapping[str, Any], rule: Rule) -> str:
@@ -63,10 +80,11 @@ def card(state: Mapping[str, Any], rule: Rule) -> str:
 
     Args:
         state: its entry, as `state_of` gives it.
-        rule: an instance, for the first of its pictures.
+        rule: an instance, for one of its pictures.
     """
     words = f"{state['name']} {state['summary']} {state['source']}".lower()
-    drawn = next(iter(pictures(rule)), "")
+    # the values of many estimators are the same, and their gradients are what they are for
+    drawn = next(iter(pictures(rule)[:: -1 if isinstance(rule, Estimator) else 1]), "")
     marks = f'data-words="{escape(words)}" data-kind="{escape(state["kind"])}"'
     marks += f' data-package="{escape("|".join(state["packages"]))}"'
     return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from refgrad.estimators.base import Estimator
 from refgrad.legal import Range
 from refgrad.optimizers.base import Optimizer
 from refgrad.quantizers.base import Quantizer
+from refgrad.quantizers.eight_bit import EightBit
 from refgrad.report.site import svg
 from refgrad.rule import Rule
 from refgrad.sparsity.base import Mask
@@ -46,14 +47,14 @@ def pictures(rule: Rule) -> tuple[str, ...]:
     return ()
 
 
-def path(rule: Optimizer) -> np.ndarray:
+def path(rule: Optimizer | EightBit) -> np.ndarray:
     """The way of an optimizer down the bowl, from `START`; a row a step."""
     p, random = np.array([START]), np.random.default_rng(0)
     state, rows = rule.init(p), [p[0]]
     for _ in range(STEPS):
         g = p @ HESSIAN
-        given = _extras(rule, p, g, random)
-        p, state = rule.step(p, g, state, backend="numpy", **given)
+        given = {} if isinstance(rule, EightBit) else {"backend": "numpy", **_extras(rule, p, g, random)}
+        p, state = rule.step(p, g, state, **given)
         rows.append(p[0])
         if not np.abs(p).max() < FAR:
             break
@@ -77,11 +78,22 @@ def height(p: np.ndarray) -> np.ndarray:
     return 0.5 * np.einsum("...i,ij,...j->...", p, HESSIAN, p).squeeze()
 
 
+def _eight_bit(rule: EightBit) -> Iterable[str]:
+    """The way of the rule, whose slots are quantized between steps though the bowl has few elements."""
+    small = rule.replace(min_8bit_size=1)
+    return _paths([(small.replace(rule=rule.rule.replace(lr=rate)), f", lr={rate:g}") for rate in RATES])
+
+
 def _optimizer(rule: Optimizer) -> Iterable[str]:
     rate = next((name for name in ("lr", "inner_lr") if name in rule.hyperparameters() or _has(rule, name)), None)
     tried = (
         [(rule, "")] if rate is None else [(rule.replace(**{rate: value}), f", {rate}={value:g}") for value in RATES]
     )
+    return _paths(tried)
+
+
+def _paths(tried: Iterable[tuple[Optimizer | EightBit, str]]) -> Iterator[str]:
+    """The way that goes down best of those of rules, each with what is told of it, and its height."""
     found: list[tuple[float, np.ndarray, str]] = []
     for each, told in tried:
         try:
@@ -169,6 +181,7 @@ def _mask(rule: Mask) -> Iterable[str]:
 
 
 DRAWN: Mapping[type, Callable[[Any], Iterable[str]]] = {
+    EightBit: _eight_bit,
     Optimizer: _optimizer,
     Quantizer: _quantizer,
     Estimator: _estimator,

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from refgrad.arithmetic.formula import latex_name
+from refgrad.arithmetic.formula import latex_cases, latex_name
 from refgrad.arithmetic.operations.op import ATOM, PREFIX, PRODUCT, SUM
 from refgrad.rule import Rule
 
@@ -312,7 +312,7 @@ class _Writer:
     @staticmethod
     def cases(test: str, yes: str, no: str) -> Piece:
         """One of two, by a condition."""
-        return rf"\begin{{cases}}{yes} & {test} \\ {no} & \text{{otherwise}}\end{{cases}}", ATOM
+        return latex_cases(test, yes, no), ATOM
 
     def call(self, node: ast.Call) -> Piece:
         """A function of arguments; a method is one of its object."""

@@ -12,7 +12,7 @@ from refgrad.errors import ArgumentError
 from refgrad.estimators import LSQ, ClippedSTE
 from refgrad.gradients import Krum
 from refgrad.optimizers import SGD, AdamW, MoMo, Sophia
-from refgrad.quantizers import NF4, ProductQuantizer
+from refgrad.quantizers import NF4, EightBit, ProductQuantizer
 from refgrad.report.site import svg
 from refgrad.report.site.pictures import START, STEPS, height, path, pictures
 from refgrad.rule import Rule
@@ -32,7 +32,16 @@ def test_a_path_that_is_lost_ends() -> None:
 
 @pytest.mark.parametrize(
     ("rule", "count"),
-    [(AdamW(), 2), (Sophia(), 2), (MoMo(), 2), (NF4(), 2), (ProductQuantizer(), 2), (LSQ(), 2), (NOfM(), 1)],
+    [
+        (AdamW(), 2),
+        (Sophia(), 2),
+        (MoMo(), 2),
+        (NF4(), 2),
+        (ProductQuantizer(), 2),
+        (LSQ(), 2),
+        (NOfM(), 1),
+        (EightBit(), 2),
+    ],
 )
 def test_a_picture_is_svg_that_names_itself_and_no_colour(rule: Rule, count: int) -> None:
     drawn = pictures(rule)

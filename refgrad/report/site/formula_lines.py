@@ -5,21 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-#: ems of the column on a phone of 390 pixels
-WIDEST = 20.0
+#: ems of the column on a phone of 390 pixels, and of what is to remain beside long names
+WIDEST, LEAST = 20.5, 9.0
 #: what starts a line that goes on
-GOES_ON = r"&\qquad "
+GOES_ON = r"&\quad "
 #: where a line is broken, the loosest first; a sign stays with what follows it
-SEPARATORS = (r"(?= \\text\{ (?:and|or) \})", r"(?= [+-] )", r"(?= ?\\(?:,|cdot) ?)", r"(?<=, )", r"(?<== )")
+SEPARATORS = (r"(?= \\text\{ (?:and|or) \})", r"(?= [+-] )", r"(?= \\(?:,|cdot) )|(?<! )(?=\\(?:,|cdot))", r"(?<=, )")
+#: ems of what has no line for itself
+SHORT = 2.6
 _TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|.", re.DOTALL)
-#: what has a height, so that its brackets grow with it
-_TALL = re.compile(r"\\(frac|sum|prod|begin|sqrt)|\^")
+#: what has a height, for which brackets are larger
+_TALL = re.compile(r"\\(frac|sum|prod|begin)")
 #: ems of a letter, of a sign that is a command, and of signs with the space around them
 LETTER, COMMAND = 0.52, 0.65
 WORDS = ("max", "min", "exp", "log", "tanh", "sin", "cos", "arctan", "det", "bmod")
 SIGNS = {
     **dict.fromkeys(("+", "-", "=", "<", ">", "\\leq", "\\geq", "\\neq", "\\in", "\\leftarrow", "\\cdot"), 1.25),
-    **dict.fromkeys((" ", "&", "}", "\\left", "\\right", "\\mathrm", "\\operatorname", "\\text", "\\hat"), 0.0),
+    **dict.fromkeys(
+        (" ", "&", "}", "\\left", "\\right", "\\biggl", "\\biggr", "\\mathrm", "\\operatorname", "\\text", "\\hat"), 0.0
+    ),
     **dict.fromkeys(("(", ")", "|", ".", ","), 0.4),
     **{f"\\{word}": LETTER * len(word) for word in WORDS},
     **{"\\,": 0.2, "\\quad": 1.0, "\\qquad": 2.0, "\\sum": 1.3, "\\sqrt": 0.9, "'": 0.3},
@@ -33,51 +37,76 @@ def broken(line: str, widest: float = WIDEST) -> list[str]:
 
     Args:
         line: LaTeX, with the sign at which it is aligned.
-        widest: ems of the column.
+        widest: ems of the column, right of that sign.
 
     >>> broken("x &= a + b + c", widest=5.0)
-    ['x &= a', '&\\qquad + b', '&\\qquad + c']
+    ['x &= a + b', '&\\quad + c']
     """
-    if width(line) <= widest:
+    left, _, right = line.partition("&")
+    if width(right) <= widest:
         return [line]
-    head, *rest = (each.strip() for each in _filled(line, widest - width(GOES_ON)))
-    return [head, *(GOES_ON + each.replace("\\,", "\\cdot ", each.startswith("\\,")) for each in rest)]
+    head, *rest = (each.strip() for each in _filled(right, widest - width(GOES_ON)))
+    return [f"{left}&{head}", *(GOES_ON + each.replace("\\,", "\\cdot ", each.startswith("\\,")) for each in rest)]
 
 
-def _filled(text: str, widest: float, kinds: Sequence[str] = SEPARATORS) -> Iterator[str]:
+def block(rows: Sequence[str], widest: float = WIDEST) -> list[str]:
+    """The lines of an ``aligned`` block, each no wider than a column, as far as they can be broken.
+
+    Args:
+        rows: LaTeX, with the sign at which they are aligned.
+        widest: ems of the column.
+    """
+    beside = max(width(row.partition("&")[0]) for row in rows)
+    return [line for row in rows for line in broken(row, max(widest - beside, LEAST))]
+
+
+def _filled(text: str, widest: float, kinds: Sequence[str] = SEPARATORS, opened: bool = False) -> Iterator[str]:
     """Pieces, each as many parts as fit in a line; a part that does not fit is broken at what binds more tightly."""
-    if not kinds or width(text) <= widest:
+    if width(text) <= widest or (opened and not kinds):
         yield text
+        return
+    if not kinds:
+        # nothing outside brackets helps: then within them, whose size no longer follows from what they hold
+        yield from _filled(_opened(text), widest, opened=True)
         return
     line = ""
     for part in _parts(text, kinds[0]):
-        if line and width(line + part) > widest:
-            yield from _filled(line, widest, kinds[1:])
+        if width(line) > SHORT and width(line + part) > widest:
+            yield from _filled(line, widest, kinds[1:], opened)
             line = ""
         line += part
-    yield from _filled(line, widest, kinds[1:])
+    yield from _filled(line, widest, kinds[1:], opened)
 
 
 def _parts(text: str, separator: str) -> list[str]:
-    """A text cut at a separator outside all brackets; brackets around what is no taller than a letter are no obstacle."""
-    flat = _loosened(text)
+    """A text cut at a separator outside braces and brackets that grow."""
     ends, depth = [0], 0
-    cuts = {found.start() for found in re.finditer(separator, flat)}
-    for token in _TOKEN.finditer(flat):
+    cuts = {found.start() for found in re.finditer(separator, text)}
+    for token in _TOKEN.finditer(text):
         if token.start() in cuts and depth == 0 and token.start() > ends[-1]:
             ends.append(token.start())
         depth += (token[0] in ("{", "\\left", "\\begin")) - (token[0] in ("}", "\\right", "\\end"))
-    return [flat[low:high] for low, high in zip(ends, [*ends[1:], len(flat)], strict=True)]
+    return [text[low:high] for low, high in zip(ends, [*ends[1:], len(text)], strict=True)]
 
 
-def _loosened(text: str) -> str:
-    """A text in which brackets around what has no height are of one size, so that a line may end between them."""
-    found = re.compile(r"\\left\(((?:(?!\\left|\\right).)*)\\right\)")
-    while True:
-        loose = found.sub(lambda m: f"({m[1]})" if not _TALL.search(m[1]) else f"\0{m[1]}\1", text)
-        if loose == text:
-            return loose.replace("\0", r"\left(").replace("\1", r"\right)")
-        text = loose
+def _opened(text: str) -> str:
+    """A text whose outermost round brackets have a size of their own, so that a line may end between them."""
+    depth, starts, pairs = 0, [], []
+    for token in _TOKEN.finditer(text):
+        if token[0] in ("{", "\\left", "\\begin"):
+            starts.append(token.start())
+            depth += 1
+        elif token[0] in ("}", "\\right", "\\end"):
+            depth -= 1
+            start = starts.pop()
+            inside = text[start + len("\\left(") : token.start()]
+            if depth == 0 and text.startswith("\\left(", start) and text.startswith("\\right)", token.start()):
+                pairs.append((start, token.start(), "\\biggl(" if _TALL.search(inside) else "("))
+    for start, end, bracket in reversed(pairs):
+        last = bracket.replace("l(", "r)").replace("(", ")")
+        inside = text[start + len("\\left(") : end]
+        text = f"{text[:start]}{bracket}{inside}{last}{text[end + len('right)') + 1 :]}"
+    return text
 
 
 def width(text: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from refgrad.arithmetic import formula
 from refgrad.errors import RefgradError
@@ -78,13 +78,8 @@ def _traced(rule: Rule, found: Plan) -> str:
         return f"{AS_TEXT}\n```text\n" + "\n".join(lines) + "\n```"
     conditions = "".join(f"- {escaped(line)}\n" for line in lines if line.startswith("as long as"))
     head, *rows, tail = text.split("\n")
-    rows = _block([row.removesuffix(" \\\\") for row in rows])
-    return f"```{{math}}\n{head}\n{rows}\n{tail}\n```\n\n{_said(rule)}\n{conditions}"
-
-
-def _block(rows: Iterable[str]) -> str:
-    """Rows of an aligned block, each no wider than a phone as far as it can be broken."""
-    return " \\\\\n".join(line for row in rows for line in formula_lines.broken(row))
+    body = " \\\\\n".join(formula_lines.block([row.removesuffix(" \\\\") for row in rows]))
+    return f"```{{math}}\n{head}\n{body}\n{tail}\n```\n\n{_said(rule)}\n{conditions}"
 
 
 def _said(rule: Rule) -> str:
@@ -99,7 +94,7 @@ def _written(rule: Rule) -> Iterator[str]:
         method = inspect.getattr_static(type(rule), name, None) or getattr(type(rule), name)
         lines = method_lines(rule, getattr(method, "__func__", method))
         if lines and not _too_wide(lines):
-            body = _block(lines)
+            body = " \\\\\n".join(formula_lines.block(lines))
             title = f"`{name}`, as it is written, with the default hyperparameters:\n\n"
             yield f"{title}```{{math}}\n\\begin{{aligned}}\n{body}\n\\end{{aligned}}\n```\n"
 

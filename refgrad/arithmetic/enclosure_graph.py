@@ -56,7 +56,7 @@ def enclosed(
     goes_on: bool = True,
     products: frozenset[str] = frozenset(),
     scaling: bool = False,
-    as_stored: bool = False,
+    given: bool = False,
 ) -> Enclosed:
     """The graph of centres and bounds.
 
@@ -66,7 +66,8 @@ def enclosed(
         goes_on: whether what is computed of an output goes on from what was seen of it.
         products: outputs that come out of at least one multiplication, even where the rule multiplies by nothing.
         scaling: whether a product with a power of two counts as exact (`Model.exact_scaling`).
-        as_stored: whether the rule itself rounds its outputs, so that what was seen is used as it is stored.
+        given: whether outputs are judged each given those before it, as parts of quantizers are: what was seen is used as it is
+            stored, and where a step function's result is the centre's, it is no matter what else is in reach.
 
     Returns:
         The graph with its conditions.
@@ -80,7 +81,7 @@ def enclosed(
     >>> found.graph.counts()["mul"], len(found.conditions)
     (8, 4)
     """
-    return _Transformation(graph, pairs, goes_on, products, scaling, as_stored).result()
+    return _Transformation(graph, pairs, goes_on, products, scaling, given).result()
 
 
 def _cancels(grouped: Sum) -> bool:
@@ -106,10 +107,10 @@ class _Transformation:
         goes_on: bool,
         products: frozenset[str],
         scaling: bool = False,
-        as_stored: bool = False,
+        given: bool = False,
     ) -> None:
         self.graph, self.pairs, self.groups = graph, pairs, group(graph)
-        self.goes_on, self.products, self.scaling, self.as_stored = goes_on, products, scaling, as_stored
+        self.goes_on, self.products, self.scaling, self.given = goes_on, products, scaling, given
         self.builder = Builder(Scope(), 1)
         self.parts: dict[int, Part] = {}
         #: by node of the rule's graph, what must hold where it is computed, and what where no bit of its bound is lost
@@ -441,12 +442,11 @@ class _Transformation:
         return Part(value)
 
     def _stepped(self, function: Any, x: Part) -> Part:
-        """A function that never falls, of a number that is on one of its steps, with room."""
+        """A function that never falls, of a number that is on one of its steps with all that its bound reaches."""
         taken: Callable[[Node], Node] = lambda at: self.builder.node("step", (at,), function)  # noqa: E731
-        if x.error is None:
+        if x.error is None or self.given:
             return Part(taken(x.value))
-        room = self._room(x.value, x.error)
-        low, high = (taken(self._do(op, x.value, room)) for op in ("sub", "add"))
+        low, high = (taken(self._do(op, x.value, x.error)) for op in ("sub", "add"))
         self._must("eq", low, high)
         return Part(high)
 
@@ -503,7 +503,7 @@ class _Transformation:
         if node.op == "input":
             return computed
         found = self._input(seen(name), self._axes_of(name))
-        if node.index in self._used and not self.as_stored:
+        if node.index in self._used and not self.given:
             size = self._do("abs", found)
             total = self._do("add", size, self._high(computed))
             zero = self._number(0.0)

@@ -26,13 +26,13 @@ from refgrad.candidates.quantizer import Parts
 from refgrad.errors import ArgumentError
 from refgrad.oracle.acceptance import screened_rows
 from refgrad.oracle.acceptance.chunks import Cut, Gathered
-from refgrad.oracle.acceptance.comparing import compare, conditioned, model_for
+from refgrad.oracle.acceptance.comparing import compare, conditioned, model_for, plainly
 from refgrad.oracle.acceptance.judge import can_be_cut, enclosure_of, scalars_of
 from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, UNDECIDED, Judged, either
 from refgrad.oracle.acceptance.own_numbers import own_numbers
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.screened_outputs import Screened
-from refgrad.oracle.acceptance.screened_rows import Careful, Rows, cut_of
+from refgrad.oracle.acceptance.screened_rows import Careful, Part, Rows, cut_of
 from refgrad.quantizers.base import Ends, Quantized, Quantizer
 from refgrad.quantizers.rows import Layout, RowQuantizer
 from refgrad.tracing import Plans, free_names, free_values, plan_for
@@ -301,23 +301,30 @@ def _careful(known: Rows) -> Careful:
     """What judges some rows as small arrays are, elements in a line."""
 
     def judged(
-        graph: Graph, x: np.ndarray, seen: dict[str, np.ndarray], layout: Layout, folded: Mapping[int, Bounded] | None
-    ) -> dict[str, Judged]:
-        rows, values = {"x": layout.cut(x)}, _values(known.rule, seen, layout)
-        shown = {n: a for n, a in values.items() if n in graph.outputs}
+        graph: Graph,
+        part: Part,
+        folded: Mapping[int, Bounded] | None,
+        plain: bool,
+    ) -> dict[str, Judged] | None:
+        rows, there = {"x": part.layout.cut(part.x)}, {n: a for n, a in part.seen.items() if n in graph.outputs}
+        values = _values(known.rule, there, part.layout)
         with np.errstate(all="ignore"):
-            observed = {n: conditioned(a, x.dtype, known.model, as_stored=True) for n, a in values.items() if n != "y"}
-            judge = _Rows(known.rule, Enclosure(graph, known.model), known.numbers(graph), known.policy, x.dtype)
-            found = judge.of((_inputs(rows, {}, known.model), observed, rows, shown), layout, folded)
-            return {n: _arranged(found[n], shown[n], layout)[0] for n in shown}
+            observed = {
+                n: conditioned(a, part.x.dtype, known.model, as_stored=True) for n, a in values.items() if n != "y"
+            }
+            judge = _Rows(known.rule, Enclosure(graph, known.model), known.numbers(graph), known.policy, part.x.dtype)
+            how = judge.plainly if plain else judge.of
+            found = how((_inputs(rows, {}, known.model), observed, rows, values), part.layout, folded)
+            return found and {n: _arranged(found[n], values[n], part.layout)[0] for n in values}
 
     return judged
 
 
 def _shown(known: Rows, name: str, judged: Judged) -> tuple[Judged, np.ndarray]:
-    """An output, and the values that were judged, float64."""
-    values = judged.values if isinstance(judged, Screened) else known.values(name).reshape(-1)
-    return judged, values.astype(np.float64)
+    """An output, and the values that were judged, which are float64 numbers or others that float64 holds."""
+    if isinstance(judged, Screened):
+        return judged, judged.values
+    return judged, known.values(name).reshape(-1).astype(np.float64)
 
 
 #: inputs with their bounds, what was seen as it goes on, the rows, and the values that were seen, by name
@@ -343,6 +350,21 @@ class _Rows(NamedTuple):
                 acceptable = _as_stored(self.rule, name, branch.sets[name], layout, rows)
                 new[name] = compare(acceptable, array, self.dtype if name == "y" else rows["x"].dtype, self.policy)
             judged = {n: either_branch(judged.get(n), j) for n, j in new.items()}
+        return judged
+
+    def plainly(
+        self, known: Known, layout: Layout, folded: Mapping[int, Bounded] | None = None
+    ) -> dict[str, Judged] | None:
+        """As `of`; None where something is told of as on a grid, or is right on another way than that of the centres alone."""
+        inputs, observed, rows, shown = known
+        first = next(iter(self.enclosure.branches(inputs, self.scalars, observed, folded)))
+        judged: dict[str, Judged] = {}
+        for name, array in shown.items():
+            acceptable = _as_stored(self.rule, name, first.sets[name], layout, rows)
+            found = plainly(acceptable, array, self.dtype if name == "y" else rows["x"].dtype, self.policy)
+            if found is None:
+                return None
+            judged[name] = found
         return judged
 
     def folds(self, known: Known) -> dict[int, Bounded]:

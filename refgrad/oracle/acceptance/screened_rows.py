@@ -1,9 +1,9 @@
 """Large arrays of quantizers whose groups are rows, of which a kernel says where codes and what they stand for are inside.
 
 What is one number a row is judged as it is without a kernel, and goes on as it was seen, so that nothing is left to fold where
-elements are looked at. A code is certain where all numbers in reach of the one that is rounded lie on its step
-(docs/enclosure.md, "The enclosure as a kernel"). Chunks are those that are judged together without a kernel, and whatever is not
-clear is judged there.
+elements are looked at. A code is clear where it is that of the centre, whatever else is in reach (docs/enclosure.md, "The
+enclosure as a kernel"). What is not clear is judged without a kernel, together with what is judged together there if that has
+a part in it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -39,7 +39,10 @@ from refgrad.quantizers.rows import Layout, RowQuantizer
 from refgrad.tracing import Plan
 
 #: elements that a kernel says are clear, or not, at a time: fewer than are judged together without one
-FEW = 4096
+FEW = 2048
+
+#: how many times what is judged together is looked at in one go for what is one number a row, as long as all is plain
+MANY = 4
 
 #: what reductions leave, by index
 Folded = Mapping[int, Bounded]
@@ -55,6 +58,20 @@ def cut_of(shape: tuple[int, int]) -> Cut:
         return Cut.of(shape, CHUNK)
     few = max(1, FEW // shape[1])
     return Cut(shape, 0, few * max(1, CHUNK // shape[1] // few))
+
+
+class Part(NamedTuple):
+    """Some of what is judged.
+
+    Args:
+        x: elements, in a line.
+        seen: codes and ``y`` of these, in a line; of each row the other parts.
+        layout: how they are cut into rows.
+    """
+
+    x: np.ndarray
+    seen: dict[str, np.ndarray]
+    layout: Layout
 
 
 class Loops(NamedTuple):
@@ -161,7 +178,7 @@ class Rows:
         key = tuple(sorted(pairs.items())), self.model.exact_scaling
         if key not in known:
             try:
-                known[key] = enclosed(graph, pairs, scaling=self.model.exact_scaling, as_stored=True)
+                known[key] = enclosed(graph, pairs, scaling=self.model.exact_scaling, given=True)
             except Unknown as why:
                 known[key] = str(why)
         return known[key]
@@ -189,18 +206,28 @@ class Rows:
         """What a part that is one number a row stands for, a column."""
         return self.rule.values(name, self.seen[name], self.layout)
 
-    def part(self, chunk: slice) -> tuple[np.ndarray, dict[str, np.ndarray], Layout]:
-        """What stands in a chunk: elements in a line, parts, and how they are cut."""
+    def part(self, chunk: slice) -> Part:
+        """What stands in a chunk."""
         layout, width = self.layout, self.layout.width
         long = {n: a.reshape(-1) for n, a in {"x": self.x, **self.seen}.items() if n in ("x", "y", "codes")}
         if self.cut.axis:
             there = {n: a[chunk] for n, a in long.items()}
             own = Layout.whole((there["x"].size,))
-            return there.pop("x"), {n: there.get(n, a) for n, a in self.seen.items()}, own
+            return Part(there.pop("x"), {n: there.get(n, a) for n, a in self.seen.items()}, own)
         there = {n: a[chunk.start * width : chunk.stop * width] for n, a in long.items()}
         own = Layout((there["x"].size,), 1, there["x"].size, width)
         rows = slice(chunk.start, min(chunk.stop, layout.rows))
-        return there.pop("x"), {n: there[n] if n in there else a[rows] for n, a in self.seen.items()}, own
+        return Part(there.pop("x"), {n: there[n] if n in there else a[rows] for n, a in self.seen.items()}, own)
+
+    def beside(self, numbers: Sequence[int]) -> Part:
+        """What stands in several of the kernel's chunks, side by side; none of them has a short row."""
+        step = self.fine.step
+        parts = [self.part(slice(k * step, (k + 1) * step)) for k in numbers]
+        x = np.concatenate([part.x for part in parts])
+        names = self.seen if not self.cut.axis else ("codes", "y")
+        there = {n: np.concatenate([part.seen[n] for part in parts]) for n in names}
+        width = x.size if self.cut.axis else self.layout.width
+        return Part(x, {**self.seen, **there}, Layout((x.size,), 1, x.size, width))
 
 
 @derived
@@ -223,11 +250,18 @@ def _sources(plan: Plan) -> dict[tuple[Enclosed, np.dtype], KernelSource]:
     return {}
 
 
-#: judges elements in a line with parts: a graph of the outputs, what its reductions leave if that is at hand
-Careful = Callable[
-    [Graph, np.ndarray, dict[str, np.ndarray], Layout, Folded | None],
-    dict[str, Judged],
-]
+class Careful(Protocol):
+    """Judges some rows without a kernel."""
+
+    def __call__(self, graph: Graph, part: Part, folded: Folded | None, plain: bool) -> dict[str, Judged] | None:
+        """The outputs of a graph, in a line.
+
+        Args:
+            graph: has them.
+            part: what is judged.
+            folded: what the reductions of one long row leave; None of whole rows.
+            plain: whether it gives None where any element is told of as on a grid: all are otherwise.
+        """
 
 
 def screened(rows: Rows, careful: Careful, threads: int | None = None) -> dict[str, Judged] | None:
@@ -282,25 +316,58 @@ class _ByChunk:
 
     def settle(self, screen: Screen) -> None:
         """Judge what is not clear, and find out what is judged together."""
+        size = self.rows.fine.step * (1 if self.folded is not None else self.rows.layout.width)
+        equal = [k for k in screen.unclear if (k + 1) * size <= self.rows.x.size]
+        many = max(1, CHUNK // size)
+        for start in range(0, len(equal), many):
+            self._try(equal[start : start + many], size)
         for number in screen.unclear:
-            judged = self.alone[number] = self._of(self.rows.fine, number)
-            if number // self.many not in self.whole and any(j.status.any() for j in judged.values()):
-                self.whole[number // self.many] = self._of(self.rows.cut, number // self.many)
+            if number in self.alone or number // self.many in self.whole:
+                continue
+            judged = self._of(self.rows.fine, number, plain=True)
+            if judged is not None:
+                self.alone[number] = judged
+            else:
+                self.whole[number // self.many] = self._whole(number // self.many)
         together = (k for w in self.whole for k in range(w * self.many, (w + 1) * self.many))
         screen.beside = frozenset(k for k in together if k < len(screen.clear) and screen.clear[k])
 
-    def _of(self, cut: Cut, number: int) -> dict[str, Judged]:
+    def _try(self, numbers: Sequence[int], size: int) -> None:
+        """Judge chunks side by side, which says the same of each if all is plain."""
+        judged = self.careful(self.rows.plan.graph, self.rows.beside(numbers), self.folded, True)
+        if judged is not None:
+            for k, number in enumerate(numbers):
+                self.alone[number] = _places(judged, slice(k * size, (k + 1) * size))
+
+    def _whole(self, number: int) -> dict[str, Judged]:
+        judged = self._of(self.rows.cut, number, plain=False)
+        assert judged is not None
+        return judged
+
+    def _of(self, cut: Cut, number: int, plain: bool) -> dict[str, Judged] | None:
         step = cut.step
         chunk = slice(number * step, min((number + 1) * step, cut.shape[cut.axis]))
-        return self.careful(self.rows.plan.graph, *self.rows.part(chunk), self.folded)
+        return self.careful(self.rows.plan.graph, self.rows.part(chunk), self.folded, plain)
+
+    def rows_of(self, start: int, stop: int, plain: bool) -> dict[str, Judged] | None:
+        """The parts that are one number a row, of some rows."""
+        part = self.rows.part(slice(start, stop))
+        return self.careful(self.rows.loops.of_rows, part, self.folded, plain)
 
     def __call__(self, number: int) -> dict[str, Judged]:
         whole = self.whole.get(number // self.many)
         if whole is None:
-            return self.alone.get(number) or self._of(self.rows.fine, number)
+            found = self.alone.get(number) or self._of(self.rows.fine, number, plain=True)
+            assert found is not None
+            return found
         size = self.rows.fine.step * (1 if self.folded is not None else self.rows.layout.width)
         place = slice(number % self.many * size, (number % self.many + 1) * size)
-        return {n: Judged(*(a[place] for a in whole[n].parts()[:4])) for n in ("codes", "y")}
+        return _places(whole, place)
+
+
+def _places(judged: Mapping[str, Judged], place: slice) -> dict[str, Judged]:
+    """Codes and ``y`` at some elements."""
+    return {n: Judged(*(a[place] for a in judged[n].parts()[:4])) for n in ("codes", "y")}
 
 
 def _shared(rows: Rows, threads: int | None) -> Shared:
@@ -353,14 +420,22 @@ def _folded(rows: Rows) -> dict[int, Bounded]:
 
 def _judged_rows(rows: Rows, judge: _ByChunk) -> dict[str, Judged]:
     """The parts that are one number a row."""
-    graph = rows.loops.of_rows
     if judge.folded is not None:
-        return judge.careful(graph, *rows.part(slice(0, 2)), judge.folded)
-    found: dict[str, list[Judged]] = {name: [] for name in graph.outputs}
-    for number, chunk in enumerate(rows.cut.chunks()):
-        there = judge.whole.get(number) or judge.careful(graph, *rows.part(chunk), None)
-        for name, parts in found.items():
-            parts.append(there[name])
+        one = judge.rows_of(0, 2, plain=False)
+        assert one is not None
+        return one
+    found: dict[str, list[Judged]] = {name: [] for name in rows.loops.of_rows.outputs}
+    step, end = rows.cut.step, rows.layout.rows
+    for start in range(0, end, MANY * step):
+        all_ = judge.rows_of(start, start + MANY * step, plain=True)
+        if all_ is not None:
+            parts = [all_]
+        else:
+            starts = range(start, min(start + MANY * step, end), step)
+            each = (judge.whole.get(k // step) or judge.rows_of(k, k + step, plain=False) for k in starts)
+            parts = [part for part in each if part is not None]
+        for name, judged in found.items():
+            judged += [part[name] for part in parts]
     return {name: _joined(parts) for name, parts in found.items()}
 
 

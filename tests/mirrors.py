@@ -470,6 +470,7 @@ ACROSS: Mapping[str, str] = {
     "candidates/test_state_names.py": "state under names of the user's own, whatever the candidate",
     "docs/test_examples.py": "the examples of the pages",
     "docs/test_jobs.py": "the page of three jobs: files, commands, pictures",
+    "docs/test_judging_kernels.py": "the table of rules that no kernel judges",
     "docs/test_rules_by_backend.py": "the table of what runs rules on a card",
     "docs/test_where_rules_run.py": "the page of what runs each rule",
     "docs/test_gradient_kernels.py": "the table of which functions of gradients have kernels",

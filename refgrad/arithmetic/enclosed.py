@@ -226,6 +226,21 @@ class Few:
         musts += [node for node in loop.exactly if node.axes not in (ELEMENT, NUMBER)]
         return all(bool(np.all(self.values[node.index])) for node in musts)
 
+    def failing(self, loop: Pass, rows: int) -> np.ndarray:
+        """The rows of which some condition of a loop does not hold that is not its elements'.
+
+        Args:
+            loop: as of `hold`; its conditions are of rows, or of numbers that all share.
+            rows: how many there are.
+        """
+        self._compute(loop)
+        musts = [node for node in loop.conditions if node.axes != ELEMENT]
+        musts += [node for node in loop.exactly if node.axes not in (ELEMENT, NUMBER)]
+        found = np.zeros(rows, bool)
+        for node in musts:
+            found |= ~np.broadcast_to(np.ravel(self.values[node.index]), rows)
+        return found
+
     def number(self, node: Node) -> float:
         """The value of a node that is one number."""
         return float(np.reshape(self.values[node.index], ()))
@@ -245,7 +260,7 @@ class Few:
             return np.float64(self.found.host(node.attribute, self.scalars, self.model))
         if node.op == "input":
             return self.arrays[node.attribute]
-        return OPERATIONS[node.op].on([self.values[a.index] for a in node.args])
+        return OPERATIONS[node.op].on([self.values[a.index] for a in node.args], node.attribute)
 
 
 #: the facts of a model, each computed as the enclosure does

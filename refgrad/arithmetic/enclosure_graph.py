@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial, reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from refgrad.arithmetic.averages import Pair, Pairs
 from refgrad.arithmetic.enclosed import NEGLIGIBLE, NOTHING, UNIT, Enclosed, Fold, Host, Pass, of_left, seen
@@ -21,6 +21,7 @@ from refgrad.arithmetic.graph import Builder, Graph, Node
 from refgrad.arithmetic.grouping import Product, Sum, group, needed, operands
 from refgrad.arithmetic.operations import REDUCTIONS, SELECTIONS
 from refgrad.arithmetic.scalar_math import Scope
+from refgrad.arithmetic.steps import Exponent
 from refgrad.axes import COLUMN, ELEMENT, NUMBER, ROW, TENSOR, Axes
 
 #: the share of a bound by which the enclosure's own may be smaller: more is refused
@@ -49,7 +50,14 @@ class Part(NamedTuple):
     loss: float = 0.0
 
 
-def enclosed(graph: Graph, pairs: Pairs, goes_on: bool = True, products: frozenset[str] = frozenset()) -> Enclosed:
+def enclosed(
+    graph: Graph,
+    pairs: Pairs,
+    goes_on: bool = True,
+    products: frozenset[str] = frozenset(),
+    scaling: bool = False,
+    given: bool = False,
+) -> Enclosed:
     """The graph of centres and bounds.
 
     Args:
@@ -57,6 +65,9 @@ def enclosed(graph: Graph, pairs: Pairs, goes_on: bool = True, products: frozens
         pairs: of `complementary`: which sums are averages.
         goes_on: whether what is computed of an output goes on from what was seen of it.
         products: outputs that come out of at least one multiplication, even where the rule multiplies by nothing.
+        scaling: whether a product with a power of two counts as exact (`Model.exact_scaling`).
+        given: whether outputs are judged each given those before it, as parts of quantizers are: what was seen is used as it is
+            stored, and where a step function's result is the centre's, it is no matter what else is in reach.
 
     Returns:
         The graph with its conditions.
@@ -70,7 +81,7 @@ def enclosed(graph: Graph, pairs: Pairs, goes_on: bool = True, products: frozens
     >>> found.graph.counts()["mul"], len(found.conditions)
     (8, 4)
     """
-    return _Transformation(graph, pairs, goes_on, products).result()
+    return _Transformation(graph, pairs, goes_on, products, scaling, given).result()
 
 
 def _cancels(grouped: Sum) -> bool:
@@ -89,9 +100,17 @@ def _shared(node: Node) -> bool:
 class _Transformation:
     """Writes the new graph, node by node."""
 
-    def __init__(self, graph: Graph, pairs: Pairs, goes_on: bool, products: frozenset[str]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        pairs: Pairs,
+        goes_on: bool,
+        products: frozenset[str],
+        scaling: bool = False,
+        given: bool = False,
+    ) -> None:
         self.graph, self.pairs, self.groups = graph, pairs, group(graph)
-        self.goes_on, self.products = goes_on, products
+        self.goes_on, self.products, self.scaling, self.given = goes_on, products, scaling, given
         self.builder = Builder(Scope(), 1)
         self.parts: dict[int, Part] = {}
         #: by node of the rule's graph, what must hold where it is computed, and what where no bit of its bound is lost
@@ -236,6 +255,8 @@ class _Transformation:
         if node.op in COMPARES:
             self._apart(*args)
             return Part(self._do(node.op, args[0].value, args[1].value))
+        if node.op == "step":
+            return self._stepped(node.attribute, *args)
         writes: dict[str, Callable[..., Part]] = {
             "neg": self._negative,
             "abs": self._absolute,
@@ -320,12 +341,34 @@ class _Transformation:
         exactly = self._do("le", lost, self._do("mul", self._number(NOTHING), error))
         self.exactly.setdefault(self.current, []).append(exactly)
         error = self._do("add", error, lost)
+        error = self._unless_scaled(above, below, value, error) if self.scaling else error
         value = value if grouped.sign > 0 else self._do("neg", value)
         self._fits(value, error)
         if len({n.index for n in grouped.numerators}) < len(above):  # a square is not negative, whatever its bound says
             self._must("le", error, size)
         loss = sum(p.loss for p in above) + 2 * sum(p.loss for p in below)
         return Part(value, error, reach, loss + NEGLIGIBLE + (4 * count + 10) * 2.0**-29)
+
+    def _unless_scaled(self, above: Sequence[Part], below: Sequence[Part], value: Node, error: Node) -> Node:
+        """The bound, which is zero where known numbers, all but one of them powers of two, make a normal number or zero."""
+        zero, size = self._number(0.0), self._do("abs", value)
+        powers = [self._is_power(part.value) for part in above]
+        fewer = [[p for j, p in enumerate(powers) if j != i] for i in range(len(powers))]
+        musts = [self._do("eq", part.error, zero) for part in (*above, *below) if part.error is not None]
+        musts += [self._is_power(part.value) for part in below]
+        if len(powers) > 1:
+            musts.append(self._any([reduce(partial(self._do, "and"), each) for each in fewer]))
+        musts.append(self._any([self._do("ge", size, self._host("smallest")), self._do("eq", value, zero)]))
+        return self._do("where", reduce(partial(self._do, "and"), musts), zero, error)
+
+    def _any(self, conditions: Sequence[Node]) -> Node:
+        return reduce(partial(self._do, "or"), conditions)
+
+    def _is_power(self, value: Node) -> Node:
+        """Where a magnitude is a power of two."""
+        size = self._do("abs", value)
+        power = self.builder.node("step", (size,), Exponent(power=True))
+        return self._do("and", self._do("eq", power, size), self._do("gt", size, self._number(0.0)))
 
     def _quotient(self, above: Sequence[Node], below: Sequence[Node]) -> Node:
         found = self._times(above) if above else self._number(1.0)
@@ -370,8 +413,8 @@ class _Transformation:
         value, loss = choose(a.value, b.value), max(a.loss, b.loss)
         if a.error is None and b.error is None:
             return Part(value, None, None, loss)
-        if value.axes == ELEMENT:  # else no share is lost
-            self._apart(a, b)
+        if value.axes == ELEMENT:  # else no share is lost; of two that are the same the larger bound is that of both
+            self._apart(a, b, or_same=True)
         ends = []
         for op in ("add", "sub"):
             both = [p.value if p.error is None else self._do(op, p.value, p.error) for p in (a, b)]
@@ -398,6 +441,15 @@ class _Transformation:
                 self._must("lt", reach, off)
         return Part(value)
 
+    def _stepped(self, function: Any, x: Part) -> Part:
+        """A function that never falls, of a number that is on one of its steps with all that its bound reaches."""
+        taken: Callable[[Node], Node] = lambda at: self.builder.node("step", (at,), function)  # noqa: E731
+        if x.error is None or self.given:
+            return Part(taken(x.value))
+        low, high = (taken(self._do(op, x.value, x.error)) for op in ("sub", "add"))
+        self._must("eq", low, high)
+        return Part(high)
+
     def _where(self, condition: Part, a: Part, b: Part) -> Part:
         value = self._do("where", condition.value, a.value, b.value)
         if a.error is None and b.error is None:
@@ -406,13 +458,15 @@ class _Transformation:
         errors = [zero if p.error is None else p.error for p in (a, b)]
         return Part(value, self._do("where", condition.value, *errors), None, max(a.loss, b.loss))
 
-    def _apart(self, a: Part, b: Part) -> None:
-        """Of two numbers it is certain which is the larger, with room: or both are known."""
+    def _apart(self, a: Part, b: Part, or_same: bool = False) -> None:
+        """Of two numbers it is certain which is the larger, with room: or both are known, or they may be the same."""
         errors = [p.error for p in (a, b) if p.error is not None]
         if errors:
             reach = self._added(errors)
             distance = self._do("abs", self._do("sub", a.value, b.value))
-            self._must("lt" if _shared(distance) else "le", self._room(distance, reach), distance)
+            held = self._do("lt" if _shared(distance) else "le", self._room(distance, reach), distance)
+            held = self._any([held, self._do("eq", a.value, b.value)]) if or_same else held
+            self.conditions.setdefault(self.current, []).append(held)
 
     # reductions
 
@@ -449,7 +503,7 @@ class _Transformation:
         if node.op == "input":
             return computed
         found = self._input(seen(name), self._axes_of(name))
-        if node.index in self._used:
+        if node.index in self._used and not self.given:
             size = self._do("abs", found)
             total = self._do("add", size, self._high(computed))
             zero = self._number(0.0)

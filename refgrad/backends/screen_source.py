@@ -7,9 +7,10 @@ allowed, and the distances in units in the last place, counted over the chunks t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from refgrad.axes import ELEMENT, ROW
 from refgrad.backends.dialect import NUMBA, Array, Dialect
 from refgrad.backends.narrow_source import narrow, number_of_code, on_grid, stored_kind
 from refgrad.backends.source import KernelSource, elements, variable, written
+from refgrad.backends.step_source import Kept
 from refgrad.backends.writer import Writer
 
 #: elements whose distances are kept before they are counted: they stay in the nearest cache
@@ -30,6 +32,8 @@ BINS, ROOM = 28, 32
 BINADES = 16
 
 _FLOAT64 = np.dtype(np.float64)
+#: where nothing that is read are codes
+NO_CODES: Mapping[str, Kept] = MappingProxyType({})
 #: of float64: the bits of the exponent, of the significand, and how many these are
 _EXPONENT, _SIGNIFICAND, _DIGITS = 0x7FF0000000000000, 0xFFFFFFFFFFFFF, 52
 
@@ -60,6 +64,7 @@ def screen_source(
     title: str,
     dialect: Dialect = NUMBA,
     stored: frozenset[str] = frozenset(),
+    codes: Mapping[str, Kept] = NO_CODES,
 ) -> KernelSource:
     """The source of the kernel.
 
@@ -70,10 +75,11 @@ def screen_source(
         dialect: the language.
         stored: the outputs that are narrower than what is computed in, so that they may be beside their bound, on the grid of
             their dtype.
+        codes: of arrays that are codes how they are read; their dtype is that in which distances are counted.
 
     Returns:
         A kernel that is called with the number of elements, the number of those in a chunk and in a row; with the arrays;
-        with what is one number a row or a column, float64; with ``failed``, an int64 a chunk; ``worst``, a
+        with what is one number a row or a column, float64; with ``failed``, an int64 a chunk, to which it adds; ``worst``, a
         float64 a chunk, output, and whether it may be less (the first) or is exact; ``counts`` (int64, an output, a group of
         binades and `ROOM`) and ``largest`` (float64, an output and a group), to which it adds; and as many again that it may
         overwrite.
@@ -86,7 +92,7 @@ def screen_source(
         *(Array(name, kind, (str(size),)) for name, kind, size in _totals(many, tops)),
     ]
     w = Writer(_FLOAT64, dialect)
-    with looped(w, found.loop, types, written_to, title) as source:
+    with looped(w, found.loop, types, written_to, title, codes) as source:
         for line in (
             dialect.local("off", "float64", len(outputs) * BLOCK),
             dialect.local("code", "int64", len(outputs) * BLOCK),
@@ -130,7 +136,12 @@ def operand_source(fold: Fold, types: dict[str, np.dtype], title: str, dialect: 
 
 @contextmanager
 def looped(
-    w: Writer, loop: Pass, types: dict[str, np.dtype], written_to: Sequence[Array], title: str
+    w: Writer,
+    loop: Pass,
+    types: dict[str, np.dtype],
+    written_to: Sequence[Array],
+    title: str,
+    codes: Mapping[str, Kept] = NO_CODES,
 ) -> Iterator[Callable[[], KernelSource]]:
     """A kernel's frame: what it is called with, and what stands before its loop, which is written inside.
 
@@ -140,13 +151,14 @@ def looped(
         types: the dtypes of the arrays that it reads.
         written_to: what it writes, besides ``failed``.
         title: what stands in its first line.
+        codes: of arrays that are codes how they are read.
 
     Returns:
         What gives the source, once all is written.
     """
     dialect, lines = w.dialect, [line_of(node) for node in loop.lines]
     arrays = [
-        *(Array(variable(name), stored_kind(types[name]), ("n",)) for name in loop.reads),
+        *(Array(variable(n), codes[n].kind if n in codes else stored_kind(types[n]), ("n",)) for n in loop.reads),
         *(Array(line, "float64", ("n",)) for line in lines),
         Array("failed", "int64", ("n // chunk + 1",)),
         *written_to,
@@ -165,7 +177,9 @@ def looped(
         if lines:
             for name in ("rows_at", "columns_at"):
                 w.line(dialect.local(name, "int64", BLOCK))
-        w.loads = {name: partial(_load, name, types[name]) for name in loop.reads}
+        w.loads = {
+            n: partial(_load_code, n, codes[n]) if n in codes else partial(_load, n, types[n]) for n in loop.reads
+        }
 
         def source() -> KernelSource:
             names = (*loop.reads, *(array.name for array in arrays[len(loop.reads) :]))
@@ -227,6 +241,10 @@ def _load(name: str, dtype: np.dtype, w: Writer, value: str) -> str:
     return w.cast("float64", stored) if form is None else number_of_code(w, variable(name), stored, form)
 
 
+def _load_code(name: str, kept: Kept, w: Writer, value: str) -> str:
+    return w.cast("float64", kept.load(w, f"{variable(name)}[base + i]"))
+
+
 def _chunk(
     w: Writer, found: Enclosed, types: dict[str, np.dtype], sizes: tuple[int, int, int], stored: frozenset[str]
 ) -> None:
@@ -236,7 +254,9 @@ def _chunk(
     worst = [f"{kind}{j}" for j in range(len(outputs)) for kind in ("rough", "worst")]
     beyond = [_beyond(j) for j, name in enumerate(outputs) if name in stored]
     counted = [*worst, *beyond]
-    w.declare(["bad", "stop", *counted], ["0", w.dialect.least("start + chunk", "n"), *["0"] * len(counted)], "int64")
+    place = w.dialect.quotient("start", "chunk")
+    begin = f"failed[{w.index(place)}]"  # where one of its rows has failed before, it begins so
+    w.declare(["bad", "stop", *counted], [begin, w.dialect.least("start + chunk", "n"), *["0"] * len(counted)], "int64")
     for name, size, empty in (("some", many, "0"), ("most", tops, "zero")):
         with w.places("0", str(size)):
             w.do(f"{name}[i] = {empty}")
@@ -250,7 +270,6 @@ def _chunk(
             _count(w, j, rooms)
     for name in beyond:  # where none is, ends are not those on the grid
         w.do(f"bad += {w.select(f'{name} == 0', '1', '0')}")
-    place = w.dialect.quotient("start", "chunk")
     w.do(f"failed[{w.index(place)}] = bad")
     for j, name in enumerate(worst):
         w.do(f"worst[{w.index(f'({place}) * {len(worst)} + {j}')}] = {w.bits('int64', name, 'float64')}")

@@ -13,6 +13,7 @@ import tracemalloc
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -21,14 +22,16 @@ from refgrad.optimizers import AdamW
 from refgrad.oracle.acceptance import screened_cases, stateless
 from refgrad.oracle.acceptance.judge import Large, Step, judge
 from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.acceptance.quantized_parts import judge_parts
 from refgrad.oracle.acceptance.screened_cases import Case
 from refgrad.oracle.acceptance.screened_outputs import summary
+from refgrad.oracle.acceptance.screened_rows import Rows
 from refgrad.oracle.acceptance.screening import screened
 from refgrad.rule import find
 from refgrad.tracing import free_names, free_values, literal, plan_for
 
-#: optimizers of elements alone and with sums, and an estimator
-RULES = ("AdamW", "LAMB", "Adafactor", "LARS", "NovoGrad", "ClippedSTE")
+#: optimizers of elements alone and with sums, an estimator, and quantizers
+RULES = ("AdamW", "LAMB", "Adafactor", "LARS", "NovoGrad", "ClippedSTE", "Blockwise", "Affine", "NF4", "MX")
 TURNS = 5
 
 
@@ -85,6 +88,8 @@ def sides(name: str, size: int, threads: int) -> dict[str, Callable[[], Any]]:
         threads: how many the kernel has.
     """
     rule: Any = find(name)()
+    if rule.kind == "quantizer":
+        return _of_rows(rule, _shape(size))
     return (_of_case if rule.kind == "estimator" else _of_step)(rule, _shape(size), threads)
 
 
@@ -118,6 +123,20 @@ def _of_case(rule: Any, shape: tuple[int, int], threads: int) -> dict[str, Calla
         ),
         "by a kernel": lambda: _added_up(screened_cases.screened(case, own, threads), seen),
     }
+
+
+def _of_rows(rule: Any, shape: tuple[int, int]) -> dict[str, Callable[[], Any]]:
+    """Parts of a quantizer, and what they stand for; the kernel has as many threads as are worth it."""
+    x = np.random.default_rng(0).standard_normal(shape, np.float32)
+    quantized = rule.quantize(x)
+    seen = {**quantized.arrays, "y": rule.dequantize(quantized)}
+
+    def judged(kernel: bool) -> Any:
+        with mock.patch.object(Rows, "worth", lambda rows: kernel and rows.why_not() is None):
+            found = judge_parts(rule, {"x": x}, seen, Policy())
+        return {n: summary(j, values, x.dtype) for n, (j, values) in found.items()}
+
+    return {"as small arrays": partial(judged, False), "by a kernel": partial(judged, True)}
 
 
 def measured(name: str, size: int, threads: int = 1) -> tuple[list[float], list[float]]:

@@ -80,16 +80,8 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
     shape = values.shape
     truth = np.broadcast_to(acceptable.value, shape)
     error = np.broadcast_to(acceptable.bound(), shape)
-    low, high = _ends(acceptable, truth, error, policy)
-    inside = (values >= low) & (values <= high)
-    if acceptable.norm is not None and dtypes.working(dtype) == dtype:
-        inside, low, high = _within_norm(acceptable.norm, values - truth, error, truth, (inside, low, high))
-    if (
-        inside.all()
-        and high.max(initial=0.0) < np.inf
-        and low.min(initial=0.0) > -np.inf
-        and policy.subnormals != "flush"
-    ):
+    inside, low, high = _against_bounds(acceptable, values, dtype, policy)
+    if _all_plain(inside, low, high, policy):
         return Judged(np.zeros(shape, np.uint8), truth, low, high)
     undefined = np.isnan(error) & ~np.isnan(truth)
     low, high = np.where(undefined, -np.inf, low), np.where(undefined, np.inf, high)
@@ -118,6 +110,37 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
     if acceptable.nan is not None:  # told of what is neither NaN nor a number that is admissible
         truth = np.where((status == OUTSIDE) & acceptable.may_be_nan(), np.nan, truth)
     return Judged(status.astype(np.uint8), truth, low, high)
+
+
+def plainly(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Policy) -> Judged | None:
+    """As `compare`, where all elements are within finite bounds as they are, so that none is told of on a grid; else None.
+
+    Args:
+        acceptable, values, dtype, policy: as of `compare`.
+    """
+    inside, low, high = _against_bounds(acceptable, values, dtype, policy)
+    if not _all_plain(inside, low, high, policy):
+        return None
+    return Judged(np.zeros(values.shape, np.uint8), np.broadcast_to(acceptable.value, values.shape), low, high)
+
+
+def _against_bounds(
+    acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Policy
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where values are within their bounds, and these."""
+    truth = np.broadcast_to(acceptable.value, values.shape)
+    error = np.broadcast_to(acceptable.bound(), values.shape)
+    low, high = _ends(acceptable, truth, error, policy)
+    inside = (values >= low) & (values <= high)
+    if acceptable.norm is not None and dtypes.working(dtype) == dtype:
+        return _within_norm(acceptable.norm, values - truth, error, truth, (inside, low, high))
+    return inside, low, high
+
+
+def _all_plain(inside: np.ndarray, low: np.ndarray, high: np.ndarray, policy: Policy) -> bool:
+    """True if all are within bounds, which are finite."""
+    finite = high.max(initial=0.0) < np.inf and low.min(initial=0.0) > -np.inf
+    return bool(inside.all()) and bool(finite) and policy.subnormals != "flush"
 
 
 def _ends(acceptable: Bounded, truth: np.ndarray, error: np.ndarray, policy: Policy) -> tuple[np.ndarray, np.ndarray]:

@@ -24,12 +24,15 @@ from refgrad.axes import ELEMENT, NUMBER, ROW
 from refgrad.candidates.protocol import CandidateFault
 from refgrad.candidates.quantizer import Parts
 from refgrad.errors import ArgumentError
-from refgrad.oracle.acceptance.chunks import CHUNK, Cut, Gathered
-from refgrad.oracle.acceptance.comparing import compare, conditioned, model_for
+from refgrad.oracle.acceptance import screened_rows
+from refgrad.oracle.acceptance.chunks import Cut, Gathered
+from refgrad.oracle.acceptance.comparing import compare, conditioned, model_for, plainly
 from refgrad.oracle.acceptance.judge import can_be_cut, enclosure_of, scalars_of
 from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, UNDECIDED, Judged, either
 from refgrad.oracle.acceptance.own_numbers import own_numbers
 from refgrad.oracle.acceptance.policy import Policy
+from refgrad.oracle.acceptance.screened_outputs import Screened
+from refgrad.oracle.acceptance.screened_rows import Careful, Part, Rows, cut_of
 from refgrad.quantizers.base import Ends, Quantized, Quantizer
 from refgrad.quantizers.rows import Layout, RowQuantizer
 from refgrad.tracing import Plans, free_names, free_values, plan_for
@@ -258,17 +261,19 @@ def _by_enclosure(rule: Any, x: np.ndarray, seen: Parts, policy: Policy, plans: 
         rows, ends = _given(rule, x, layout, model.charge)
         free = free_values(rows["x"].shape, {})
         plan = plans(rule, 2, free)
-        values = _values(rule, seen, layout)
-        inputs = {n: exact(a.astype(np.float64), model) for n, a in rows.items()}
-        for name, (low, high) in ends.items():
-            value = inputs[name].value
-            error = np.maximum(high - value, value - low)
-            inputs[name] = Bounded(value, np.where(np.isfinite(error), error, 0.0))
         free_of = dict(zip(free_names(rule, 2), free, strict=True))
-        scalars = [_literal(s, model) for s in scalars_of(plan, plan.graph, free_of, model)]
+
+        def numbers(graph: Graph) -> list[Bounded]:
+            return [_literal(s, model) for s in scalars_of(plan, graph, free_of, model)]
+
+        kept = Rows(rule, plan, layout, x, seen, policy, model, numbers)
+        if kept.worth() and (screened := screened_rows.screened(kept, _careful(kept))) is not None:
+            return {n: _shown(kept, n, each) for n, each in screened.items()}
+        values = _values(rule, seen, layout)
         observed = {n: conditioned(a, rows["x"].dtype, model, as_stored=True) for n, a in values.items() if n != "y"}
-        judge = _Rows(rule, enclosure_of(plan, model), scalars, policy, x.dtype)
-        cut = Cut.of(rows["x"].shape, CHUNK)
+        inputs = _inputs(rows, ends, model)
+        judge = _Rows(rule, enclosure_of(plan, model), numbers(plan.graph), policy, x.dtype)
+        cut = cut_of(rows["x"].shape)
         joined = _in_columns(judge, cut, (inputs, observed, rows, values))
         if joined is None:
             found: dict[str, list[Judged]] = {}
@@ -280,6 +285,46 @@ def _by_enclosure(rule: Any, x: np.ndarray, seen: Parts, policy: Policy, plans: 
                     found.setdefault(name, []).append(each)
             joined = {n: _joined(each) for n, each in found.items()}
     return {n: _arranged(joined[n], values[n], layout) for n in values}
+
+
+def _inputs(rows: Mapping[str, np.ndarray], ends: Mapping[str, Ends], model: Model) -> dict[str, Bounded]:
+    """What the body is handed, with what of it another program may find otherwise."""
+    inputs = {n: exact(a.astype(np.float64), model) for n, a in rows.items()}
+    for name, (low, high) in ends.items():
+        value = inputs[name].value
+        error = np.maximum(high - value, value - low)
+        inputs[name] = Bounded(value, np.where(np.isfinite(error), error, 0.0))
+    return inputs
+
+
+def _careful(known: Rows) -> Careful:
+    """What judges some rows as small arrays are, elements in a line."""
+
+    def judged(
+        graph: Graph,
+        part: Part,
+        folded: Mapping[int, Bounded] | None,
+        plain: bool,
+    ) -> dict[str, Judged] | None:
+        rows, there = {"x": part.layout.cut(part.x)}, {n: a for n, a in part.seen.items() if n in graph.outputs}
+        values = _values(known.rule, there, part.layout)
+        with np.errstate(all="ignore"):
+            observed = {
+                n: conditioned(a, part.x.dtype, known.model, as_stored=True) for n, a in values.items() if n != "y"
+            }
+            judge = _Rows(known.rule, Enclosure(graph, known.model), known.numbers(graph), known.policy, part.x.dtype)
+            how = judge.plainly if plain else judge.of
+            found = how((_inputs(rows, {}, known.model), observed, rows, values), part.layout, folded)
+            return found and {n: _arranged(found[n], values[n], part.layout)[0] for n in values}
+
+    return judged
+
+
+def _shown(known: Rows, name: str, judged: Judged) -> tuple[Judged, np.ndarray]:
+    """An output, and the values that were judged, which are float64 numbers or others that float64 holds."""
+    if isinstance(judged, Screened):
+        return judged, judged.values
+    return judged, known.values(name).reshape(-1).astype(np.float64)
 
 
 #: inputs with their bounds, what was seen as it goes on, the rows, and the values that were seen, by name
@@ -305,6 +350,21 @@ class _Rows(NamedTuple):
                 acceptable = _as_stored(self.rule, name, branch.sets[name], layout, rows)
                 new[name] = compare(acceptable, array, self.dtype if name == "y" else rows["x"].dtype, self.policy)
             judged = {n: either_branch(judged.get(n), j) for n, j in new.items()}
+        return judged
+
+    def plainly(
+        self, known: Known, layout: Layout, folded: Mapping[int, Bounded] | None = None
+    ) -> dict[str, Judged] | None:
+        """As `of`; None where something is told of as on a grid, or is right on another way than that of the centres alone."""
+        inputs, observed, rows, shown = known
+        first = next(iter(self.enclosure.branches(inputs, self.scalars, observed, folded)))
+        judged: dict[str, Judged] = {}
+        for name, array in shown.items():
+            acceptable = _as_stored(self.rule, name, first.sets[name], layout, rows)
+            found = plainly(acceptable, array, self.dtype if name == "y" else rows["x"].dtype, self.policy)
+            if found is None:
+                return None
+            judged[name] = found
         return judged
 
     def folds(self, known: Known) -> dict[int, Bounded]:

@@ -73,7 +73,7 @@ class Shared:
     @property
     def chunk(self) -> int:
         """How many elements a chunk has, which stand side by side."""
-        return self.cut.step * self.columns
+        return self.cut.step * (1 if self.cut.axis else self.columns)
 
     @cached_property
     def chunks(self) -> tuple[slice, ...]:

@@ -107,6 +107,8 @@ class Screen:
     size: int
     chunk: int
     careful: Callable[[int], dict[str, Judged]]
+    #: clear chunks whose ends are told otherwise, as they are judged together with others that are not
+    beside: frozenset[int] = frozenset()
     _known: dict[int, dict[str, Judged]] = field(default_factory=dict)
 
     @cached_property
@@ -127,18 +129,16 @@ class Screen:
 class Screened(Judged):
     """One output of a large array: what it adds up to is known, and its arrays are worked out when they are asked for."""
 
-    def __init__(self, screen: Screen, name: str, values: np.ndarray) -> None:
-        for attribute, value in (("screen", screen), ("name", name), ("values", values)):
+    def __init__(self, screen: Screen, name: str, values: np.ndarray, dtype: np.dtype | None = None) -> None:
+        own = values.dtype if dtype is None else dtype
+        for attribute, value in (("screen", screen), ("name", name), ("values", values), ("dtype", own)):
             object.__setattr__(self, attribute, value)
 
     screen: Screen
     name: str
     values: np.ndarray
-
-    @property
-    def dtype(self) -> np.dtype:
-        """The dtype of what was seen."""
-        return self.values.dtype
+    #: that in whose units in the last place distances are counted
+    dtype: np.dtype
 
     @cached_property
     def status(self) -> np.ndarray:  # type: ignore[override]
@@ -182,8 +182,11 @@ class Screened(Judged):
     def _tightest(self, known: float) -> float:
         """The largest distance over what is allowed; chunks where the kernel has it only nearly are judged, if need be."""
         screen, j = self.screen, self._place
-        rough, worst = (np.where(screen.clear, a[:, j], 0.0) for a in (screen.rough, screen.worst))
+        usual = screen.clear.copy()
+        usual[list(screen.beside)] = False
+        rough, worst = (np.where(usual, a[:, j], 0.0) for a in (screen.rough, screen.worst))
         known = max(known, float(worst.max(initial=0.0)))
+        known = max([known, *(tightness(self._of(k), self._seen(k)) for k in screen.beside)])
         most = rough / (1.0 - screen.found.losses[self.name] - SPARE) * (1.0 + 2.0**-20)
         for chunk in np.argsort(-most).tolist():
             if not most[chunk] > known:

@@ -28,6 +28,7 @@ from refgrad.backends.dialect import NUMBA, Dialect
 from refgrad.backends.narrow_source import narrow
 from refgrad.backends.screen_source import ROOM, operand_source, screen_source, widest
 from refgrad.backends.source import KernelSource
+from refgrad.backends.step_source import supports
 from refgrad.derived import derived
 from refgrad.oracle.acceptance import comparing, judging_place
 from refgrad.oracle.acceptance import judge as careful
@@ -179,7 +180,8 @@ def kept_graph(
 
 def _tried(graph: Graph, pairs: Pairs, products: frozenset[str] | None) -> Enclosed | str:
     try:
-        return enclosed(graph, pairs) if products is None else enclosed(graph, pairs, False, products)
+        found = enclosed(graph, pairs) if products is None else enclosed(graph, pairs, False, products)
+        return found if supports(graph) else "kernels do not know one of its step functions"
     except Unknown as why:
         return str(why)
 
@@ -303,11 +305,28 @@ def screened(step: Step, policy: Policy, threads: int | None = None) -> dict[str
     return {n: Screened(screen, n, step.after[n]) if n in shared.found.names else few[n] for n in step.after}
 
 
-def screen_of(shared: Shared, source: KernelSource, judged: Callable[[int], dict[str, Judged]]) -> Screen:
-    """What the kernel says, and what judges a chunk without it."""
-    names, chunks = shared.found.names, len(shared.chunks)
-    failed, worst = np.zeros(chunks + 1, np.int64), np.zeros((chunks + 1, len(names), 2))
-    rooms, totals = widest({name: shared.after[name].dtype for name in names}), []
+def screen_of(
+    shared: Shared,
+    source: KernelSource,
+    judged: Callable[[int], dict[str, Judged]],
+    types: Mapping[str, np.dtype] | None = None,
+    failed: np.ndarray | None = None,
+) -> Screen:
+    """What the kernel says.
+
+    Args:
+        shared: what is judged.
+        source: the kernel.
+        judged: judges a chunk without it.
+        types: the dtype of each output; by default that of what was seen.
+        failed: for each chunk more than zero if it is not clear whatever the kernel finds, and one number more.
+    """
+    names = shared.found.names
+    types = {name: shared.after[name].dtype for name in names} if types is None else types
+    failed = np.zeros(len(shared.chunks) + 1, np.int64) if failed is None else failed
+    chunks = len(failed) - 1
+    worst = np.zeros((chunks + 1, len(names), 2))
+    rooms, totals = widest(dict(types)), []
 
     def own() -> list[np.ndarray]:
         totals.append(_room(len(names), rooms))

@@ -28,6 +28,15 @@ def _by_torch(module: str, what: str, path: str) -> Contents:
     return found
 
 
+def _orbax(path: str) -> Contents:
+    if importlib.util.find_spec("tensorstore") is None:
+        raise ArgumentError(
+            f"{path!r} is a checkpoint of Orbax, and tensorstore is not installed; legal: install refgrad[orbax]"
+        )
+    found: Contents = importlib.import_module("refgrad.audits.orbax_folder").read(path)
+    return found
+
+
 def _torch(path: str) -> Contents:
     return _by_torch("torch_file", "a file of torch.save", path)
 
@@ -92,6 +101,7 @@ FOLDERS: tuple[tuple[Callable[[Sequence[str]], bool], Callable[[str], Contents]]
         lambda names: ".metadata" in names,
         partial(_by_torch, "torch_distributed", "a folder of torch.distributed.checkpoint"),
     ),
+    (lambda names: "_METADATA" in names or "_CHECKPOINT_METADATA" in names, _orbax),
     (
         lambda names: any(name.endswith("_optim_states.pt") for name in names),
         partial(_by_torch, "torch_zero", "a checkpoint of DeepSpeed's ZeRO"),

@@ -100,12 +100,12 @@ def _key(path: str, index: Any) -> Key:
 
 def _place(path: str, info: Any) -> Place:
     """The file of a piece, and where in it the piece begins and how long it is."""
-    file, begin, length = (
-        info.field(n) if isinstance(info, Record) else None for n in ("relative_path", "offset", "length")
-    )
-    whole_numbers = all(type(n) is int and n >= 0 for n in (begin, length))
-    if not isinstance(file, str) or not whole_numbers or os.path.basename(file) != file or file in ("", ".", ".."):
-        raise RecordError(f"{path}: a shard is no part of a file beside the table")
+    told = [info.field(n) if isinstance(info, Record) else None for n in ("relative_path", "offset", "length")]
+    file, begin, length = told
+    if not isinstance(file, str) or os.path.basename(file) != file or file in ("", ".", ".."):
+        raise RecordError(f"{path}: a shard is no file beside the table")
+    if type(begin) is not int or type(length) is not int or begin < 0 or length < 0:
+        raise RecordError(f"{path}: a shard is no part of {file[:80]!r}")
     if info.field("transform_descriptors"):
         raise RecordError(f"{path}: its shards are compressed or encrypted; legal: plain ones")
     return file, begin, length
@@ -175,7 +175,8 @@ def _elements(path: str, name: str, sizes: tuple[int, ...], dtype: torch.dtype, 
     where = f"{path}: the piece of {name[:80]!r} at {place[1]}"
     try:
         with whole_file.opened(path) as file, FakeTensorMode():
-            found = torch.load(_Section(file, place[1], place[2]), map_location="cpu", weights_only=True)
+            piece: Any = _Section(file, place[1], place[2])
+            found = torch.load(piece, map_location="cpu", weights_only=True)
             storage = found.untyped_storage()
             inner = storage._checkpoint_offset + found.storage_offset() * found.element_size()
             as_told = tuple(found.shape) == sizes and found.dtype == dtype and found.is_contiguous()

@@ -87,6 +87,10 @@ def load_inert(path: str, file: Any = None, mmap: bool = False) -> Any:
     Raises:
         RecordError: it is no such file, or names what is refused whatever stands for it.
     """
+    if not hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"):
+        raise RecordError(
+            f"{path} holds more than tensors, which torch {torch.__version__} cannot leave out; legal: 2.7"
+        )
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path if file is None else file)
         if file is not None:

@@ -158,13 +158,13 @@ def _states(path: str, base: Any, step: Any) -> tuple[list[Mapping[Any, Any]], l
     """The state of each partition and the hyperparameters of its group."""
     if isinstance(base, list):  # what is saved to be loaded by another number of ranks
         more = {"step": step} if isinstance(step, int) else {}
-        states = [{**more, **each} for each in base if isinstance(each, Mapping)]
-        return states, [{} for _ in states]
+        elastic: list[Mapping[Any, Any]] = [{**more, **each} for each in base if isinstance(each, Mapping)]
+        return elastic, [{} for _ in elastic]
     groups = base.get("param_groups") if isinstance(base, Mapping) else None
     kept = base.get("state") if isinstance(base, Mapping) else None
     if not isinstance(groups, list) or not isinstance(kept, Mapping):
         raise RecordError(f"{path}: no state of an optimizer; legal: a file of DeepSpeed's ZeRO")
-    states, found = [], []
+    states, found = list[Mapping[Any, Any]](), list[dict[str, Any]]()
     for group in groups:
         told = {str(n): v for n, v in group.items() if n != "params" and not isinstance(v, Record)}
         more = {"step": told["step"]} if isinstance(told.get("step"), int) else {}

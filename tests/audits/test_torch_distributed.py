@@ -171,7 +171,7 @@ def test_tables_that_do_not_fit(tmp_path):
     says = {
         sizes: "3 of its 12 elements are in no shard",
         dtype: "is not what .metadata says",
-        elsewhere: "no part of a file beside the table",
+        elsewhere: "no file beside the table",
         compressed: "compressed or encrypted",
         nowhere: "lies in no file",
         empty: "no table of",

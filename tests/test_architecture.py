@@ -91,8 +91,10 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
         "candidates.torch_mask",
         "candidates.torch_quantizer",
         "candidates.torch_optimizer",
+        "audits.torch_distributed",
         "audits.torch_file",
         "audits.torch_recorder",
+        "audits.torch_zero",
         "surveys.implementations",
         "examples.kernels",
     ),
@@ -113,6 +115,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
         "candidates.optax_transform",
         "surveys.implementations",
     ),
+    "tensorstore": ("audits.orbax_folder",),
     "keras": ("candidates.keras_optimizer", "examples.keras_kernels"),
     "cupy": ("backends.cuda.cupy_device",),
     "numba": ("backends.compiler", "backends.numba_stages"),
@@ -147,7 +150,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "bitsandbytes": ("surveys.implementations",),
 }
 #: the modules of these packages' subjects may import them at once: they are loaded only where the package is there already
-ADAPTERS = ("torch", "jax", "optax", "keras")
+ADAPTERS = ("torch", "jax", "optax", "keras", "tensorstore")
 
 #: what `import refgrad`, and using a rule on NumPy arrays, leave alone
 LATER = (
@@ -472,7 +475,7 @@ def test_the_reader_of_imports_sees_what_is_hidden() -> None:
 
 
 #: what the tests are collected without: where it is missing, tests are skipped with a reason
-OPTIONAL = ("torch", "jax", "optax", "chex", "keras", "onnx", "cupy", "gfloat", "playwright", "torchao")
+OPTIONAL = ("torch", "jax", "optax", "chex", "keras", "onnx", "cupy", "gfloat", "playwright", "torchao", "tensorstore")
 
 
 @functools.cache

@@ -6,11 +6,13 @@ import importlib
 import importlib.util
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from refgrad import whole_file
 from refgrad.audits import numpy_file, safetensors_file
+from refgrad.audits.sharded import assembled
 from refgrad.audits.stored import Contents, RecordError, identity
 from refgrad.errors import ArgumentError, bad_argument
 
@@ -18,13 +20,25 @@ from refgrad.errors import ArgumentError, bad_argument
 LONGEST, MOST = 200_000_000, 100_000
 
 
-def _torch(path: str) -> Contents:
+def _by_torch(module: str, what: str, path: str) -> Contents:
+    """What a module of this room reads, which needs torch."""
     if importlib.util.find_spec("torch") is None:
-        raise ArgumentError(
-            f"{path!r} is a file of torch.save, and torch is not installed; legal: install refgrad[torch]"
-        )
-    found: Contents = importlib.import_module("refgrad.audits.torch_file").read(path)
+        raise ArgumentError(f"{path!r} is {what}, and torch is not installed; legal: install refgrad[torch]")
+    found: Contents = importlib.import_module(f"refgrad.audits.{module}").read(path)
     return found
+
+
+def _orbax(path: str) -> Contents:
+    if importlib.util.find_spec("tensorstore") is None:
+        raise ArgumentError(
+            f"{path!r} is a checkpoint of Orbax, and tensorstore is not installed; legal: install refgrad[orbax]"
+        )
+    found: Contents = importlib.import_module("refgrad.audits.orbax_folder").read(path)
+    return found
+
+
+def _torch(path: str) -> Contents:
+    return _by_torch("torch_file", "a file of torch.save", path)
 
 
 def _index(path: str) -> Contents:
@@ -81,6 +95,20 @@ READERS: Mapping[str, Callable[[str], Contents]] = {
 LEGAL = ", ".join(READERS)
 
 
+#: folders that are one checkpoint of several files: what tells such a one by the names in it, and what reads it
+FOLDERS: tuple[tuple[Callable[[Sequence[str]], bool], Callable[[str], Contents]], ...] = (
+    (
+        lambda names: ".metadata" in names,
+        partial(_by_torch, "torch_distributed", "a folder of torch.distributed.checkpoint"),
+    ),
+    (lambda names: "_METADATA" in names or "_CHECKPOINT_METADATA" in names, _orbax),
+    (
+        lambda names: any(name.endswith("_optim_states.pt") for name in names),
+        partial(_by_torch, "torch_zero", "a checkpoint of DeepSpeed's ZeRO"),
+    ),
+)
+
+
 def read(paths: Any, name: str) -> Contents:
     """What files hold, together.
 
@@ -97,11 +125,23 @@ def read(paths: Any, name: str) -> Contents:
         raise bad_argument(name, paths, "the path of a file or a folder, or a list of such")
     found: Contents | None = None
     for path in several:
-        for file in _files(_existing(os.fspath(path), name)):
-            contents = _read(file)
+        for contents in _contents(_existing(os.fspath(path), name)):
             found = contents if found is None else found + contents
     assert found is not None
-    return found
+    return assembled(found)
+
+
+def _contents(path: str) -> Iterator[Contents]:
+    """What a file holds; of a folder what it is as a whole, or what each of its files holds."""
+    names = sorted(os.listdir(path)) if os.path.isdir(path) else []
+    reader = next((reader for fits, reader in FOLDERS if fits(names)), None)
+    if reader is None:
+        yield from map(_read, _files(path))
+        return
+    try:
+        yield reader(path)
+    except OSError as error:
+        raise RecordError(f"{path}: {error.strerror or error}") from None
 
 
 def _existing(path: str, name: str) -> str:

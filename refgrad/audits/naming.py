@@ -46,6 +46,8 @@ AFTER = frozenset(("grad",))
 #: what the count of steps is called, and a copy in float32 that is stepped
 STEPS = ("step", "count", "t", "steps", "state_step")
 MASTER = ("fp32_params", "fp32_param", "master_params", "master_param", "master_weight", "master_weights", "fp32")
+#: the word that stands before a parameter's name where a flattened state has its hyperparameters
+FLAT_GROUPS = "param_groups"
 #: bytes of a file of names
 LARGEST = 1 << 26
 #: where a state keeps hyperparameters that are injected
@@ -228,7 +230,7 @@ def checkpoint(contents: Contents, rule: Optimizer, names: Names, known: Iterabl
     Raises:
         RecordError: it cannot be told which array is what.
     """
-    spoken = _bare_names(contents.arrays, names)
+    spoken = _bare_names([key for key in contents.arrays if FLAT_GROUPS not in words(key)], names)
     slots = _words_of_slots(rule, names)
     rows = {**{words(name): name for name in spoken}, **{words(name): name for name in known}}
     params, state, unread = dict[str, Stored](), dict[str, dict[str, Any]](), list[str]()
@@ -240,7 +242,7 @@ def checkpoint(contents: Contents, rule: Optimizer, names: Names, known: Iterabl
             _put(state.setdefault(place[0], {}), place[1], contents.arrays[key], place[0])
         else:
             unread.append(key)
-    found_groups = _of_metadata(contents.metadata)
+    found_groups = {**_of_metadata(contents.metadata), **_of_flat_groups(contents, rows)}
     kept = {name for name in params if name in state or name in set(known)}
     found = Checkpoint(params, state, {}, found_groups, tuple(unread))
     for optimizer in contents.optimizers:
@@ -266,6 +268,28 @@ def _of_metadata(metadata: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
         }
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise RecordError(f"{GROUPS} in the metadata of a file is not what refgrad.record writes") from None
+
+
+def _of_flat_groups(contents: Contents, rows: Mapping[Words, str]) -> dict[str, Mapping[str, Any]]:
+    """The hyperparameters of each parameter as a flattened state has them, ``param_groups.<parameter>.lr``."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in {**contents.arrays, **contents.numbers}.items():
+        row = words(key)
+        rest = row[row.index(FLAT_GROUPS) + 1 :] if FLAT_GROUPS in row else ()
+        ends = [i for i in range(1, len(rest)) if bare(rest[:i]) in rows]
+        number = _number(value) if isinstance(value, Stored) else value
+        if not ends or number is None:
+            continue
+        group, word = found.setdefault(rows[bare(rest[: ends[-1]])], {}), rest[ends[-1] :]
+        if len(word) == 1:
+            group[word[0]] = number
+        elif len(word) == 2 and word[1].isdecimal():  # one of several, such as betas
+            group[word[0]] = [*group.get(word[0], ()), number]
+    different: list[dict[str, Any]] = []
+    for group in found.values():
+        if group not in different:
+            different.append(dict(group))
+    return {name: {**group, "group": different.index(group)} for name, group in found.items()}
 
 
 def _bare_names(keys: Iterable[str], names: Names) -> dict[str, str]:

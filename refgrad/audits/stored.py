@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,36 @@ class Stored:
 
 
 @dataclass(frozen=True, eq=False)
+class Piece:
+    """A box of an array.
+
+    Attributes:
+        offsets: the first index of the box on each axis of the whole.
+        stored: the elements of the box, and its shape.
+    """
+
+    offsets: tuple[int, ...]
+    stored: Stored
+
+
+@dataclass(frozen=True, eq=False)
+class Sharded(Stored):
+    """An array of which a file has some pieces; it can be read when those of all files are put together.
+
+    Attributes:
+        pieces: those that were found, of which some may be empty.
+    """
+
+    pieces: tuple[Piece, ...] = ()
+
+    def __add__(self, other: Sharded) -> Sharded:
+        if self.shape != other.shape or self.dtype != other.dtype:
+            one, two = (f"{each.place} is of {each.dtype}{each.shape}" for each in (self, other))
+            raise RecordError(f"{one}, and {two}; legal: shards of one array")
+        return replace(self, pieces=self.pieces + other.pieces)
+
+
+@dataclass(frozen=True, eq=False)
 class Contents:
     """What a file, or several that belong together, hold.
 
@@ -83,6 +113,8 @@ class Contents:
     ordered: bool = False
 
     def __add__(self, other: Contents) -> Contents:
+        if self._is_sharded and other._is_sharded:
+            return self._joined(other)
         twice = [name for name in other.arrays if name in self.arrays]
         if twice:
             places = f"{self.arrays[twice[0]].place} and {other.arrays[twice[0]].place}"
@@ -95,6 +127,52 @@ class Contents:
             self.files + other.files,
             all(each.ordered for each in (self, other) if each.arrays),
         )
+
+    @property
+    def _is_sharded(self) -> bool:
+        return any(isinstance(each, Sharded) for each in self.arrays.values())
+
+    def _joined(self, other: Contents) -> Contents:
+        """With what another rank saved of the same model."""
+        if len(self.optimizers) != len(other.optimizers):
+            raise RecordError(
+                f"{self.files[0][0]} and {other.files[0][0]} have not as many optimizers; legal: files of one model"
+            )
+        optimizers = tuple(
+            {
+                **one,
+                "state": {
+                    k: _merged(one["state"].get(k, {}), two["state"].get(k, {}))
+                    for k in {**one["state"], **two["state"]}
+                },
+            }
+            for one, two in zip(self.optimizers, other.optimizers, strict=True)
+        )
+        return replace(
+            self,
+            arrays=_merged(self.arrays, other.arrays),
+            numbers={**other.numbers, **self.numbers},
+            optimizers=optimizers,
+            files=self.files + other.files,
+            ordered=self.ordered and other.ordered,
+        )
+
+
+def _merged(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
+    """What two ranks have: the pieces of both, and once what each has as a whole."""
+    found = {**two, **one}
+    for name in one:
+        mine, others = one[name], two.get(name)
+        if isinstance(mine, Sharded) and isinstance(others, Sharded):
+            found[name] = mine + others
+        elif isinstance(mine, Stored) and isinstance(others, Stored) and not _alike(mine, others):
+            told = "legal: what each rank has is one array's, or is cut"
+            raise RecordError(f"{mine.place} and {others.place} are not the same; {told}")
+    return found
+
+
+def _alike(one: Stored, two: Stored) -> bool:
+    return one.shape == two.shape and one.read().tobytes() == two.read().tobytes()
 
 
 def identity(path: str) -> tuple[str, int, int]:

@@ -43,6 +43,22 @@ def torch_top_k(size: int) -> Callable[[], object]:
     return mask
 
 
+def jax_top_k(size: int) -> Callable[[], object]:
+    """The mask by the two largest of each group of four, compiled by JAX."""
+    import jax
+    import jax.numpy as jnp
+
+    w = jnp.asarray(weights(size))
+
+    @jax.jit
+    def mask(w: jax.Array) -> jax.Array:
+        groups = jnp.abs(w).reshape(-1, 4)
+        index = jax.lax.top_k(groups, 2)[1]
+        return (index[:, :, None] == jnp.arange(4)).any(1).reshape(w.shape)
+
+    return lambda: jax.block_until_ready(mask(w))
+
+
 def compressed(size: int) -> Callable[[], object]:
     """Values and metadata of a half-precision matrix, in one pass."""
     w = weights(size, "float16")

@@ -19,7 +19,7 @@ from refgrad.oracle.acceptance.screening import screened
 from refgrad.rule import find, rules
 from refgrad.testing import timed_calls
 from refgrad.tracing import free_values
-from tests.benchmarks import estimators, masks, quantizers
+from tests.benchmarks import estimators, gguf_blocks, masks, quantizers
 from tests.benchmarks.side_by_side import triad
 
 Call = Callable[[], Any]
@@ -27,6 +27,30 @@ Call = Callable[[], Any]
 OURS, TRIAD = "refgrad", "triad"
 #: bytes that the triad moves an element: two arrays are read, and one that is written is read before
 TRIAD_BYTES = 16
+#: tensors of a tree, and elements of each
+LEAVES, LEAF = 1000, 1000
+#: block formats that stand for others of their kind
+GGUF = ("Q4_0", "Q8_0", "Q4_K", "Q6_K", "IQ4_NL", "TQ1_0")
+#: steps as numexpr takes them: what is written, by what expression
+EXPRESSIONS = {
+    "AdamW": {
+        "m": "b1 * m + (one - b1) * g",
+        "v": "b2 * v + (one - b2) * g * g",
+        "p": "p * (one - lr * wd) - lr * m / (sqrt(v) + eps)",
+    },
+    "Adam": {
+        "m": "b1 * m + (one - b1) * g",
+        "v": "b2 * v + (one - b2) * g * g",
+        "p": "p - lr * m / (sqrt(v) + eps)",
+    },
+    "Adagrad": {"v": "v + g * g", "p": "p - lr * g / (sqrt(v) + eps)"},
+    "RMSprop": {"v": "b2 * v + (one - b2) * g * g", "p": "p - lr * g / (sqrt(v) + eps)"},
+    "SGD": {"p": "p - lr * g"},
+    "Lion": {
+        "p": "p * (one - lr * wd) - where(b1 * m + (one - b1) * g > 0, lr, -lr)",
+        "m": "b2 * m + (one - b2) * g",
+    },
+}
 FORMS = {"torch for-loop": {"foreach": False}, "torch foreach": {"foreach": True}, "torch fused": {"fused": True}}
 RATE = 1e-3
 
@@ -69,10 +93,50 @@ def groups(sizes: Sequence[int], compiled: bool = False) -> Iterator[Group]:
         x = np.random.default_rng(0).standard_normal(few, np.float32)
         for name, calls in {**quantizers.blocks(x), **quantizers.casts(x)}.items():
             yield Group(name, few, 5 * few, partial(dict, calls))
-        yield Group("mask, 2 of 4", few, 5 * few, lambda: {OURS: masks.ours(few), "torch": masks.torch_top_k(few)})
+        yield Group("mask, 2 of 4", few, 5 * few, partial(_masks, few))
+    if few >= 1 << 20:
+        yield from _gguf()
+    if max(sizes) >= LEAVES * LEAF:
+        yield Group(f"AdamW, {LEAVES} tensors of {LEAF}", LEAVES * LEAF, 28 * LEAVES * LEAF, trees)
     for size in sizes:
         yield Group("estimator BiPer", size, 16 * size, partial(_estimators, size))
         yield Group("judging AdamW", size, 28 * size, partial(judges, size))
+
+
+def _gguf() -> Iterator[Group]:
+    """Block formats of GGUF, to stored bytes and back."""
+    if not _there("gguf"):
+        return
+    size = gguf_blocks.SIZE[0] * gguf_blocks.SIZE[1]
+    for name in GGUF:
+        quantize, dequantize = gguf_blocks.package(name)
+        if name in gguf_blocks.QUANTIZED_BY_BOTH:
+            calls = {OURS: gguf_blocks.quantizing(name), "gguf": quantize}
+            yield Group(f"quantize, GGUF {name}", size, 5 * size, partial(dict, calls))
+        calls = {OURS: gguf_blocks.dequantizing(name), "gguf": dequantize}
+        yield Group(f"dequantize, GGUF {name}", size, 5 * size, partial(dict, calls))
+
+
+def _masks(size: int) -> dict[str, Call]:
+    found: dict[str, Call] = {OURS: masks.ours(size)}
+    if _there("torch"):
+        found["torch"] = masks.torch_top_k(size)
+    if _there("jax"):
+        found["JAX jitted"] = masks.jax_top_k(size)
+    return found
+
+
+def trees() -> dict[str, Call]:
+    """One step of AdamW of many small tensors: refgrad's, torch's forms, optax jitted with donation."""
+    rule, random = refgrad.optimizers.AdamW(), np.random.default_rng(0)
+    p, g = ([random.standard_normal(LEAF, dtype=np.float32) for _ in range(LEAVES)] for _ in range(2))
+    own, state = [a.copy() for a in p], rule.init(p)
+    found: dict[str, Call] = {OURS: lambda: rule.step_(own, g, state)}
+    if _there("torch"):
+        found |= _torch("AdamW", p, g, False)
+    if _there("optax"):
+        found |= _optax("adamw", p, g)
+    return found
 
 
 def optimizers() -> list[Any]:
@@ -104,12 +168,15 @@ def steps(rule: Any, size: int, compiled: bool) -> dict[str, Call]:
         found |= _torch(name, p, g, compiled)
     if _there("optax"):
         found |= _optax(name.lower(), p, g)
-    if _there("numexpr") and name == "AdamW":
-        found["numexpr"] = _numexpr(p, g)
+    if _there("numexpr") and name in EXPRESSIONS:
+        found["numexpr"] = _numexpr(name, p, g)
     return found
 
 
-def _torch(name: str, p: np.ndarray, g: np.ndarray, compiled: bool) -> dict[str, Call]:
+Tree = np.ndarray | list[np.ndarray]
+
+
+def _torch(name: str, p: Tree, g: Tree, compiled: bool) -> dict[str, Call]:
     import torch
 
     torch.set_num_threads(2)
@@ -117,10 +184,11 @@ def _torch(name: str, p: np.ndarray, g: np.ndarray, compiled: bool) -> dict[str,
     if factory is None:
         return found
     for form, options in (*FORMS.items(), *([("torch compiled", {"foreach": True})] if compiled else [])):
-        tensor = torch.from_numpy(p.copy()).requires_grad_()
-        tensor.grad = torch.from_numpy(g)
+        tensors = [torch.from_numpy(a.copy()).requires_grad_() for a in _leaves(p)]
+        for tensor, own in zip(tensors, _leaves(g), strict=True):
+            tensor.grad = torch.from_numpy(own)
         try:
-            step = factory([tensor], lr=RATE, **options).step
+            step = factory(tensors, lr=RATE, **options).step
             step = torch.compile(step) if form == "torch compiled" else step
             step()
         except (TypeError, RuntimeError):  # it has no such form
@@ -129,7 +197,11 @@ def _torch(name: str, p: np.ndarray, g: np.ndarray, compiled: bool) -> dict[str,
     return found
 
 
-def _optax(name: str, p: np.ndarray, g: np.ndarray) -> dict[str, Call]:
+def _leaves(tree: Tree) -> list[np.ndarray]:
+    return tree if isinstance(tree, list) else [tree]
+
+
+def _optax(name: str, p: Tree, g: Tree) -> dict[str, Call]:
     import jax
     import optax
 
@@ -146,9 +218,9 @@ def _optax(name: str, p: np.ndarray, g: np.ndarray) -> dict[str, Call]:
         updates, state = transform.update(g, state, p)
         return optax.apply_updates(p, updates), state
 
-    held = [jax.numpy.array(p)]
+    held = [jax.tree.map(jax.numpy.array, p)]
     held.append(transform.init(held[0]))
-    gradient = jax.numpy.array(g)
+    gradient = jax.tree.map(jax.numpy.array, g)
 
     def call() -> None:
         held[:] = step(held[0], gradient, held[1])
@@ -157,19 +229,17 @@ def _optax(name: str, p: np.ndarray, g: np.ndarray) -> dict[str, Call]:
     return {"optax jitted": call}
 
 
-def _numexpr(p: np.ndarray, g: np.ndarray) -> Call:
-    """AdamW as three expressions, each in place."""
+def _numexpr(name: str, p: np.ndarray, g: np.ndarray) -> Call:
+    """A step as some expressions, each in place."""
     import numexpr
 
     numexpr.set_num_threads(2)
-    p, m, v = p.copy(), np.zeros_like(p), np.zeros_like(p)
     numbers = {n: np.float32(x) for n, x in (("b1", 0.9), ("b2", 0.999), ("lr", RATE), ("eps", 1e-8), ("wd", 1e-2))}
+    given = {"p": p.copy(), "g": g, "m": np.zeros_like(p), "v": np.zeros_like(p), "one": np.float32(1.0), **numbers}
 
     def call() -> None:
-        given = {"p": p, "g": g, "m": m, "v": v, "one": np.float32(1.0), **numbers}
-        numexpr.evaluate("b1 * m + (one - b1) * g", given, out=m)
-        numexpr.evaluate("b2 * v + (one - b2) * g * g", given, out=v)
-        numexpr.evaluate("p * (one - lr * wd) - lr * m / (sqrt(v) + eps)", given, out=p)
+        for written, expression in EXPRESSIONS[name].items():
+            numexpr.evaluate(expression, given, out=given[written])
 
     return call
 

@@ -54,7 +54,24 @@ def casts(x: np.ndarray) -> dict[str, dict[str, Call]]:
             ),
             "ml_dtypes": lambda given=given, dtype=dtype: given.astype(dtype),
         }
+        if importlib.util.find_spec("torch"):
+            found[f"cast to {name}"] |= _torch_cast(given, name)
     return found
+
+
+def _torch_cast(x: np.ndarray, name: str) -> dict[str, Call]:
+    """By torch, on all its threads, to what it has."""
+    import torch
+
+    torch.set_num_threads(thread_pool.available())
+    t, dtype = torch.from_numpy(x), getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        return {}
+    try:
+        t[:1].to(dtype)
+    except RuntimeError:  # a name alone
+        return {}
+    return {"torch": lambda: t.to(dtype)}
 
 
 def blocks(x: np.ndarray) -> dict[str, dict[str, Call]]:

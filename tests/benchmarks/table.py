@@ -1,6 +1,6 @@
 """The table and the picture of how fast refgrad is beside others, and whether it has become slower: `tox -e bench`.
 
-python -m tests.benchmarks.table [--sizes 1e3 1e5 1e7] [--only AdamW] [--save FILE.json] [--picture FILE.svg]
+python -m tests.benchmarks.table [--sizes 1e3 1e5 1e7] [--only AdamW] [--seconds 0.5] [--save FILE.json] [--picture FILE.svg]
 python -m tests.benchmarks.table --against docs/benchmarks/speed.json    # exit code 1 if something has become slower
 python -m tests.benchmarks.table --show docs/benchmarks/speed.json       # measures nothing
 
@@ -61,9 +61,9 @@ def taken(calls: Mapping[str, Call], clock: Clock, seconds: float = SECONDS) -> 
     return {name: statistics.median(found) for name, found in times.items()}
 
 
-def measured(group: Group, clock: Clock) -> Result:
+def measured(group: Group, clock: Clock, seconds: float = SECONDS) -> Result:
     """What is kept of one group."""
-    found = taken(beside_triad(group), clock)
+    found = taken(beside_triad(group), clock, seconds)
     kind = "processor" if clock is time.process_time else "clock"
     return {"group": group.name, "size": group.size, "moved": group.moved, "seconds": found, "of": kind}
 
@@ -149,7 +149,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", nargs="+", default=(), help="groups whose names begin so")
     parser.add_argument("--compiled", action="store_true", help="torch.compile too")
     parser.add_argument("--processor", action="store_true", help="seconds of processor time, for a busy machine")
-    parser.add_argument("--save", type=Path)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="that all turns of a group take, about")
+    parser.add_argument("--save", type=Path, help="a JSON file, in which other groups and sizes stay as they are")
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--against", type=Path)
     parser.add_argument("--show", type=Path)
@@ -157,14 +158,17 @@ def main(arguments: Sequence[str]) -> int:
     clock = time.process_time if given.processor else time.perf_counter
     wanted = (each for each in groups(given.sizes, given.compiled) if _is_wanted(each, given.only))
     if given.against is not None:
-        found = list(slower(wanted, kept.read(given.against)["results"], lambda group: measured(group, clock)))
+        found = list(
+            slower(wanted, kept.read(given.against)["results"], lambda group: measured(group, clock, given.seconds))
+        )
         print(*(found or ["nothing has become slower"]), sep="\n")
         return 1 if found else 0
     results = kept.read(given.show)["results"] if given.show is not None else []
-    lines = table(results if given.show is not None else _kept_in(results, wanted, clock))
+    lines = table(results if given.show is not None else _kept_in(results, wanted, clock, given.seconds))
     for line in lines:
         print(line, flush=True)
     if given.save is not None:
+        results = _beside_known(results, given.save)
         kept.write(given.save, results)
     if given.picture is not None:
         picture(results, given.picture)
@@ -175,10 +179,17 @@ def _is_wanted(group: Group, only: Sequence[str]) -> bool:
     return not only or group.name.startswith(tuple(only))
 
 
-def _kept_in(results: list[Result], wanted: Iterable[Group], clock: Clock) -> Iterator[Result]:
+def _beside_known(results: Sequence[Result], path: Path) -> list[Result]:
+    """Results, and what a file has of other groups and sizes."""
+    known = kept.read(path)["results"] if path.exists() else []
+    new = {(each["group"], each["size"]) for each in results}
+    return [*(each for each in known if (each["group"], each["size"]) not in new), *results]
+
+
+def _kept_in(results: list[Result], wanted: Iterable[Group], clock: Clock, seconds: float) -> Iterator[Result]:
     """The results of groups as they come, which are kept in a list."""
     for group in wanted:
-        results.append(measured(group, clock))
+        results.append(measured(group, clock, seconds))
         yield results[-1]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.benchmarks.masks import compressed, ours, torch_compressed, torch_top_k
+from tests.benchmarks.masks import compressed, jax_top_k, ours, torch_compressed, torch_top_k
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
 SIZE = 1 << 22
@@ -17,6 +17,11 @@ SIZE = 1 << 22
 def test_refgrad_mask(benchmark: Any) -> None:
     benchmark.group = "2:4 mask"
     benchmark(ours(SIZE))
+
+
+def test_the_mask_of_jax_is_the_same() -> None:
+    pytest.importorskip("jax")
+    assert np.array_equal(np.asarray(jax_top_k(1 << 14)()), np.asarray(ours(1 << 14)()))
 
 
 @needs_torch

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tests.benchmarks import audit_scale, kept, table
-from tests.benchmarks.peers import OURS, TRIAD, Group
+from tests.benchmarks import audit_scale, kept, peers, table
+from tests.benchmarks.peers import OURS, TRIAD, Group, groups
 
 
 def result(own: float, other: float, base: float, size: int = 1000) -> dict[str, Any]:
@@ -60,6 +62,66 @@ def test_results_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     path.write_text("[]")
     with pytest.raises(SystemExit, match="no results of benchmarks"):
         kept.read(path)
+
+
+def test_other_groups_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was measured takes the place of what was kept of the same group and size, and of nothing else."""
+    path, old = tmp_path / "speed.json", [result(1.0, 2.0, 0.5), result(1.0, 2.0, 0.5, 10_000)]
+    kept.write(path, old)
+    monkeypatch.setattr(table, "groups", lambda sizes, compiled: [GROUP])
+    monkeypatch.setattr(table, "measured", lambda *arguments: result(0.5, 1.0, 0.5))
+    assert table.main(["--sizes", "1e3", "--save", str(path)]) == 0
+    assert kept.read(path)["results"] == [old[1], result(0.5, 1.0, 0.5)]
+
+
+def test_a_command_compares_with_what_was_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "speed.json"
+    kept.write(path, [result(1.0, 2.0, 0.5)])
+    monkeypatch.setattr(table, "groups", lambda sizes, compiled: [GROUP])
+    for own, code, says in ((1.0, 0, "nothing has become slower"), (2.0, 1, "AdamW, 1e+03: beside others it has 0.50")):
+        found = result(own, 2.0, 0.5)
+        monkeypatch.setattr(table, "measured", lambda *arguments, found=found: found)
+        assert table.main(["--against", str(path)]) == code
+        assert says in capsys.readouterr().out
+
+
+def test_every_row_of_the_table() -> None:
+    """Optimizers, quantizers, masks, estimators, judging and many tensors are there, each beside all who are installed."""
+    found = {group.name: group for group in groups((1_000, 1_000_000))}
+    for name in ("AdamW", "SGD", "Lion", "mask, 2 of 4", "estimator BiPer", "judging AdamW", "quantize, NF4"):
+        assert name in found
+    assert set(found["mask, 2 of 4"].make()) == {OURS, *installed({"torch": "torch", "jax": "JAX jitted"})}
+    optimizers = {group.name: group for group in groups((1_000,))}
+    forms = {"torch for-loop": "torch", "torch foreach": "torch", "torch fused": "torch", "optax jitted": "optax"}
+    others = [who for who, package in forms.items() if importlib.util.find_spec(package)]
+    some = optimizers["AdamW"].make()
+    assert set(some) == {OURS, "NumPy", *others, *installed({"numexpr": "numexpr"})}
+    for call in some.values():
+        call()
+    judged = {OURS, "NumPy assert_allclose", *installed({"torch": "torch assert_close"})}
+    assert set(optimizers["judging AdamW"].make()) == judged
+
+
+def installed(names: dict[str, str]) -> set[str]:
+    return {who for package, who in names.items() if importlib.util.find_spec(package)}
+
+
+def test_many_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "LEAVES", 3)
+    found = peers.trees()
+    assert OURS in found
+    for call in found.values():
+        call()
+
+
+def test_expressions_are_the_rules() -> None:
+    """numexpr's steps write what the rule's first step does, without its corrections."""
+    pytest.importorskip("numexpr")
+    p, g = (np.random.default_rng(i).standard_normal(100, np.float32) for i in range(2))
+    for name in peers.EXPRESSIONS:
+        peers._numexpr(name, p, g)()
 
 
 def test_a_line_through_what_was_measured() -> None:

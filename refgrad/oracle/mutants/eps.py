@@ -135,7 +135,7 @@ def in_any_slot(form: Form) -> Iterator[Found]:
                 node,
                 f"{eps} in {slot} at every step",
                 f"{eps} is added to {slot} at every step and kept there, whatever the step makes of it",
-                lambda d, a, n=node, e=Expr("name", (eps,)): d.op("add", d.copy(n, a), d.scalar(e)),
+                lambda d, a, n=node, e=eps: d.op("add", d.copy(n, a), d.scalar(Expr("name", (e,)))),
             )
 
 

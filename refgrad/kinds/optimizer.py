@@ -49,7 +49,7 @@ from refgrad.oracle.inputs.far_steps import FAR_STEPS, counts, far_steps, number
 from refgrad.oracle.inputs.settings import other_setting, other_settings, settable
 from refgrad.oracle.inputs.steps import completed, generate, sizes
 from refgrad.oracle.inputs.undefined import infinite_gradients, nan_gradients
-from refgrad.tracing import free_values, known_plans, plan_for
+from refgrad.tracing import Plan, Plans, free_values, known_plans, plan_for
 
 #: the edge that tensors are cut to where a rule reduces over them
 EDGE = 8
@@ -161,6 +161,12 @@ class OptimizerKind(Stepped):
     def whole(self, rule: Optimizer, record: Record) -> Record:
         """All leaves as one, where a step couples them."""
         return joined(record, rule) if rule.scope == "tree" else record
+
+    def traced(self, rule: Optimizer, record: Record, plans: Plans = plan_for) -> list[Plan]:
+        """Those of the first steps."""
+        shape, numbers = record.cases.p[0].shape, dict.fromkeys(rule.scalar_inputs(), 1.0)
+        found = (plans(rule, len(shape), free_values(shape, {**numbers, "t": t})) for t in range(1, record.steps + 1))
+        return list(dict.fromkeys(found))
 
     def fewer(self, cases: Cases) -> Cases | None:
         """The matrices alone."""

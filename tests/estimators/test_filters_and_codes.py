@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,18 @@ class PACTByAbsolutes(PACT):
 class PACTByMinimum(PACT):
     def form(self, x: Any) -> Any:
         return torch.minimum(x.clamp(min=0), self.alpha)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_the_tie_of_pact_that_is_exact_goes_up_whatever_the_rule(bits: int) -> None:
+    """At two bits and more no other multiple of alpha is a tie and a float, so that what tells `ties` apart is rounding alone."""
+    steps = 2**bits - 1
+    ties = [Fraction(2 * k + 1, 2 * steps) for k in range(steps)]
+    floats = [tie for tie in ties if not tie.denominator & (tie.denominator - 1)]
+    assert floats == [Fraction(1, 2)]
+    x, alpha = np.float32([0.5]), np.float32(1)
+    found = [e.PACT(bits=bits, ties=ties).forward(x, alpha) for ties in ("even", "away", "up")]
+    assert {float(np.rint(y[0] * steps)) for y in found} == {2.0 ** (bits - 1)}
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ from refgrad.optimizers import (
     Rprop,
     ScheduleFreeSGD,
     Sophia,
+    StableAdamW,
+    Yogi,
 )
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.hypotheses.changes import NONE, Change
@@ -184,7 +186,7 @@ def test_every_rewrite_finds_something_in_some_rule(rewrite: Any) -> None:
 @pytest.mark.parametrize("rewrite", STEP_FURTHER, ids=lambda r: r.name)
 def test_what_is_tried_late_makes_valid_graphs(rewrite: Any) -> None:
     found = []
-    others = (Lion(), Rprop(), LARS(weight_decay=0.1), ScheduleFreeSGD())
+    others = (Lion(), Rprop(), LARS(weight_decay=0.1), ScheduleFreeSGD(), Yogi())
     for rule in (AdaBelief(), LAMB(), NAdam(), Sophia(), Adafactor(), Adadelta(), *others):
         plan = rule.plan((4, 4), 1)
         for mutation in mutations([plan], (rewrite,)):
@@ -194,6 +196,24 @@ def test_what_is_tried_late_makes_valid_graphs(rewrite: Any) -> None:
             found.append((type(rule), mutation.name))
     assert found
     assert len(set(found)) > len(found) // 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "name"),
+    [
+        (AMSGrad(), "eps in v at every step"),
+        (RAdam(), "eps in v at every step"),
+        (StableAdamW(), "beta2^t for beta1^t"),
+        (ScheduleFreeSGD(), "1 + beta1 stands for 1 - beta1 in (1 - beta1) z alone"),
+        (Yogi(), "|g| stands for g^2 in v - g^2 alone"),
+    ],
+    ids=["of a maximum", "of a branch", "of a decay made anew", "a sign at one use", "a magnitude at one use"],
+)
+def test_what_is_tried_late_finds(rule: Optimizer, name: str) -> None:
+    plan = rule.plan((4, 4), 2)  # at which RAdam's step reads no eps
+    found = {m.name: m for m in mutations([plan], STEP_FURTHER)}
+    assert name in found
+    assert computed(plan, found[name].apply(plan).graph) != computed(plan, plan.graph)
 
 
 @pytest.mark.parametrize("rewrite", CASE_FURTHER, ids=lambda r: r.name)

@@ -14,7 +14,7 @@ from typing import Any
 from refgrad.candidates.protocol import REFUSALS
 from refgrad.errors import ArgumentError, CandidateError
 from refgrad.kinds.record import LOCKED, Driven, Record, Situation
-from refgrad.oracle.engine.nearly_alike import told
+from refgrad.oracle.engine.nearly_alike import told as alike
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.settings import PEAK, RATE_NAME, every_step, neutral, settable
@@ -107,8 +107,8 @@ class Situations:
     def __init__(self, claim: Any) -> None:
         request, kind = claim.request, claim.kind
         named = claim.named if claim.change is None else claim.change.settable(claim.named)
-        asked = Driven(claim.subject, named, request.dtype, request.seed)
-        self._claim, self._all = claim, iter(kind.situations(claim.rule, asked))
+        self._asked = Driven(claim.subject, named, request.dtype, request.seed)
+        self._claim, self._all = claim, iter(kind.situations(claim.rule, self._asked))
         self._next: list[Situation | None] = []
         self._raised: Exception | None = None
 
@@ -140,9 +140,11 @@ class Situations:
             raise self._raised
         return self._next.pop() if self._next else next(self._all, None)
 
-    def _judged(self, situation: Situation) -> Exercised:
-        claim = self._claim
-        there = dataclasses.replace(claim, rule=situation.rule, situation=situation.name)
+    def _judged(self, told: Situation) -> Exercised:
+        claim, situation = self._claim, self._as_changed(told)
+        there = dataclasses.replace(claim, rule=told.rule, situation=told.name)
+        if situation is None:
+            return Exercised(told, there, None, raised="programs of what it is judged as settle it in several ways")
         found = _driven(there, situation)
         if found.record is None:
             return found
@@ -153,11 +155,29 @@ class Situations:
             record = found.record
             if found.wrong or record is None:
                 return found
-            return dataclasses.replace(found, alike=tuple(told(there, situation, record)))
+            return dataclasses.replace(found, alike=tuple(alike(there, situation, record)))
         except ArgumentError as error:
             if there.change is None:
                 raise
             return Exercised(situation, there, None, raised=str(error))  # the change is not defined there
+
+    def _as_changed(self, told: Situation) -> Situation | None:
+        """A situation, in which of NaN and infinities what is judged is what all programs of the changed rule settle alike.
+
+        None where that is nothing: a wrapper makes NaN of the infinity that a rule alone takes for a large number.
+        """
+        claim, cases = self._claim, told.cases
+        if claim.change is None or not (cases.nan_open or cases.may_meet):
+            return told
+        meant = claim.change.changed(told.rule)
+        if meant == told.rule:
+            return told
+        own = next((each for each in claim.kind.situations(meant, self._asked) if each.name == told.name), None)
+        return (
+            None
+            if own is None
+            else dataclasses.replace(told, cases=dataclasses.replace(cases, outputs=own.cases.outputs))
+        )
 
 
 def undriven(claim: Any, reached: Collection[str]) -> Iterator[str]:

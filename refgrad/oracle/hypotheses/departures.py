@@ -107,9 +107,11 @@ def _searched(claim: Claim, record: Record, tally: Tally, control: Callable[[], 
     explained = [_with_owner(search, told, each) for each in explaining]
     if _facts(explaining):
         return tuple(explained)  # beside a fact nothing is near
-    around = [] if explaining else [Scored(change, counts, tally.counts) for change, counts in wrapped(claim, record)]
-    if around:
-        return tuple(_believed(search, control(), around, (claim, record)))
+    around = [Scored(change, counts, tally.counts) for change, counts in wrapped(claim, record)]
+    if around:  # though something else is told with a doubt, which may hide what is so
+        search.extend(BEYOND)
+        found_around = tuple(_believed(search, control(), around, (claim, record)))
+        return found_around if _facts(found_around) else (*found_around, *explained)
     first = places.first_ones(claim, record, tally) if isinstance(claim.rule, Optimizer) and not explaining else ()
     first = first or wrong_values.explain(claim, record, tally) or wrong_groups.explain(claim, record, tally)
     if first:

@@ -180,6 +180,10 @@ class Search:
         """True if the search began so long ago that its time is over, though it ended before."""
         return self.clock() > self._began + self.seconds
 
+    def extend(self, seconds: float) -> None:
+        """Time for what is looked at after the search: it is not spent for some seconds more."""
+        self.seconds = max(self.seconds, self.clock() - self._began + seconds)
+
     def late(self) -> bool:
         """True if the time of the search, or of its present stage, is over."""
         over = self.clock() > min(self._end, self._until, self.limit)

@@ -91,6 +91,10 @@ FURTHER: tuple[Rewrite, ...] = (
     Rewrite("schedule", "the learning rate by the count of steps", schedule.scheduled),
     Rewrite("largest", "the largest magnitude in place of a norm", further.largest),
     Rewrite("sign of zero alone", "the sign of zero, with that of NaN as it is", step.ties_alone),
+    Rewrite("scalar decay", "one decay for another at one place of scalar arithmetic", operand.scalar_decays),
+    Rewrite("sign at one use", "a sum for a difference of scalars at one of several uses", further.sign_at_one_use),
+    Rewrite("magnitude at one use", "a magnitude for a square at one of several uses", further.magnitude_at_one_use),
+    Rewrite("eps in any slot", "eps added to a slot at every step, whatever that makes of it", eps.in_any_slot),
 )
 
 #: the same for rules with state, which decide by comparisons seldom

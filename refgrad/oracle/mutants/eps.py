@@ -126,6 +126,19 @@ def in_the_state(form: Form) -> Iterator[Found]:
                 )
 
 
+def in_any_slot(form: Form) -> Iterator[Found]:
+    """The same in slots that no root or quotient reads at once, and at steps whose results read no eps."""
+    for slot in form.slots:
+        node = form.graph.outputs[slot]
+        for eps in form.eps if node.args else ():
+            yield form.at(
+                node,
+                f"{eps} in {slot} at every step",
+                f"{eps} is added to {slot} at every step and kept there, whatever the step makes of it",
+                lambda d, a, n=node, e=eps: d.op("add", d.copy(n, a), d.scalar(Expr("name", (e,)))),
+            )
+
+
 def _is_divisor(form: Form, slot: str, node: Node) -> bool:
     """True if a slot stands under a root or in a quotient: its new value, or the old one, with an eps or without."""
     ends = [node, *(n for n in form.graph.nodes if n.op == "input" and n.attribute == slot)]

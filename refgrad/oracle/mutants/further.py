@@ -14,6 +14,8 @@ from refgrad.oracle.mutants.patterns import STEP, Form, Found
 
 #: a condition of two for another
 CONDITIONS = {"and": "or", "or": "and"}
+#: a sum for a difference
+SIGNS = {"add": "sub", "sub": "add"}
 #: what may stand for one of its operands
 JOINED = frozenset({"add", "sub", "mul", "div", "maximum", "minimum"})
 
@@ -62,6 +64,37 @@ def scalar_at_one_use(form: Form) -> Iterator[Found]:
 def _with_scalar(user: Node, node: Node, expr: Expr) -> Make:
     def make(d: Edit, args: tuple[Node, ...]) -> Node:
         return d.copy(user, tuple(d.scalar(expr) if o is node else a for o, a in zip(user.args, args, strict=True)))
+
+    return make
+
+
+def sign_at_one_use(form: Form) -> Iterator[Found]:
+    """A sum for a difference of scalars, or the reverse, where it is read at one of several places."""
+    for node in form.graph.nodes:
+        users = form.users[node.index]
+        if node.op != "scalar" or node.attribute.op not in SIGNS or len(users) < 2:
+            continue
+        expr = Expr(SIGNS[node.attribute.op], node.attribute.args)
+        for user in users:
+            sentence = f"{scalar_text(expr)} stands for {form.text(node)} in {form.text(user)} alone"
+            yield form.at(user, sentence, sentence, _with_scalar(user, node, expr), (form.keys[node.index], expr))
+
+
+def magnitude_at_one_use(form: Form) -> Iterator[Found]:
+    """A magnitude for a square where it is read at one of several places."""
+    for node in form.graph.nodes:
+        users = form.users[node.index]
+        if node.op != "mul" or node.args[0] is not node.args[1] or len(users) < 2:
+            continue
+        for user in users:
+            sentence = f"|{form.text(node.args[0])}| stands for {form.text(node)} in {form.text(user)} alone"
+            yield form.at(user, sentence, sentence, _unsquared(user, node), form.keys[node.index])
+
+
+def _unsquared(user: Node, node: Node) -> Make:
+    def make(d: Edit, args: tuple[Node, ...]) -> Node:
+        each = zip(user.args, args, strict=True)
+        return d.copy(user, tuple(d.op("abs", a.args[0]) if o is node else a for o, a in each))
 
     return make
 

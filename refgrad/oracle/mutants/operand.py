@@ -8,7 +8,7 @@ from functools import partial
 from refgrad.arithmetic.formula import scalar_text
 from refgrad.arithmetic.graph import Graph, Node
 from refgrad.arithmetic.rewriting import Edit, Make, keys, rebuilt, subexpressions, times
-from refgrad.arithmetic.scalar_math import Expr, const
+from refgrad.arithmetic.scalar_math import Expr, const, name
 from refgrad.axes import EACH_ROW, ELEMENT, NUMBER, left_by
 from refgrad.oracle.mutants.patterns import Form, Found, replacing
 
@@ -121,6 +121,16 @@ def scalar_numbers(form: Form) -> Iterator[Found]:
                 for factor in (2.0, 0.5):
                     new = const(factor * arg.args[0])
                     yield _scalar(form.graph, old, Expr(old.op, (*old.args[:i], new, *old.args[i + 1 :])))
+
+
+def scalar_decays(form: Form) -> Iterator[Found]:
+    """One decay for another at one place of scalar arithmetic, as of a decay that is made anew at each step."""
+    for old in _expressions(form.graph):
+        for i, arg in enumerate(old.args if old.op not in ("const", "name") else ()):
+            if arg.op == "name" and arg.args[0] in form.decays:
+                for other in form.decays:
+                    if other != arg.args[0]:
+                        yield _scalar(form.graph, old, Expr(old.op, (*old.args[:i], name(other), *old.args[i + 1 :])))
 
 
 def scalar_factors(form: Form) -> Iterator[Found]:

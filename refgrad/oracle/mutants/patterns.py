@@ -94,6 +94,11 @@ class Form:
         """Weight decay."""
         return self.called("weight_decay")
 
+    @cached_property
+    def eps(self) -> list[str]:
+        """Hyperparameters that keep something from zero, whether the graph reads them or not."""
+        return [n for n in self.plan.rule.numbers() if self.own_names.get(n, n).startswith("eps")]
+
     def is_eps(self, node: Node) -> bool:
         """True if a node is a scalar made of an eps alone."""
         if node.op != "scalar":

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from refgrad import Inputs
-from refgrad.optimizers import SGD
+from refgrad.optimizers import SGD, ClipByNorm, Lion
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.hypotheses.changes import NONE, Change
@@ -35,6 +35,12 @@ def reason(candidate: Any, rule: Rule, change: Change, **asked: Any) -> str:
     return contradiction(examined(claim, claim.driven(claim.cases()), change))
 
 
+def clipped(p: Any, g: Any, m: Any, lr: float, beta1: float, beta2: float) -> Any:
+    """Lion of a gradient that is clipped by its norm: where an element is infinite NaN, of which signs may be anything."""
+    g = g * np.minimum(F(1), F(1) / np.sqrt(np.sum(g * g)))
+    return p - F(lr) * np.sign(F(beta1) * m + F(1 - beta1) * g), F(beta2) * m + F(1 - beta2) * g
+
+
 @pytest.mark.sample(quick=3)
 @pytest.mark.parametrize(
     ("candidate", "rule", "change", "where"),
@@ -43,10 +49,11 @@ def reason(candidate: Any, rule: Rule, change: Change, **asked: Any) -> str:
         (doubled, SGD(lr=0.1), TWICE, ""),
         (doubled, SGD(lr=0.1), NONE, "cases of its own"),
         (tailless, SGD(lr=0.1), TWICE, "shapes"),
+        (clipped, Lion(), Change("clipped", "clipped", "rule", of=ClipByNorm(inner=Lion())), ""),
         (Magnitude(rounding="floor"), Magnitude(), FLOOR, ""),
         (Magnitude(rounding="floor"), Magnitude(), NONE, "shapes"),
     ],
-    ids=["fixed", "doubled", "doubled as told", "tail", "floor", "floor as told"],
+    ids=["fixed", "doubled", "doubled as told", "tail", "clipped", "floor", "floor as told"],
 )
 def test_a_hypothesis_holds_everywhere_or_is_contradicted(
     candidate: Any, rule: Rule, change: Change, where: str

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.estimators import ClippedSTE
-from refgrad.optimizers import SGD
+from refgrad.optimizers import SGD, RAdam
 from refgrad.oracle.engine.request import Request
 from refgrad.oracle.engine.run import Claim
 from refgrad.oracle.hypotheses.changes import NONE
@@ -39,6 +39,15 @@ def test_what_is_wrong_is_looked_at_though_it_is_one_element() -> None:
     assert few is not None
     assert enough is not None
     assert (few["p"].outside, enough["p"].outside) == (0, len(G))
+
+
+def test_steps_that_are_judged_have_mutants_too() -> None:
+    """Those of the first two plans: what only the judge tells apart, such as the sign of zero, has a name."""
+    rule = RAdam()
+    claim = Claim.of(Request.of(rule, rule, inputs=Inputs([P], [[g] for g in (*G, *G, *G, *G)])))
+    plans = RunScreen(claim.kind, claim.driven(claim.cases()), claim.request.policy).plans(NONE)
+    assert [plan.rule for plan in plans] == [rule] * len(plans)
+    assert len(plans) == 2
 
 
 def test_another_run_is_looked_at_where_a_candidate_is() -> None:

@@ -7,6 +7,7 @@ hide anything, on inputs of another seed, and in every situation. What is said o
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 import warnings
 from typing import Any
@@ -90,25 +91,25 @@ def _kept(told: list[Meaning], claim: Claim, record: Any, tally: Tally) -> list[
 def _name(meaning: Meaning) -> dict[str, Any]:
     departure, change = meaning.departure, meaning.change
     wanted = change is not None and departure.sure in (FACT, MAY_BE)
-    return {
-        "name": departure.name,
-        "sentence": departure.sentence,
-        "sure": departure.sure,
-        "true": is_true(meaning.claim, change) if wanted and change is not None else None,
-    }
+    why = refuted(meaning.claim, change) if wanted and change is not None else None
+    found = {"name": departure.name, "sentence": departure.sentence, "sure": departure.sure}
+    return {**found, "true": None if why is None else not why, **({"why": why} if why else {})}
 
 
-def is_true(claim: Claim, change: Change) -> bool | None:
-    """True if a candidate is what a change of its claim says; None if that cannot be tried."""
+def refuted(claim: Claim, change: Change) -> str | None:
+    """Why a candidate is not what a change of its claim says; empty if it is that, None if it cannot be tried.
+
+    It has all the time that it takes: one that was driven through the claim before ends, also on a machine that is busy.
+    """
     wide = not (change.precision or claim.rule.kind in ("quantizer", "mask", "mask-update"))
     dtype = np.dtype(np.float64) if wide else claim.request.dtype
-    request = dataclasses.replace(claim.request, dtype=dtype, seed=SEED, steps=STEPS, explain=0.0)
-    there = dataclasses.replace(claim, request=request)
+    asked = {"dtype": dtype, "seed": SEED, "steps": STEPS, "explain": 0.0, "time_limit": math.inf}
+    there = dataclasses.replace(claim, request=dataclasses.replace(claim.request, **asked))
     try:
         run = examined(there, there.drive(there.cases()), change)
     except Exception:
         return None
-    return None if run is None else not contradiction(run)
+    return None if run is None else contradiction(run)
 
 
 def _conforms(request: Request) -> bool:

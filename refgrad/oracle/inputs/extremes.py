@@ -14,6 +14,8 @@ from refgrad.rule import Rule
 MOST = 1024
 #: and of another, of which more is certain
 LEAST = 16
+#: what ends the names of its cases
+OF_FEW = ", few elements"
 #: the largest number of a format to this power: its fifth power is finite, the largest is 2^24 for float32
 LARGE = 3 / 16
 
@@ -126,7 +128,7 @@ def extremes(
         finite: whether it has finite numbers for them.
     """
     kept: dict[str, Arrays] = {}
-    for most, said in ((MOST, ""), (LEAST, ", few elements")):
+    for most, said in ((MOST, ""), (LEAST, OF_FEW)):
         few = [a for a in cases.arrays if a[primary].ndim and 1 < a[primary].size <= most]
         if not few:
             continue

@@ -43,7 +43,7 @@ from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.extremes import MOST, far_from_zero
 from refgrad.oracle.inputs.simpler import halves, ranked
 from refgrad.oracle.inputs.transforms import exponential, families, generate, norms_near, sizes
-from refgrad.oracle.inputs.undefined import VALUES, not_finite
+from refgrad.oracle.inputs.undefined import FEW, NEGATIVE, VALUES, not_finite
 from refgrad.rule import Rule
 from refgrad.signals import pass_on
 from refgrad.tracing import Plans, plan_for
@@ -54,6 +54,8 @@ REPLACED = "replaced"
 MOVED = frozenset({"over the other axis"})
 #: of so many elements one is no number: one of all, and some of each group
 EVERY = (MOST, 5)
+#: what elements become, and of arrays of how many elements; those that all kinds have come last
+SIGNS_AND_SIZES = ((NEGATIVE, MOST), (VALUES, FEW), (NEGATIVE, FEW), (VALUES, MOST))
 
 
 class TransformKind(Stateless):
@@ -115,13 +117,10 @@ class TransformKind(Stateless):
         cases = sizes(rule, asked.dtype, asked.seed, [])
         # the first array last: it is the one that is looked at first elsewhere
         arrays = sorted(_floats(rule), key=lambda each: each == rule.primary)
-        for name, array, how_many in product(VALUES, filter(partial(self.is_driven, rule), arrays), EVERY):
-            made = {} if cases is None else not_finite(cases, array, partial(self._takes, rule), how_many)
-            each = made.get(name)
-            if each is not None and defined(rule, each.arrays[0], Policy()):
-                yield Situation(name, each, rule)
-            elif each is not None and opened(rule, each.arrays[0], Policy()):
-                yield Situation(name, replace(each, nan_open=True), rule)
+        for values, most in SIGNS_AND_SIZES if cases is not None else ():
+            for name, array, how_many in product(values, filter(partial(self.is_driven, rule), arrays), EVERY):
+                made = not_finite(cases, array, partial(self._takes, rule), how_many, values, most)
+                yield from _settled(rule, name, made.get(name))
 
     def is_driven(self, rule: Transform, array: str) -> bool:
         """True of an array that is tried with NaN and infinities: every one."""
@@ -266,6 +265,14 @@ class TransformKind(Stateless):
         from refgrad.kinds.laws.transform import LAWS
 
         return LAWS
+
+
+def _settled(rule: Transform, name: str, cases: Cases | None) -> Iterator[Situation]:
+    """A situation of what is not finite, if programs settle it in one way, or in ways that can be followed."""
+    if cases is not None and defined(rule, cases.arrays[0], Policy()):
+        yield Situation(name, cases, rule)
+    elif cases is not None and opened(rule, cases.arrays[0], Policy()):
+        yield Situation(name, replace(cases, nan_open=True), rule)
 
 
 def _answered(question: Question, rule: Transform, arrays: Arrays, name: str) -> Any:

@@ -12,6 +12,10 @@ from refgrad.rule import Rule
 
 #: of how many elements an array is at most that is changed
 MOST = 1024
+#: and of another, of which more is certain
+LEAST = 16
+#: what ends the names of its cases
+OF_FEW = ", few elements"
 #: the largest number of a format to this power: its fifth power is finite, the largest is 2^24 for float32
 LARGE = 3 / 16
 
@@ -115,19 +119,23 @@ def extremes(
 ) -> Cases | None:
     """A case of few elements, with two axes if there is one, changed in each way that a rule takes; None if there is none.
 
+    Another has very few: of a long sum, or of a large system, too little is certain to tell a result from its double.
+
     Args:
         cases: cases of many shapes.
         primary: the array that is changed.
         takes: whether the rule takes the arrays of a case.
         finite: whether it has finite numbers for them.
     """
-    few = [a for a in cases.arrays if a[primary].ndim and 1 < a[primary].size <= MOST]
-    if not few:
-        return None
-    arrays = max(few, key=lambda a: (a[primary].ndim == 2, a[primary].size))
-    every = {**CHANGES, **(REGULAR if arrays[primary].dtype.kind == "f" else {})}
-    made = {name: {**arrays, primary: change(arrays[primary])} for name, change in every.items()}
-    kept = {name: each for name, each in made.items() if (finite if name in REGULAR else takes)(each)}
+    kept: dict[str, Arrays] = {}
+    for most, said in ((MOST, ""), (LEAST, OF_FEW)):
+        few = [a for a in cases.arrays if a[primary].ndim and 1 < a[primary].size <= most]
+        if not few:
+            continue
+        arrays = max(few, key=lambda a: (a[primary].ndim == 2, a[primary].size))
+        every = {**CHANGES, **(REGULAR if arrays[primary].dtype.kind == "f" else {})}
+        made = {name: {**arrays, primary: change(arrays[primary])} for name, change in every.items()}
+        kept |= {f"{n}{said}": each for n, each in made.items() if (finite if n in REGULAR else takes)(each)}
     return Cases(list(kept.values()), list(kept), cases.seed) if kept else None
 
 

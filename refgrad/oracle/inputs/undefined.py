@@ -28,6 +28,10 @@ from refgrad.tracing import Plan, free_values
 
 #: NaN and infinities, by the name of the situation in which it is driven
 VALUES: Mapping[str, float] = {"NaN": np.nan, "infinities": np.inf}
+#: infinities of the other sign: a minimum drops the one, and a maximum the other
+NEGATIVE: Mapping[str, float] = {"infinities": -np.inf}
+#: elements at most of an array in which what is not finite meets few numbers, so that some results are without it
+FEW = 64
 #: operations that make codes, or what only some programs keep of NaN
 CODING = frozenset({"step", "round", "cast", "loose", "power_of_two", "mod"})
 
@@ -209,7 +213,14 @@ def _deciding(graph: Graph) -> frozenset[str]:
     return frozenset(n for n, node in graph.outputs.items() if any(each.op in DECIDING for each in walk(node)))
 
 
-def not_finite(cases: Cases, primary: str, takes: Callable[[Arrays], bool], every: int = MOST) -> dict[str, Cases]:
+def not_finite(
+    cases: Cases,
+    primary: str,
+    takes: Callable[[Arrays], bool],
+    every: int = MOST,
+    values: Mapping[str, float] = VALUES,
+    most: int = MOST,
+) -> dict[str, Cases]:
     """One small array with a NaN, and one with an infinity, by the name of the situation; none that a rule does not take.
 
     Args:
@@ -217,12 +228,14 @@ def not_finite(cases: Cases, primary: str, takes: Callable[[Arrays], bool], ever
         primary: the array that is changed.
         takes: whether the rule takes the arrays of a case.
         every: one of so many elements is changed; by default one alone.
+        values: what elements become, by the name of the situation.
+        most: how many elements the array has at most.
     """
-    few = [a for a in cases.arrays if a[primary].ndim and 4 < a[primary].size <= MOST and a[primary].dtype.kind == "f"]
+    few = [a for a in cases.arrays if a[primary].ndim and 4 < a[primary].size <= most and a[primary].dtype.kind == "f"]
     if not few:
         return {}
     arrays = max(few, key=lambda a: (a[primary].ndim == 2, a[primary].size))
-    made = {name: {**arrays, primary: _third(arrays[primary], value, every)} for name, value in VALUES.items()}
+    made = {name: {**arrays, primary: _third(arrays[primary], value, every)} for name, value in values.items()}
     return {
         name: Cases([each], [name], cases.seed, may_meet=name == "infinities")
         for name, each in made.items()

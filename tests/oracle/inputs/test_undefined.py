@@ -12,6 +12,7 @@ import refgrad
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.estimators import EDE, ClippedSTE, RoundingSTE, SoftSign, XNORWeights
 from refgrad.estimators.base import Estimator
+from refgrad.gradients import InvariantRisk, OpacityReset
 from refgrad.kinds.kind import FAR
 from refgrad.kinds.record import Driven
 from refgrad.kinds.table import kind_of
@@ -21,7 +22,7 @@ from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, Judged, met
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extremes import by_columns, extremes, large
-from refgrad.oracle.inputs.undefined import infinite_gradients, nan_gradients, of_every_nan, undefined_inputs
+from refgrad.oracle.inputs.undefined import FEW, MOST, infinite_gradients, nan_gradients, of_every_nan, undefined_inputs
 from refgrad.quantizers import MX, NF4, NVFP4, Q8_0, Affine, Blockwise, Cast, TernGrad, TopK
 from refgrad.rule import rules
 from refgrad.sparsity import RigL
@@ -131,6 +132,8 @@ def test_infinities_are_driven_past_decisions_but_not_through_matrices_nor_where
         (XNORWeights(), "infinity", "infinities"),
         (GhostBatchNorm(), "NaN", "NaN"),
         (AdAdaGrad(), "infinity", "infinities"),
+        (OpacityReset(), "infinity", "infinities"),
+        (InvariantRisk(), "infinity", "infinities"),
     ],
     ids=str,
 )
@@ -176,11 +179,30 @@ def test_extremes_are_of_one_array_and_of_those_that_are_taken() -> None:
     found = extremes(cases, "x", lambda arrays: bool(arrays["x"].any()), lambda arrays: bool(arrays["x"].max() > 0))
     assert found is not None
     names = ["a row of zeros", "max = -min", "large", "small", "equal in each row", "all positive", "one alone"]
-    assert found.names == names
+    assert found.names == [*names, *(f"{name}, few elements" for name in names)]
     symmetric = found.arrays[1]["x"]
     assert (symmetric.max(axis=1) == -symmetric.min(axis=1)).all()
     assert found.arrays[0]["scale"] == 2.0
     assert extremes(Cases.of(x=[1.0]), "x", lambda arrays: True, lambda arrays: True) is None
+
+
+def test_a_second_array_of_extremes_has_few_elements() -> None:
+    cases = Cases([{"x": np.ones((32, 32))}, {"x": np.ones((3, 4))}, {"x": np.ones((5, 5))}], ["", "", ""])
+    found = extremes(cases, "x", lambda arrays: True, lambda arrays: True)
+    assert found is not None
+    assert {a["x"].shape for a in found.arrays} == {(32, 32), (3, 4)}
+    assert all(
+        (a["x"].shape == (3, 4)) == name.endswith("few elements")
+        for name, a in zip(found.names, found.arrays, strict=True)
+    )
+
+
+@pytest.mark.parametrize("most", [MOST, FEW])
+def test_infinities_of_both_signs_are_driven_in_arrays_of_many_and_of_few_elements(most: int) -> None:
+    asked = Driven(None, frozenset(), np.dtype("f4"), 0)
+    found = [e.cases.arrays[0]["opacity"] for e in kind_of(OpacityReset()).situations(OpacityReset(), asked)]
+    ends = [a[np.isinf(a)].min() for a in found if np.isinf(a).any() and (a.size <= FEW) == (most == FEW)]
+    assert set(ends) == {np.inf, -np.inf}
 
 
 def test_arrays_that_are_not_contiguous_hold_the_same_numbers() -> None:

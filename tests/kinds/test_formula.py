@@ -61,6 +61,30 @@ def test_branches_between_ordinary_and_large_numbers_are_driven(bound: float, ri
     assert (verdict.conforms, verdict.situation) == (right, "" if right else formula.MAGNITUDES)
 
 
+def first_three(x: Any) -> Any:
+    return np.sum(x * np.where(np.arange(x.shape[-1]) < 3, 1.0, 0.0), axis=-1)
+
+
+def sliced(x: Any) -> Any:
+    return np.sum(x[:, :3], axis=-1)
+
+
+def test_a_program_that_leaves_out_what_is_hidden_is_told_of_forms() -> None:
+    rule = refgrad.formula(x="batch feature")(first_three)
+    verdict = refgrad.verify(sliced, rule(), explain=False, shrink=False)
+    assert verdict.situation == "NaN"
+    assert formula.LEAVES_OUT in verdict.notes
+    rule.form("sliced")(sliced)
+    assert refgrad.verify(sliced, rule(), explain=False, shrink=False).conforms
+
+
+def test_a_wrong_program_of_ordinary_numbers_is_not_told_of_forms() -> None:
+    rule = refgrad.formula(x="batch feature")(first_three)
+    verdict = refgrad.verify(lambda x: sliced(x) * x.dtype.type(1.5), rule(), explain=False, shrink=False)
+    assert not verdict.conforms
+    assert formula.LEAVES_OUT not in verdict.notes
+
+
 def of_another_eps(x: Any, weight: Any) -> Any:
     return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + x.dtype.type(1e-5)) * weight
 

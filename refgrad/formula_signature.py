@@ -112,6 +112,9 @@ def axes_of(name: str, arrays: list[str], axes: Mapping[str, str], square: bool 
 def _check_below(name: str, word: str, text: str, axes: Mapping[str, str]) -> None:
     """What whole numbers are below is an axis that some array has, or a number."""
     wholes = [part for part in text.split() if part.startswith(BELOW)]
+    if BELOW.rstrip(":") in text.split():  # no axis is called so: a colon was meant
+        legal = f"{BELOW} and what follows without a space, such as 'token {BELOW}4096'"
+        raise bad_argument(f"what is said of {name}'s {word}", text, legal)
     known = {axis for other in axes.values() if isinstance(other, str) for axis in axes_named(other)}
     most = below(text)
     if not wholes or (len(wholes) == 1 and "+" not in text and (most in known or (most.isdigit() and int(most)))):

@@ -173,6 +173,7 @@ def test_what_is_no_label_is_an_error(tokens: Any, said: str) -> None:
         ({"x": "batch class", "labels": "batch below:clas"}, "legal: one below: and an axis of an array or a number"),
         ({"x": "batch class", "labels": "batch below:class below:batch"}, "legal: one below:"),
         ({"x": "batch class", "labels": "batch below:class+"}, "legal: one below:"),
+        ({"x": "batch class", "labels": "batch below class"}, "without a space, such as 'token below:4096'"),
         ({"x": "below:9", "labels": "batch below:9"}, "takes whole numbers alone"),
         ({"x": "batch class", "labels": "batch below:class", "wrt": "labels"}, "legal: some of x, each once"),
     ],

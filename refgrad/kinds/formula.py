@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import chain, combinations
 from typing import Any
 
@@ -11,15 +12,26 @@ import numpy as np
 from refgrad.arithmetic.body_mutations import BodyMutation
 from refgrad.arithmetic.replacing import Replacing
 from refgrad.kinds.kind import FEW
-from refgrad.kinds.record import Record
+from refgrad.kinds.record import Driven, Record, Situation
 from refgrad.kinds.result_faults import LabelFault, ResultFault, faults_of
-from refgrad.kinds.transform import REPLACED, Replaced, TransformKind, met
+from refgrad.kinds.transform import REPLACED, Replaced, TransformKind, finite, met, signed
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance import unlike_numbers
+from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.unlike import FARTHER, looked_at, said
 from refgrad.oracle.inputs.cases import Arrays
+from refgrad.oracle.inputs.extremes import graded
+from refgrad.oracle.inputs.transforms import sizes
 
+#: the situation of numbers between ordinary and large ones
+MAGNITUDES = "every magnitude"
+#: what is said of a program that is refused for what it makes of numbers that are not finite
+LEAVES_OUT = (
+    "NaN or an infinity was handed in here: a product with zero makes NaN of it, and a program that selects, or leaves out "
+    "what a mask or an edge hides, does not; where both are meant to be right, declare the other one as a form: "
+    '@formula.form("...")'
+)
 #: the keyword of `refgrad.kinds.record.Wanted.how` for two arrays that are taken for one another
 EXCHANGED = "exchanged"
 #: the same for results that are off by a factor
@@ -32,6 +44,15 @@ ORDINARY, LIKE = "normal", 50_000
 
 class FormulaKind(TransformKind):
     """See `refgrad.kinds.kind`; a transform that `refgrad.formula` made of a function, or the gradient of one."""
+
+    def situations(self, rule: Any, asked: Driven) -> Iterator[Situation]:
+        """Numbers of every common magnitude, beside those of transforms."""
+        yield from self.of_every_kind(rule, asked)
+        cases = sizes(rule, asked.dtype, asked.seed, [])
+        found = None if cases is None else graded(cases, signed(rule), partial(finite, rule))
+        if found is not None:
+            yield Situation(MAGNITUDES, found, rule)
+        yield from self._not_finite(rule, asked)
 
     def is_driven(self, rule: Any, array: str) -> bool:
         """Of a gradient, the formula's arrays: NaN that reaches a result is zero times NaN in programs, and zero in others."""
@@ -49,6 +70,13 @@ class FormulaKind(TransformKind):
         far = {name for name, each in found.distances.items() if each.farther > FARTHER}
         shifts = {pair: one for pair, one in found.shifts.items() if pair[0] not in far}
         return chain(said(found.distances), unlike_numbers.said(shifts))
+
+    def notes(self, subject: Any, record: Record, counts: Counts) -> Iterator[str]:
+        """A way out where a program that leaves out products with zero is refused for what is not finite."""
+        yield from super().notes(subject, record, counts)
+        driven = (a for arrays in record.cases.arrays for a in arrays.values() if a.dtype.kind == "f")
+        if any(count.outside for count in counts.values()) and any(not np.isfinite(a).all() for a in driven):
+            yield LEAVES_OUT
 
     def rewritten(self, rule: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         """An operation of the text, or of its derivative, replaced by another; faults of results; arrays exchanged."""

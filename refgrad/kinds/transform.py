@@ -130,7 +130,7 @@ class TransformKind(Stateless):
         """Those of each array of which a rule with exponentials has finite results, and most of these are decided."""
         if not exponential(rule):
             return None
-        return far_from_zero(cases, _signed(rule), lambda arrays: _finite(rule, arrays) and _told(rule, arrays))
+        return far_from_zero(cases, signed(rule), lambda arrays: finite(rule, arrays) and _told(rule, arrays))
 
     def checked(self, rule: Transform, cases: Cases) -> Cases:
         """Cases with exactly the rule's arrays, in shapes that fit; a formula's body was tried on the first."""
@@ -385,13 +385,22 @@ def _floats(rule: Transform) -> list[str]:
     return [name for name, text in rule.shapes.items() if not below(text)]
 
 
-def _signed(rule: Transform) -> list[str]:
-    """Those of them whose numbers may be negative."""
+def signed(rule: Transform) -> list[str]:
+    """The arrays of floats whose numbers may be negative.
+
+    Args:
+        rule: which takes them.
+    """
     return [name for name in _floats(rule) if not rule.shapes[name].endswith("+")]
 
 
-def _finite(rule: Transform, arrays: Arrays) -> bool:
-    """True if a rule takes arrays, and its own results are finite numbers."""
+def finite(rule: Transform, arrays: Arrays) -> bool:
+    """True if a rule takes arrays, and its own results are finite numbers.
+
+    Args:
+        rule: the rule.
+        arrays: what it is handed.
+    """
     try:
         rule.check(*arrays.values())
         with np.errstate(all="ignore"):

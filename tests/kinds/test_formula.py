@@ -43,6 +43,48 @@ def test_nan_is_driven_in_the_arrays_of_the_formula_alone() -> None:
     assert [n for n in rule.shapes if formula.KIND.is_driven(rule, n)] == ["x", "weight"]
 
 
+@refgrad.formula(x="batch feature")
+def softplus(x: Any) -> Any:
+    return np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0.0)
+
+
+def linear_from(bound: float) -> Any:
+    def softplus(x: Any) -> Any:
+        return np.where(x > bound, x, np.log1p(np.exp(np.minimum(x, x.dtype.type(bound)))))
+
+    return softplus
+
+
+@pytest.mark.parametrize(("bound", "right"), [(20.0, True), (12.0, False), (10.0, False)])
+def test_branches_between_ordinary_and_large_numbers_are_driven(bound: float, right: bool) -> None:
+    verdict = refgrad.verify(linear_from(bound), softplus(), explain=False, shrink=False)
+    assert (verdict.conforms, verdict.situation) == (right, "" if right else formula.MAGNITUDES)
+
+
+def first_three(x: Any) -> Any:
+    return np.sum(x * np.where(np.arange(x.shape[-1]) < 3, 1.0, 0.0), axis=-1)
+
+
+def sliced(x: Any) -> Any:
+    return np.sum(x[:, :3], axis=-1)
+
+
+def test_a_program_that_leaves_out_what_is_hidden_is_told_of_forms() -> None:
+    rule = refgrad.formula(x="batch feature")(first_three)
+    verdict = refgrad.verify(sliced, rule(), explain=False, shrink=False)
+    assert verdict.situation == "NaN"
+    assert formula.LEAVES_OUT in verdict.notes
+    rule.form("sliced")(sliced)
+    assert refgrad.verify(sliced, rule(), explain=False, shrink=False).conforms
+
+
+def test_a_wrong_program_of_ordinary_numbers_is_not_told_of_forms() -> None:
+    rule = refgrad.formula(x="batch feature")(first_three)
+    verdict = refgrad.verify(lambda x: sliced(x) * x.dtype.type(1.5), rule(), explain=False, shrink=False)
+    assert not verdict.conforms
+    assert formula.LEAVES_OUT not in verdict.notes
+
+
 def of_another_eps(x: Any, weight: Any) -> Any:
     return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + x.dtype.type(1e-5)) * weight
 

@@ -22,6 +22,9 @@ LARGE = 3 / 16
 #: the smallest normal number of a format to this power: 2^-31 for float32
 SMALL = 1 / 4
 
+#: the magnitudes between which graded numbers lie: activations take another branch within these
+GRADED = (2.0**-3, 2.0**7)
+
 #: norms are so many times a number of the rule: just below a bound, and just above
 NEAR = (1 - 2.0**-4, 1 + 2.0**-4)
 
@@ -175,6 +178,39 @@ def far_from_zero(cases: Cases, names: Iterable[str], takes: Callable[[Arrays], 
             moved = {**arrays, name: change(arrays[name]).astype(arrays[name].dtype)}
             found |= {f"{name} {how}": moved} if takes(moved) else {}
     return Cases(list(found.values()), list(found), cases.seed) if found else None
+
+
+def graded(cases: Cases, names: Iterable[str], takes: Callable[[Arrays], bool]) -> Cases | None:
+    """A case of few elements whose arrays, each by itself and all together, have numbers of every magnitude that is common.
+
+    Ordinary numbers end at four, and large ones begin far beyond: between them activations have their tails, and kernels bounds
+    from which on they take another formula.
+
+    Args:
+        cases: cases of many shapes.
+        names: the arrays that are changed.
+        takes: whether the rule has finite numbers for the arrays of a case.
+    """
+    known = [n for n in names if all(a[n].dtype.kind == "f" for a in cases.arrays)]
+    few = [a for a in cases.arrays if known and all(1 < a[n].size <= MOST for n in known)]
+    if not few:
+        return None
+    arrays = max(few, key=lambda a: sum(a[n].size for n in known))
+    random = np.random.Generator(np.random.Philox(cases.seed))
+    made = {n: _graded(arrays[n], random) for n in known}
+    found = {f"{n} of every magnitude": {**arrays, n: each} for n, each in made.items()}
+    if len(made) > 1:
+        found["all arrays of every magnitude"] = {**arrays, **made}
+    kept = {name: each for name, each in found.items() if takes(each)}
+    return Cases(list(kept.values()), list(kept), cases.seed) if kept else None
+
+
+def _graded(array: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Numbers of either sign whose magnitudes are as far apart as their number allows, in any order."""
+    low, high = np.log2(GRADED)
+    powers = low + (high - low) * (np.arange(array.size) // 2 + random.random(array.size)) / ((array.size + 1) // 2)
+    signs = np.where(np.arange(array.size) % 2, 1.0, -1.0)
+    return random.permutation(signs * np.exp2(powers)).reshape(array.shape).astype(array.dtype)
 
 
 def by_columns(cases: Cases) -> Cases:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import refgrad
-from refgrad.examples import c_kernels, formulas
-from refgrad.examples.kernels import ROWS, WRITTEN_IN_C
+from refgrad.examples import formulas
+from refgrad.examples.kernels import ROWS
 from refgrad.surveys.cell import CONFORMS
 from refgrad.surveys.implementations import Implementation
 from refgrad.surveys.implementations import known as survey_rows
@@ -35,20 +34,6 @@ def test_a_row_is_what_it_says_it_is(row: Implementation) -> None:
     verdict = refgrad.verify(row.candidate(), row.claim, policy=row.policy or None, explain=False, shrink=False)
     assert (verdict.outcome == CONFORMS) == row.explained, str(verdict)
     assert not [note for note in verdict.notes if "unlike" in note]
-
-
-@pytest.mark.skipif(c_kernels.compiler() is None, reason="there is no C compiler")
-@pytest.mark.parametrize("row", WRITTEN_IN_C, ids=lambda row: row.name)
-def test_kernels_in_c_conform(row: Implementation) -> None:
-    assert row in ROWS
-    assert refgrad.verify(row.candidate(), row.claim, explain=False, shrink=False).conforms
-
-
-def test_without_a_compiler_a_kernel_in_c_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(c_kernels, "compiler", lambda: None)
-    c_kernels._library.cache_clear()
-    with pytest.raises(refgrad.ArgumentError, match="no C compiler; legal: cc, gcc or clang"):
-        c_kernels.c_softmax(np.ones((1, 2), np.float32))
 
 
 @pytest.mark.slow

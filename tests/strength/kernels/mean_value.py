@@ -121,7 +121,8 @@ def measured(program: Program) -> tuple[float, float, float]:
         got = {n: np.reshape(a, np.shape(own[n])) for n, a in zip(own, called(program, arrays), strict=True)}
         for name, (judged, values) in kind.judge(rule, arrays, got, Policy.of(dict(program.policy))).items():
             error, half = np.abs(np.asarray(values, np.float64) - judged.truth), (judged.high - judged.low) / 2
-            share = np.nan_to_num(error / half, posinf=0.0)
+            with np.errstate(all="ignore"):
+                share = np.nan_to_num(error / half, posinf=0.0)
             places = [np.unravel_index(i, share.shape) for i in np.argsort(share.ravel())[::-1][:WORST]]
             for place, bound in zip(places, bounds(rule.apply, arrays, ((name, p) for p in places)), strict=True):
                 width = bound + 2.0**-24 * abs(judged.truth[place]) + 2.0**-149

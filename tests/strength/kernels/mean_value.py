@@ -115,7 +115,8 @@ def measured(program: Program) -> tuple[float, float, float]:
     Returns:
         The largest error over the mean-value form, that over the acceptance set, and the median of set over form.
     """
-    rule, kind, form, of_set, wider = program.rule, kind_of(program.rule), 0.0, 0.0, []
+    rule, form, of_set, wider = program.rule, 0.0, 0.0, list[float]()
+    kind: Any = kind_of(rule)
     for arrays in kind.generate(rule, CASES, np.dtype(np.float32), 0).arrays:
         own = named(rule(*arrays.values()))
         got = {n: np.reshape(a, np.shape(own[n])) for n, a in zip(own, called(program, arrays), strict=True)}

@@ -226,7 +226,7 @@ JAX = [
     _row("jax", jax_gelu_tanh, formulas.gelu_tanh(), policy=FLUSHED),
 ]
 #: why flax's row does not conform, as it is called without more
-ONE_PASS = "the variance is a mean of squares less a squared mean, which loses what the mean swamps; use_fast_variance=False conforms"
+ONE_PASS = "the variance is a mean of squares less a square, which loses what the mean swamps; use_fast_variance=False conforms"
 FLAX = [
     _row("flax", flax_rmsnorm, formulas.rmsnorm(), policy=FLUSHED),
     _row("flax", flax_layernorm, formulas.layernorm(), policy=FLUSHED, explained=False, note=ONE_PASS),

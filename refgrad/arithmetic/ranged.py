@@ -15,6 +15,7 @@ import numpy as np
 
 from refgrad.arithmetic import (
     array_error,
+    dtypes,
     infinities,
     left_out,
     nan_choices,
@@ -134,6 +135,20 @@ class Ranged(Shaped):
             self.explorer.look(self.known)
         open_ = _open(self.model, self.known, Bounded(np.asarray(0.0)))
         return bool(Decision(self.known.value != 0.0, open_, self.explorer))
+
+    def astype(self, dtype: Any) -> Self:
+        """The array itself: in which dtypes a program computes is the policy's to say, and where it rounds, a named place's.
+
+        Raises:
+            TraceError: numbers would be rounded, which a program of the formula need not do.
+        """
+        wanted = np.dtype(dtype)
+        if dtypes.is_float(wanted) and dtypes.format_of(wanted).unit_roundoff > self.model.unit_roundoff:
+            raise TraceError(
+                f"an array is rounded to {wanted}; write refgrad.stored(x, 'a name') there, and the policy "
+                f"stored={{'a name': '{wanted}'}} of programs that round at this place"
+            )
+        return self
 
     def lift(self, value: Any) -> Bounded:
         """An operand: another value, or numbers, which are rounded to the working dtype as they meet it."""

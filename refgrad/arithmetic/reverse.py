@@ -155,6 +155,8 @@ class Recorded(Shaped):
         """The array itself; of truth values, numbers."""
         if self.entry is None and not isinstance(self.inner, Shaped):
             return Recorded(self.inner.astype(dtype), self.record, None)
+        if isinstance(self.inner, Shaped):
+            self.inner.astype(dtype)  # which refuses to round
         return self
 
     def copy(self) -> Any:

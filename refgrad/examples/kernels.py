@@ -1,7 +1,7 @@
 """The formulas of the gallery as frameworks have them: rows for ``refgrad survey --table refgrad.examples.kernels:ROWS``.
 
-Each function, those of Keras' beside them, takes arrays of NumPy and gives them; its framework is imported when it is called. A
-row of a framework that is not installed is not driven.
+Each function, those of Keras' and those in C beside them, takes arrays of NumPy and gives them; its framework is imported when it
+is called. A row of a framework that is not installed is not driven, and of C there are none where there is no compiler.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from refgrad.examples import formulas
+from refgrad.examples.c_kernels import c_layernorm, c_rmsnorm, c_softmax, compiler
 from refgrad.examples.keras_kernels import (
     keras_gelu,
     keras_gelu_tanh,
@@ -224,9 +225,11 @@ JAX = [
     _row("jax", jax_gelu, formulas.gelu(), policy=FLUSHED),
     _row("jax", jax_gelu_tanh, formulas.gelu_tanh(), policy=FLUSHED),
 ]
+#: why flax's row does not conform, as it is called without more
+ONE_PASS = "the variance is a mean of squares less a square, which loses what the mean swamps; use_fast_variance=False conforms"
 FLAX = [
     _row("flax", flax_rmsnorm, formulas.rmsnorm(), policy=FLUSHED),
-    _row("flax", flax_layernorm, formulas.layernorm(), policy=FLUSHED, explained=False),
+    _row("flax", flax_layernorm, formulas.layernorm(), policy=FLUSHED, explained=False, note=ONE_PASS),
     _row("flax", flax_layernorm_in_two_passes, formulas.layernorm(), policy=FLUSHED),
     _row("flax", flax_linear, formulas.linear(), policy=FLUSHED),
 ]
@@ -247,4 +250,10 @@ NUMPY = [
     _row("numpy", written_online_attention, formulas.attention()),
     _row("numpy", written_statistics, formulas.statistics()),
 ]
-ROWS = [*TORCH, *JAX, *FLAX, *KERAS, *NUMPY]
+#: written in C, where there is a compiler
+WRITTEN_IN_C = [
+    _row("numpy", c_rmsnorm, formulas.rmsnorm(), form="C"),
+    _row("numpy", c_layernorm, formulas.layernorm(), form="C"),
+    _row("numpy", c_softmax, formulas.softmax(), form="C"),
+]
+ROWS = [*TORCH, *JAX, *FLAX, *KERAS, *NUMPY, *(WRITTEN_IN_C if compiler() else ())]

@@ -44,7 +44,7 @@ from refgrad.oracle.inputs.extremes import MOST, far_from_zero
 from refgrad.oracle.inputs.simpler import halves, ranked
 from refgrad.oracle.inputs.transforms import exponential, families, generate, norms_near, sizes
 from refgrad.oracle.inputs.undefined import FEW, NEGATIVE, VALUES, not_finite
-from refgrad.rule import Rule
+from refgrad.rule import Rule, is_own
 from refgrad.signals import pass_on
 from refgrad.tracing import Plans, plan_for
 
@@ -52,6 +52,8 @@ from refgrad.tracing import Plans, plan_for
 REPLACED = "replaced"
 #: replacements with which a body may not run
 MOVED = frozenset({"over the other axis"})
+#: how long each axis of a user's rule is in some case, or it is said that it is not
+LONG_ENOUGH = 1024
 #: of so many elements one is no number: one of all, and some of each group
 EVERY = (MOST, 5)
 #: what elements become, and of arrays of how many elements; those that all kinds have come last
@@ -106,8 +108,12 @@ class TransformKind(Stateless):
         left_out: list[str] = []
         sizes(rule, asked.dtype, asked.seed, left_out)
         for usual in super().situations(rule, asked):
-            said = f"{'; '.join(left_out)} (the formula itself gives NaN there)" if left_out else _too_long(rule)
-            yield replace(usual, left_out=said) if usual.name == SHAPES else usual
+            if usual.name != SHAPES:
+                yield usual
+                continue
+            said = [f"{'; '.join(left_out)} (the formula itself gives NaN there)"] if left_out else []
+            said += [each for each in (_too_long(rule), _short(rule, usual.cases)) if each]
+            yield replace(usual, left_out="; ".join(said))
 
     def _not_finite(self, rule: Transform, asked: Driven) -> Iterator[Situation]:
         """Norms near a bound, NaN and infinities."""
@@ -357,6 +363,19 @@ def _too_long(rule: Transform) -> str:
     """The lengths that a rule of refgrad's is not tried with; empty of a rule without a bound."""
     found = ", ".join(f"{axis} longer than {most}" for axis, most in rule.longest.items())
     return f"{found} (what it costs, or what may be off, grows too fast)" if found else ""
+
+
+def _short(rule: Transform, cases: Cases) -> str:
+    """The axes of a user's rule that are long in no case; empty where there are none."""
+    if is_own(type(rule)):
+        return ""
+    longest: dict[str, int] = {}
+    for arrays in cases.arrays:
+        for name, text in rule.shapes.items():
+            for axis, n in zip(axes_named(text), arrays[name].shape, strict=True):
+                longest[axis] = max(n, longest.get(axis, 0))
+    found = [f"{axis} longer than {n}" for axis, n in longest.items() if n < LONG_ENOUGH and not axis.isdigit()]
+    return f"{', '.join(found)} (what is computed grows faster than that, or a length is bounded)" if found else ""
 
 
 def _shorter(rule: Transform, arrays: Arrays) -> Iterator[dict[str, np.ndarray]]:

@@ -10,21 +10,32 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterable
 from typing import Any, TextIO
 
+from refgrad.errors import bad_argument
 from refgrad.surveys.implementations.record import Implementation
 
 READY = {"ready": True}
 
 
 def table_of(target: str) -> tuple[Implementation, ...]:
-    """The implementations that a target names: a list of them, or a function that returns one."""
+    """The implementations that a target names: a list of them, or a function that returns one.
+
+    Raises:
+        ArgumentError: a row is something else.
+    """
     from refgrad.candidates.resolve import load
 
     found: Any = load(target)
-    rows: Iterable[Implementation] = found() if callable(found) else found
-    return tuple(rows)
+    rows: tuple[Implementation, ...] = tuple(found() if callable(found) else found)
+    for row in rows:
+        if not isinstance(row, Implementation):
+            legal = (
+                "refgrad.surveys.implementations.Implementation(package='a distribution', target='module:function', "
+                "claim=a rule), one an implementation"
+            )
+            raise bad_argument(f"a row of {target}", row, legal)
+    return rows
 
 
 def serve(table: str, asked: TextIO, answers: TextIO) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import refgrad
 from refgrad.examples import formulas
-from refgrad.examples.kernels import NUMPY, ROWS
+from refgrad.examples.kernels import ROWS
 from refgrad.surveys.cell import CONFORMS
 from refgrad.surveys.implementations import Implementation
 from refgrad.surveys.implementations import known as survey_rows
@@ -40,4 +40,17 @@ def test_a_row_is_what_it_says_it_is(row: Implementation) -> None:
 def test_a_survey_has_the_table(tmp_path: Path) -> None:
     table, package = "refgrad.examples.kernels:ROWS", ["numpy"]
     found = refgrad.survey(table=table, packages=package, jobs=1, explain=0, log=tmp_path / "log.jsonl")
-    assert [cell.outcome for cell in found.cells] == [CONFORMS] * sum(row.package == "numpy" for row in NUMPY)
+    assert [cell.outcome for cell in found.cells] == [CONFORMS] * sum(row.package == "numpy" for row in ROWS)
+
+
+PAIRS = [("kernels.py:softmax", "mine.py:softmax")]
+
+
+def test_a_row_that_is_no_implementation_is_an_error() -> None:
+    with pytest.raises(refgrad.ArgumentError, match=r"a row of .*PAIRS is .*; legal: .*Implementation"):
+        refgrad.survey(table=f"{__name__}:PAIRS", jobs=1)
+
+
+def test_the_row_that_does_not_conform_says_why() -> None:
+    (row,) = (row for row in ROWS if not row.explained)
+    assert "which loses what the mean swamps" in row.note

@@ -10,6 +10,7 @@ import pytest
 import refgrad
 from refgrad.examples import formulas as gallery
 from refgrad.kinds import formula, opaque, transform
+from refgrad.kinds.record import Driven
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers import WinsorizedMean
 from refgrad.testing import check_laws
@@ -83,6 +84,29 @@ def test_a_wrong_program_of_ordinary_numbers_is_not_told_of_forms() -> None:
     verdict = refgrad.verify(lambda x: sliced(x) * x.dtype.type(1.5), rule(), explain=False, shrink=False)
     assert not verdict.conforms
     assert formula.LEAVES_OUT not in verdict.notes
+
+
+def test_an_axis_that_is_long_in_no_case_is_told() -> None:
+    shapes = {each.name: each for each in formula.KIND.situations(gallery.causal_attention(), driven())}["shapes"]
+    assert "token longer than 256" in shapes.left_out
+    assert not next(
+        each for each in formula.KIND.situations(gallery.rmsnorm(), driven()) if each.name == "shapes"
+    ).left_out
+
+
+def driven() -> Driven:
+    return Driven(None, frozenset(), np.dtype(np.float32), 0)
+
+
+@pytest.mark.parametrize("wrt", [False, True])
+def test_a_body_that_rounds_is_told_of_places(wrt: bool) -> None:
+    @refgrad.formula(x="batch feature", wrt="x")
+    def rounded(x: Any) -> Any:
+        return x.astype(np.float16) * 2.0
+
+    rule = rounded().backward if wrt else rounded()
+    with pytest.raises(refgrad.ArgumentError, match=r"rounded to float16; write refgrad.stored\(x, 'a name'\)"):
+        refgrad.verify(lambda x, *more: 2 * x, rule, explain=False, shrink=False)
 
 
 def of_another_eps(x: Any, weight: Any) -> Any:

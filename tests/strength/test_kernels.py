@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from refgrad import json_log
-from tests.strength.kernels import faults, in_c, in_numpy, page
+from tests.strength.kernels import faults, in_c, in_numpy, mean_value, page
 from tests.strength.kernels.judging import ASSERT_CLOSE, GATES, NORM_WISE, ONE_PERCENT, outcome
 from tests.strength.kernels.program import FORMULAS, SHAPES, Program, called, narrow, rule_of, written_in
 
@@ -130,3 +130,25 @@ def test_the_documentation_has_the_tables_of_the_log(tmp_path: Path) -> None:
     assert copy.read_text(encoding="utf-8") == PAGE.read_text(encoding="utf-8")
     assert copy.with_suffix(".svg").read_text() == PAGE.with_suffix(".svg").read_text()
     assert all(reason for *_, reason in page.accepted(known))
+
+
+def test_the_mean_value_form_is_narrower_where_errors_cancel_and_says_nothing_of_choices() -> None:
+    form, of_set, wider = mean_value.measured(of("attention"))
+    assert form < 1
+    assert of_set < form
+    assert wider > 2
+    routing = of("top_2_routing").function
+
+    def the_last_of_equal(logits: Any) -> Any:
+        return routing(logits[..., ::-1])[..., ::-1]
+
+    other = Program("top_2_routing", "NumPy", "the last of equal logits", the_last_of_equal)
+    assert outcome(other)["outcome"] == "conforms"
+    assert mean_value.measured(other)[0] > 2
+
+
+def test_the_mean_value_form_of_what_is_multiplied_once_is_the_rounding() -> None:
+    arrays = {"x": np.float32([1.5, 3.0])}
+    once, twice = mean_value.bounds(lambda x: {"y": x * x}, arrays, [("y", (0,)), ("y", (1,))])
+    assert 0 < once < 4 * 2.0**-24 * 1.5**2
+    assert twice == 4 * once

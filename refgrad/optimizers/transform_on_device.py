@@ -50,6 +50,8 @@ def __call__(rule: Transform, *arrays: Any, device: Device) -> Any:
     ]
     try:
         return _narrowed(attempted(rule.apply, *wide), dtype, device)
+    except np.linalg.LinAlgError as error:
+        raise ArgumentError(f"{', '.join(names)}: {error}; legal: numbers of which its system is solved") from error
     except ArithmeticError as error:
         raise rule.without_value(error) from error
 

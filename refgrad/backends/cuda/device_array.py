@@ -148,10 +148,8 @@ class Body:
         if op in ("where", "copy") and all(isinstance(x, float) for x in types):
             return self.working if self.fixed else np.dtype(np.float64)
         floats = [x for x in types if isinstance(x, float) or (isinstance(x, np.dtype) and x.kind == "f")]
-        if self.fixed and floats:  # whole numbers and truth values are floats of the working dtype there
-            wide = [x for x in floats if isinstance(x, np.dtype)]
-            others = [self.working] if len(floats) < len(types) or not wide else []
-            return np.result_type(*wide, *others)
+        if self.fixed and floats:  # what meets floats is of the working dtype there, be it wide, whole or a truth value
+            return self.working
         found = np.result_type(*types) if types else self.working
         if op in ("div", "sqrt", "exp", "log") and found.kind in "iub":
             return self.working if self.fixed else np.dtype(np.float64)

@@ -1,4 +1,4 @@
-"""An array of a device as checks of NumPy's arrays see it: its shape at once, its values copied where they are first looked at."""
+"""An array of a device as checks of NumPy's arrays see it: its shape at once, its values copied where one looks at them."""
 
 from __future__ import annotations
 

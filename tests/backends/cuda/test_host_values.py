@@ -34,7 +34,21 @@ def of_shape(x: Any) -> Any:
     check_axes(x, "x", 2, "")
     check_count(x.T, "x.T", 3, "")
     check_same(x, "x", (2, 3), "")
-    return x[0].shape, x[..., None, 1:].shape, [each.shape for each in x], x.shape, x.ndim, x.size, x.dtype, len(x), len(x.T), np.shape(x), np.ndim(x), np.size(x), x.T.shape
+    return (
+        x[0].shape,
+        x[..., None, 1:].shape,
+        [each.shape for each in x],
+        x.shape,
+        x.ndim,
+        x.size,
+        x.dtype,
+        len(x),
+        len(x.T),
+        np.shape(x),
+        np.ndim(x),
+        np.size(x),
+        x.T.shape,
+    )
 
 
 def test_what_is_known_of_the_shape_asks_for_no_value(device: Counted) -> None:

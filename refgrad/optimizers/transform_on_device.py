@@ -14,6 +14,7 @@ import numpy as np
 from refgrad.arithmetic.dtypes import is_float
 from refgrad.backends.cuda.arrays import Body, DeviceArray, attempted, converted
 from refgrad.backends.cuda.device import Device
+from refgrad.backends.cuda.host_values import HostValues
 from refgrad.errors import ArgumentError, NoKernel, bad_argument
 from refgrad.optimizers.transform import Transform, below
 
@@ -49,6 +50,8 @@ def __call__(rule: Transform, *arrays: Any, device: Device) -> Any:
     ]
     try:
         return _narrowed(attempted(rule.apply, *wide), dtype, device)
+    except np.linalg.LinAlgError as error:
+        raise ArgumentError(f"{', '.join(names)}: {error}; legal: numbers of which its system is solved") from error
     except ArithmeticError as error:
         raise rule.without_value(error) from error
 
@@ -67,11 +70,8 @@ def _placed(value: Any, name: str, labels: bool, device: Device) -> Any:
 
 
 def _check(rule: Transform, given: list[Any], whole: list[bool], device: Device) -> None:
-    """What the rule checks: shapes, and labels, for which the host waits."""
-    seen = [
-        device.get(array) if labels else np.broadcast_to(np.zeros((), array.dtype), array.shape)
-        for array, labels in zip(given, whole, strict=True)
-    ]
+    """What the rule checks, as of arrays of NumPy's: shapes; and values, such as labels, for which the host waits."""
+    seen: list[Any] = [HostValues(array, device) for array in given]
     rule.check(*seen)
     if any(whole):
         rule.check_labels(seen)

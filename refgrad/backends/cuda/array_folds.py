@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from refgrad.arithmetic import folding, matrices
+from refgrad.arithmetic import folding, matrices, systems
 from refgrad.arithmetic.folding import BLOCK
 from refgrad.arithmetic.operations.op import Number
 from refgrad.arithmetic.shaped import axes_of, counted
@@ -169,3 +169,16 @@ def newton_schulz(x: DeviceArray, *rest: Any) -> DeviceArray:
 def gram(x: DeviceArray, side: str) -> DeviceArray:
     m = matrices.as_matrices(x)  # type: ignore[arg-type]
     return product(m, m.T) if side == "left" else product(m.T, m)  # type: ignore[arg-type, return-value]
+
+
+def solved(a: Any, b: Any) -> Any:
+    """As `numpy.linalg.solve`, of few unknowns and with the bits that `refgrad.arithmetic.systems` has."""
+    body = next(x.body for x in (a, b) if isinstance(x, DeviceArray))
+    left, right = (x if isinstance(x, DeviceArray) else body.array(np.asarray(x, body.working)) for x in (a, b))
+    fits = left.ndim > 1 and left.shape[-2] == left.shape[-1] == right.shape[max(right.ndim - 2, 0)]
+    if not (body.fixed and fits and 0 < left.shape[-1] <= systems.MOST):
+        raise refused("a system is solved by a library")
+    found, pivots = systems.solved(left, right)
+    if any(bool((pivot == 0.0).any()) for pivot in pivots):
+        raise np.linalg.LinAlgError("Singular matrix")
+    return found

@@ -110,7 +110,11 @@ def cumsum(x: Any, axis: Any = None, dtype: Any = None) -> Any:
 
 
 def along_axis(x: Any, places: Any, axis: int = -1) -> Any:
-    """As `numpy.take_along_axis`."""
+    """As `numpy.take_along_axis`; places are broadcast along the other axes."""
+    at = axis % x.ndim
+    shape = tuple(n if i == at else x.shape[i] for i, n in enumerate(places.shape))
+    if places.shape != shape:
+        places = places.viewed(places.body.device.spread(places.data, shape))
     rows, _ = _last(x, axis)
     where, back = _last(places, axis)
     return back(_taken_by(rows, where.astype(np.int64, copy=False)))

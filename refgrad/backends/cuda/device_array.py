@@ -148,10 +148,8 @@ class Body:
         if op in ("where", "copy") and all(isinstance(x, float) for x in types):
             return self.working if self.fixed else np.dtype(np.float64)
         floats = [x for x in types if isinstance(x, float) or (isinstance(x, np.dtype) and x.kind == "f")]
-        if self.fixed and floats:  # whole numbers and truth values are floats of the working dtype there
-            wide = [x for x in floats if isinstance(x, np.dtype)]
-            others = [self.working] if len(floats) < len(types) or not wide else []
-            return np.result_type(*wide, *others)
+        if self.fixed and floats:  # what meets floats is of the working dtype there, be it wide, whole or a truth value
+            return self.working
         found = np.result_type(*types) if types else self.working
         if op in ("div", "sqrt", "exp", "log") and found.kind in "iub":
             return self.working if self.fixed else np.dtype(np.float64)
@@ -508,22 +506,22 @@ def copied(of: Any, to: Any, device: Device) -> None:
 def attempted(function: Callable[..., Any], *args: Any) -> Any:
     """What a body gives of arrays on a device.
 
+    Only what was declared sends a body to the host: a `NoKernel`, which is raised where an operation has no form on a device, and
+    a `TraceError`, by which a body itself says that it cannot be run on stand-ins for arrays. Any other error is one: of the
+    caller's, which the host would have as well, or of a kernel's, which a run on the host would hide.
+
     Args:
         function: the body, or a part of it.
         args: what it takes.
 
     Raises:
-        NoKernel: it does what no kernel does, or it raised what NumPy's arrays would not have led to.
+        NoKernel: it does what no kernel does.
     """
     try:
         with np.errstate(all="ignore"):
             return function(*args)
-    except NoKernel:
-        raise
     except TraceError as error:
         raise NoKernel(str(error).partition(";")[0]) from error
-    except (TypeError, AttributeError, ValueError, IndexError) as error:  # what is wrong itself the host says, too
-        raise NoKernel(f"its body raised {type(error).__name__} of what stands for arrays") from error
 
 
 _REDUCED_BY: Mapping[np.ufunc, Any] = {

@@ -42,6 +42,16 @@ static inline float __int_as_float(int x) { return same_bits<float>(x); }
 static inline long long __double_as_longlong(double x) { return same_bits<long long>(x); }
 static inline double __longlong_as_double(long long x) { return same_bits<double>(x); }
 
+/* The first line that did what C++ leaves undefined: the compiler has these called there, with where it stands first. */
+static int undefined_line;
+struct Place { const char *file; unsigned line, column; };
+#define UNDEFINED(kind) extern "C" __attribute__((visibility("hidden"))) void __ubsan_handle_##kind(const Place *at) { \
+    if (undefined_line == 0) undefined_line = at->line; \
+}
+UNDEFINED(add_overflow) UNDEFINED(sub_overflow) UNDEFINED(mul_overflow) UNDEFINED(negate_overflow)
+UNDEFINED(divrem_overflow) UNDEFINED(shift_out_of_bounds) UNDEFINED(out_of_bounds) UNDEFINED(float_cast_overflow)
+UNDEFINED(load_invalid_value) UNDEFINED(type_mismatch_v1) UNDEFINED(pointer_overflow)
+
 struct Thread { ucontext_t at; bool done, waits; };
 static const size_t STACK = 64 << 10;
 static ucontext_t scheduler;
@@ -80,15 +90,21 @@ static int run_block(unsigned seed) {
     }
 }
 """
-#: runs all threads of a grid; it is called with the numbers of blocks and threads, a seed, and the arguments
+#: what the compiler checks where kernels run: overflow of whole numbers, shifts, bounds, alignment, floats that no integer is
+CHECKED = (
+    "-fsanitize=signed-integer-overflow,shift,integer-divide-by-zero,bounds,alignment,bool,pointer-overflow",
+    "-fsanitize=float-cast-overflow",
+)
+#: runs all threads of a grid; it is called with the numbers of blocks and threads, a seed, and the arguments, and gives
+#: -1 of threads that wait for others which have ended, or the line of what C++ leaves undefined
 _LAUNCH = """extern "C" int launch_{index}(unsigned blocks, unsigned threads, unsigned seed, const char *at) {{
-    gridDim.x = blocks; blockDim.x = threads;
+    gridDim.x = blocks; blockDim.x = threads; undefined_line = 0;
     body = [at] {{ {symbol}({arguments}); }};
     for (blockIdx.x = 0; blockIdx.x < blocks; ++blockIdx.x) {{
-        if ({waits}) {{ if (run_block(seed + blockIdx.x)) return 1; continue; }}
+        if ({waits}) {{ if (run_block(seed + blockIdx.x)) return -1; continue; }}
         for (threadIdx.x = 0; threadIdx.x < threads; ++threadIdx.x) body();
     }}
-    return 0;
+    return undefined_line;
 }}
 """
 
@@ -158,17 +174,20 @@ class Emulated(OnHost):
         library = self.folder / f"emulated_{next(self.names)}.so"
         library.with_suffix(".cpp").write_text("\n".join(texts))
         self._header()
-        self._compiler("-shared", str(library.with_suffix(".cpp")), "-o", str(library))
+        made = str(library.with_suffix(".o"))
+        self._compiler("-c", str(library.with_suffix(".cpp")), "-o", made, *CHECKED)
+        # linked without the compiler's own library of such checks: what is called is in words.h
+        self._compiler("-shared", made, "-o", str(library))
         loaded = ctypes.CDLL(str(library))
         for index, source in enumerate(new):
-            self.entries[source.text] = getattr(loaded, f"launch_{index}")
+            self.entries[source.text] = getattr(loaded, f"launch_{index}"), library.with_suffix(".cpp")
 
     def _header(self) -> None:
         """The words of CUDA, compiled once for all libraries."""
         words = self.folder / "words.h"
         if not words.exists():
             words.write_text(CUDA_WORDS)
-            self._compiler("-x", "c++-header", str(words))
+            self._compiler("-x", "c++-header", str(words), *CHECKED)
 
     def _compiler(self, *told: str) -> None:
         assert COMPILER is not None
@@ -183,8 +202,10 @@ class Emulated(OnHost):
         layout = f"={source.integers}q{len(source.arrays)}Q{source.scalars}d"
         # fewer threads, which take more elements each: a coroutine is dear
         few = min(threads, 32) if _waits(source) else threads
-        code = self.entries[source.text](min(blocks, 3), few, self.seed, struct.pack(layout, *arguments))
-        assert code == 0, "threads wait for others that have ended"
+        entry, text = self.entries[source.text]
+        code = entry(min(blocks, 3), few, self.seed, struct.pack(layout, *arguments))
+        assert code >= 0, "threads wait for others that have ended"
+        assert code == 0, f"what C++ leaves undefined: {text.read_text().splitlines()[code - 1].strip()}"
 
 
 def _waits(source: KernelSource) -> bool:

@@ -12,8 +12,10 @@ import refgrad
 from refgrad.arithmetic import folding, matrices
 from refgrad.arithmetic.fixed_bits import as_fixed
 from refgrad.backends.cuda import array_source
-from refgrad.backends.cuda.arrays import Body, DeviceArray, chosen, fold, product
-from refgrad.errors import NoKernel
+from refgrad.backends.cuda.arrays import Body, DeviceArray, attempted, chosen, fold, product
+from refgrad.backends.cuda.dialect import SYMBOL
+from refgrad.backends.source import KernelSource
+from refgrad.errors import ArgumentError, NoKernel, TraceError
 from tests.backends.cuda.conftest import needs_compiler, needs_nvrtc
 from tests.backends.cuda.covered import different
 from tests.backends.cuda.devices import Emulated, Interpreted
@@ -150,7 +152,7 @@ def test_what_no_kernel_does_is_said(body: Body) -> None:
     x = body.array(np.ones((2, 2), np.float32))
     plain = DeviceArray(x.data, Body(body.device, F32, fixed=False))
     for function, sentence in [
-        (lambda: np.linalg.solve(x, x), "numpy.solve is called"),
+        (lambda: np.linalg.solve(plain, plain), "a system is solved by a library"),
         (lambda: np.arcsin(x), "numpy.arcsin is called"),
         (lambda: x**0.3, "a power has exponent 0.3"),
         (lambda: np.max(x, where=True), "numpy.max is called with where"),
@@ -181,7 +183,58 @@ def test_what_nvrtc_makes_of_folds_and_products_has_the_same_bits() -> None:
     assert np.asarray(product(own.array(a), own.array(b)).data).tobytes() == wanted.tobytes()
 
 
+@needs_compiler
+def test_few_unknowns_are_eliminated_with_the_bits_of_the_host(body: Body) -> None:
+    random = np.random.default_rng(6)
+    a, b = random.standard_normal((4, 4)).astype(np.float32), random.standard_normal((4, 2)).astype(np.float32)
+    a[0, 0] = 0.0  # so that rows are exchanged
+    found = np.linalg.solve(body.array(a), body.array(b))
+    assert found.on_host().tobytes() == np.asarray(np.linalg.solve(as_fixed(a, F32), as_fixed(b, F32))).tobytes()
+    with pytest.raises(np.linalg.LinAlgError, match="Singular matrix"):
+        np.linalg.solve(body.array(0 * a), body.array(b))
+
+
+@needs_compiler
+def test_what_is_wide_meets_floats_in_the_working_dtype(body: Body) -> None:
+    x, wide = given()[1], np.linspace(0.1, 0.7, 5)
+    found = body.array(x) * wide + body.array(x).astype(np.float64)
+    assert found.dtype == F32
+    assert (
+        found.on_host().tobytes() == np.asarray(as_fixed(x, F32) * wide + as_fixed(x, F32).astype(np.float64)).tobytes()
+    )
+
+
+@pytest.mark.parametrize("error", [TypeError, ValueError, IndexError, AttributeError, ArgumentError, ZeroDivisionError])
+def test_an_error_of_a_body_is_raised_and_no_reason_for_the_host(error: type[Exception]) -> None:
+    def wrong() -> None:
+        raise error("a kernel went wrong")
+
+    with pytest.raises(error, match="a kernel went wrong") as found:
+        attempted(wrong)
+    assert not isinstance(found.value, NoKernel)
+
+
+def test_declared_reasons_alone_send_a_body_to_the_host() -> None:
+    def declared(error: Exception) -> None:
+        raise error
+
+    with pytest.raises(NoKernel, match="its pattern is searched for"):
+        attempted(declared, NoKernel("its pattern is searched for"))
+    with pytest.raises(NoKernel, match="the body branches on numbers"):
+        attempted(declared, TraceError("the body branches on numbers; legal: where"))
+
+
 def test_what_kernels_know_of_elements() -> None:
     assert array_source.knows("add", "int32")
     assert not array_source.knows("newton_schulz", "float32")
     assert not array_source.knows("sqrt", "int64")
+
+
+@needs_compiler
+def test_what_c_leaves_undefined_is_seen_where_kernels_are_emulated(emulated: Emulated) -> None:
+    text = f'extern "C" __global__ void {SYMBOL}(int64_t n, float *x_, int64_t *out_) {{ {{}} }}'
+    x, out = emulated.put(np.float32([1e30, 1.0])), emulated.put(np.zeros(2, np.int64))
+    for statement in ("out_[0] = (int32_t)x_[0];", "out_[0] = 1 << (n + 31);", "int32_t a[2]; out_[0] = a[n + 1];"):
+        source = KernelSource(text.replace("{}", statement), ("x", "out"), 0, F32, 1, ("float32", "int64"))
+        with pytest.raises(AssertionError, match="what C"):
+            emulated.launch(source, 1, 1, [1, emulated.address(x), emulated.address(out)], None)

@@ -253,7 +253,7 @@ class _Transformation:
         if node.op in ("and", "or", "not"):
             return Part(self._do(node.op, *(part.value for part in args)))
         if node.op in COMPARES:
-            self._apart(*args)
+            self._apart(args[0], args[1])
             return Part(self._do(node.op, args[0].value, args[1].value))
         if node.op == "step":
             return self._stepped(node.attribute, *args)

@@ -317,7 +317,11 @@ class _ByChunk:
     def settle(self, screen: Screen) -> None:
         """Judge what is not clear, and find out what is judged together."""
         size = self.rows.fine.step * (1 if self.folded is not None else self.rows.layout.width)
-        equal = [k for k in screen.unclear if (k + 1) * size <= self.rows.x.size]
+        unclear = np.bincount(np.asarray(screen.unclear, np.int64) // self.many)
+        for number in np.flatnonzero(2 * unclear > self.many).tolist():  # as of a wrong program
+            self.whole[number] = self._whole(number)
+        left = [k for k in screen.unclear if k // self.many not in self.whole]
+        equal = [k for k in left if (k + 1) * size <= self.rows.x.size]
         many = max(1, CHUNK // size)
         for start in range(0, len(equal), many):
             self._try(equal[start : start + many], size)

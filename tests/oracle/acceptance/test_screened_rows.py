@@ -169,6 +169,7 @@ def test_a_right_program_is_clear(sides: Sides) -> None:
         assert len(judged.screen.unclear) <= len(judged.screen.clear) / 10
 
 
+_VALUES = Rows.values
 #: by what is wrong with a kernel, what is put in place of what
 FAULTS: Mapping[str, tuple[Any, str, Any]] = {
     "a code is its own step": (
@@ -189,7 +190,6 @@ FAULTS: Mapping[str, tuple[Any, str, Any]] = {
     "ends are told as if all were inside": (screened_rows._ByChunk, "_whole", lambda self, number: {}),
     "scales are another row's": (Rows, "values", lambda self, name: np.roll(_VALUES(self, name), 1)),
 }
-_VALUES = Rows.values
 
 
 @pytest.mark.slow

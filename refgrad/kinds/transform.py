@@ -127,7 +127,9 @@ class TransformKind(Stateless):
         cases = sizes(rule, asked.dtype, asked.seed, [])
         # the first array last: it is the one that is looked at first elsewhere
         arrays = sorted(_floats(rule), key=lambda each: each == rule.primary)
-        for values, most in SIGNS_AND_SIZES if cases is not None else ():
+        if cases is None:
+            return
+        for values, most in SIGNS_AND_SIZES:
             for name, array, how_many in product(values, filter(partial(self.is_driven, rule), arrays), EVERY):
                 made = not_finite(cases, array, partial(self._takes, rule), how_many, values, most)
                 yield from _settled(rule, name, made.get(name))

@@ -18,6 +18,7 @@ from refgrad.kinds.table import kind_of
 from refgrad.optimizers.base import Optimizer
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extremes import OF_FEW, REGULAR
+from refgrad.oracle.inputs.transforms import BESIDE, MORE
 from refgrad.oracle.inputs.undefined import VALUES
 from refgrad.rule import Rule
 from refgrad.strength.exercised import with_decays
@@ -232,8 +233,8 @@ def _situated_cases(found: Situation, kind: Any, most: int) -> Iterator[Sample]:
     for name, arrays in zip(found.cases.names, found.cases.arrays, strict=True):
         if found.name == "extremes" and name in REGULAR:
             continue  # of the faults that files name they refuse few, and take the room of cases that refuse more
-        if found.name == "extremes" and name.endswith(OF_FEW):
-            continue  # corners have few elements, too
+        if (found.name == "extremes" and name.endswith(OF_FEW)) or name in (MORE, BESIDE):
+            continue  # corners have few elements, too, and hold one side of a bound
         few = _few(found.rule, kind, arrays, most)
         if few is not None:
             yield _as_situated(Sample(name, few), found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -42,7 +43,7 @@ from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.extremes import MOST, far_from_zero
 from refgrad.oracle.inputs.simpler import halves, ranked
-from refgrad.oracle.inputs.transforms import exponential, families, generate, norms_near, sizes
+from refgrad.oracle.inputs.transforms import MORE, elements_near, exponential, families, generate, norms_near, sizes
 from refgrad.oracle.inputs.undefined import FEW, NEGATIVE, VALUES, not_finite
 from refgrad.rule import Rule, is_own
 from refgrad.signals import pass_on
@@ -90,9 +91,18 @@ class TransformKind(Stateless):
         return sizes(rule, dtype, seed, [])
 
     def few(self, rule: Transform, asked: Driven) -> Cases:
-        """A case of each family: which of them shows a number, depends on the number."""
+        """A case of each family, one of more elements, and some of elements beside each number: it shows on some of them."""
         cases = generate(rule, len(families(rule)), asked.dtype, asked.seed)
-        return cases.with_more(norms_near(rule, asked.dtype, asked.seed))
+        larger = self._larger(rule, asked)
+        near = None if larger is None else elements_near(rule, larger, partial(self._takes, rule))
+        return functools.reduce(Cases.with_more, (norms_near(rule, asked.dtype, asked.seed), larger, near), cases)
+
+    def _larger(self, rule: Transform, asked: Driven) -> Cases | None:
+        """A case of so many elements that a small share of them is one or more."""
+        cases = sizes(rule, asked.dtype, asked.seed, [])
+        known = {} if cases is None else {i: a[rule.primary].size for i, a in enumerate(cases.arrays)}
+        most = max((i for i in known if known[i] <= MOST), key=lambda i: known[i], default=None)
+        return None if most is None or cases is None else replace(cases.only(most), names=[MORE])
 
     def promised(self, subject: Any) -> tuple[str, ...]:
         """NaN and infinities."""
@@ -123,7 +133,9 @@ class TransformKind(Stateless):
         cases = sizes(rule, asked.dtype, asked.seed, [])
         # the first array last: it is the one that is looked at first elsewhere
         arrays = sorted(_floats(rule), key=lambda each: each == rule.primary)
-        for values, most in SIGNS_AND_SIZES if cases is not None else ():
+        if cases is None:
+            return
+        for values, most in SIGNS_AND_SIZES:
             for name, array, how_many in product(values, filter(partial(self.is_driven, rule), arrays), EVERY):
                 made = not_finite(cases, array, partial(self._takes, rule), how_many, values, most)
                 yield from _settled(rule, name, made.get(name))

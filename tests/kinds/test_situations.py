@@ -15,6 +15,7 @@ import refgrad.sparsity as s
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import ArgumentError
 from refgrad.estimators import LSQ
+from refgrad.gradients import ErrorBoxes, TwoNeighborDimension
 from refgrad.kinds.record import Driven
 from refgrad.kinds.solved import Solved
 from refgrad.kinds.table import kind_of
@@ -26,6 +27,7 @@ from refgrad.oracle.engine.situations import exercise, undriven
 from refgrad.oracle.inputs.settings import neutral, other_setting
 from refgrad.rule import Rule, rules
 from refgrad.strength.situations import Fault, Trial
+from refgrad.strength.situations.setting_faults import default_faults
 from refgrad.strength.situations.trial import REFUSED
 from tests.depth import at_depth
 from tests.kinds.candidates import EXAMPLES
@@ -319,3 +321,19 @@ def test_codes_that_are_rounded_before_they_are_held_between_bounds_are_right() 
         return np.where(below | above, np.float32(0), g), np.asarray(np.sum(g * c) * factor).reshape(np.shape(scale))
 
     assert refgrad.verify((forward, backward), LSQ(), **FEW, explain=False).conforms
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        (TwoNeighborDimension(), "estimate=fit_but_last"),
+        (ErrorBoxes(), "bound is left out"),
+        (ErrorBoxes(), "bound is used 0.5 times"),
+    ],
+    ids=str,
+)
+def test_a_small_share_and_a_bound_on_elements_are_driven_at_another_setting(rule: Any, text: str) -> None:
+    """Of twelve numbers a share of 0.04 is none, and where none is near a bound half the bound does the same."""
+    (fault,) = (each for each in default_faults(rule) if each.name.startswith(text))
+    outcome = Trial(rule).of(fault)
+    assert (outcome.outcome, outcome.where) == (REFUSED, "another setting")

@@ -30,6 +30,8 @@ TILES, SHORT = 128, 64
 LONGER, PROBED = (1031, 4099, 65_537), 16
 #: elements at most of the largest array then, and of all that is computed
 MOST, MOST_WORK = 70_000, 1_000_000
+#: what cases at another setting are called that have more elements, and elements below and above a number
+MORE, BESIDE = "more elements", "elements near a bound"
 #: classes of which every label is driven
 CLASSES = 257
 #: shapes of arrays that may have any number of axes, beside those of two; and those of few elements
@@ -166,6 +168,31 @@ def norms_near(rule: Transform, dtype: np.dtype, seed: int) -> Cases | None:
         if (not rows or arrays[rule.primary].ndim > 1) and _is_number(rule, made):
             found[f"{cases.name(case)}, norm{' of rows' if rows else ''} {norm:g}"] = made
     return Cases(list(found.values()), list(found), seed) if found else None
+
+
+def elements_near(rule: Transform, cases: Cases, takes: Callable[[Mapping[str, np.ndarray]], bool]) -> Cases | None:
+    """Arrays whose first half of elements is just below a number of the rule, and whose second just above: it may be a bound.
+
+    Args:
+        rule: the rule.
+        cases: one case of it.
+        takes: whether it takes arrays.
+
+    Returns:
+        A case for each number; None if there are none that it takes.
+    """
+    arrays = cases.arrays[0]
+    primary = arrays[rule.primary]
+    if primary.dtype.kind != "f":
+        return None
+    later = np.arange(primary.size).reshape(primary.shape) >= primary.size // 2
+    near = beside_numbers(rule, primary.dtype)
+    made = [
+        {**arrays, rule.primary: np.where(later, above, below).astype(primary.dtype)}
+        for below, above in zip(near[::2], near[1::2], strict=True)
+    ]
+    kept = [each for each in made if takes(each)]
+    return Cases(kept, [BESIDE] * len(kept), cases.seed) if kept else None
 
 
 def _of_norm(array: np.ndarray, norm: float, rows: bool) -> np.ndarray:

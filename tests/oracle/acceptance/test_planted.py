@@ -167,6 +167,14 @@ def test_scalars_in_float32_are_no_excuse_for_others(off: int, conforms: bool) -
     assert verdict.conforms == conforms
 
 
+@pytest.mark.parametrize("ties", ["away", "up"])
+@pytest.mark.parametrize("rule", [find("PACT")(bits=1), find("TQT")()], ids=str)
+def test_ties_of_a_scale_that_is_a_power_of_two_are_told(rule: Any, ties: str) -> None:
+    """At more bits PACT's scale is never one, and a tie is one of a rounded quotient."""
+    verdict = refgrad.verify(rule.replace(ties=ties), rule, explain=False, shrink=False)
+    assert verdict.outcome == "does not conform"
+
+
 #: every rule and each of its variants, but for how scalars are rounded, which the sets take in by what a policy says
 NAMED = [(cls(), name) for cls in rules().values() for name, _ in cls().variants() if not name.startswith("scalars=")]
 

@@ -109,10 +109,11 @@ class Work(Replacing):
     Attributes:
         ops, size: how many of either.
         names: those of the operations.
+        gave: whether what came of the run had elements, which is said by who ran it.
     """
 
     def __post_init__(self) -> None:
-        self.ops, self.size, self.names = 0, 0, set[str]()
+        self.ops, self.size, self.names, self.gave = 0, 0, set[str](), True
 
     def do(self, op: str, function: Callable[..., Any], args: Sequence[Any], how: Mapping[str, Any]) -> Any:
         """One operation, counted."""

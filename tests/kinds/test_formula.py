@@ -86,12 +86,62 @@ def test_a_wrong_program_of_ordinary_numbers_is_not_told_of_forms() -> None:
     assert formula.LEAVES_OUT not in verdict.notes
 
 
+@refgrad.formula(x="batch feature")
+def of_threes(x: Any) -> Any:
+    return np.sum(x[:, :, None, None] * x[:, None, :, None] * x[:, None, None, :], axis=(1, 2, 3))
+
+
 def test_an_axis_that_is_long_in_no_case_is_told() -> None:
-    shapes = {each.name: each for each in formula.KIND.situations(gallery.causal_attention(), driven())}["shapes"]
-    assert "token longer than 256" in shapes.left_out
+    shapes = {each.name: each for each in formula.KIND.situations(of_threes(), driven())}["shapes"]
+    assert "feature longer than" in shapes.left_out
     assert not next(
         each for each in formula.KIND.situations(gallery.rmsnorm(), driven()) if each.name == "shapes"
     ).left_out
+
+
+@refgrad.formula(q="token depth", k="token depth", v="token value")
+def of_itself(q: Any, k: Any, v: Any) -> Any:
+    return refgrad.softmax(q @ k.T) @ v
+
+
+@refgrad.formula(x="row feature")
+def products(x: Any) -> Any:
+    return x @ x.T
+
+
+@refgrad.formula(x="token head depth", c="token pair", s="token pair", lengths={"depth": 10, "pair": 3})
+def turned(x: Any, c: Any, s: Any) -> Any:
+    n = c.shape[-1]
+    a, b = x[..., :n], x[..., n : 2 * n]
+    c, s = c[:, None, :], s[:, None, :]
+    return np.concatenate([a * c - b * s, a * s + b * c, x[..., 2 * n :]], axis=-1)
+
+
+@refgrad.formula(table="word feature", tokens="token below:word")
+def looked_up(table: Any, tokens: Any) -> Any:
+    return table[tokens]
+
+
+@pytest.mark.parametrize(("rule", "array"), [(of_itself, "q"), (products, "x"), (turned, "x"), (looked_up, "tokens")])
+def test_every_axis_is_long_if_what_is_computed_allows_it(rule: Any, array: str) -> None:
+    """One that meets itself, one beside an axis that is at least twice another, and one of a body that only moves numbers."""
+    verdict = refgrad.verify(rule(), rule(), explain=False, shrink=False)
+    assert verdict.conforms
+    shapes = next(each for each in formula.KIND.situations(rule(), driven()) if each.name == "shapes")
+    assert f"{rule().shapes[array].split()[0]} longer" not in shapes.left_out
+    assert max(len(arrays[array]) for arrays in shapes.cases.arrays) >= 1031
+
+    def off_from_300_on(*arrays: Any) -> Any:
+        found = rule()(*arrays).copy()
+        found[300:] *= 2
+        return found
+
+    assert not refgrad.verify(off_from_300_on, rule(), explain=False, shrink=False).conforms
+
+
+def test_nothing_is_driven_of_which_the_formula_has_no_result() -> None:
+    for each in formula.KIND.situations(turned(), driven()):
+        assert all(np.size(turned()(*arrays.values())) for arrays in each.cases.arrays)
 
 
 def driven() -> Driven:

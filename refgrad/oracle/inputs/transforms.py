@@ -32,6 +32,9 @@ LONGER, PROBED = (1031, 4099, 65_537), 16
 MOST, MOST_WORK = 70_000, 1_000_000
 #: what cases at another setting are called that have more elements, and elements below and above a number
 MORE, BESIDE = "more elements", "elements near a bound"
+#: elements at most of all that is computed for the first of these lengths, where what is computed grows with its square whatever
+#: the other axes are: an axis that meets itself, as in self-attention, is long in one case at least
+MOST_ONCE = 24_000_000
 #: classes of which every label is driven
 CLASSES = 257
 #: shapes of arrays that may have any number of axes, beside those of two; and those of few elements
@@ -116,6 +119,8 @@ def sizes(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | Non
             rule.check(*made.values())
             result = rule.sketched(*made.values())
         except ArgumentError:
+            continue
+        if not own and _is_empty(result):
             continue
         if left_out is not None and not own and _nan(result):
             left_out += [] if max(lengths.values()) >= LONG // 1024 * 1024 else [name]
@@ -273,10 +278,21 @@ def _even(lengths: dict[str, int] | None) -> dict[str, int] | None:
     return {axis: n // 1024 * 1024 or n for axis, n in lengths.items()}
 
 
+def _parts(result: Any) -> list[Any]:
+    """The results of a rule, each by itself."""
+    return list(
+        result.values() if isinstance(result, dict) else result if isinstance(result, tuple | list) else [result]
+    )
+
+
 def _nan(result: Any) -> bool:
     """True if a result is all NaN, or one of several is."""
-    parts = result.values() if isinstance(result, dict) else result if isinstance(result, tuple | list) else [result]
-    return any(np.size(part) > 0 and bool(np.all(np.isnan(part))) for part in parts)
+    return any(np.size(part) > 0 and bool(np.all(np.isnan(part))) for part in _parts(result))
+
+
+def _is_empty(result: Any) -> bool:
+    """True if no result has an element."""
+    return not any(np.size(part) for part in _parts(result))
 
 
 def _long(rule: Transform, axes: list[str]) -> Iterator[dict[str, int]]:
@@ -284,17 +300,54 @@ def _long(rule: Transform, axes: list[str]) -> Iterator[dict[str, int]]:
     for axis in axes:
         short = _work(rule, {axis: PROBED})
         double = _work(rule, {axis: 2 * PROBED})
-        if short is None or double is None or short.ops == 0:
+        if short is None or double is None:
             continue
         linear = double.size <= 2.2 * short.size and double.ops == short.ops and not (short.names & QUADRATIC)
+        others = _others(rule, axis, axes)
+        power = 1.0 if linear else max(2.0, math.log2(max(double.size, 1) / max(short.size, 1)))
         for length in LONGER if linear else LONGER[:1]:
-            for others in (None, 3, 2, 1):
-                lengths = {axis: length} | ({} if others is None else {o: others for o in axes if o != axis})
-                work = _work(rule, {**lengths, axis: PROBED})
-                growth = length / PROBED if linear else (length / PROBED) ** 2
-                if work is not None and _largest(rule, lengths) <= MOST and work.size * growth <= MOST_WORK:
+            growth = (length / PROBED) ** power
+            for most in (MOST_WORK,) if linear or double.ops != short.ops else (MOST_WORK, MOST_ONCE):
+                lengths = next(
+                    ({axis: length} | o for o in others if _cheap(rule, axis, length, o, most / growth)), None
+                )
+                if lengths is not None:
                     yield lengths
                     break
+
+
+def _cheap(rule: Transform, axis: str, length: int, others: Mapping[str, int], most: float) -> bool:
+    """True if a rule takes others' lengths, and computes few enough elements beside a short axis in the place of a long one."""
+    work = _work(rule, {**others, axis: PROBED})
+    return work is not None and work.size <= most and _largest(rule, {**others, axis: length}) <= MOST
+
+
+def _others(rule: Transform, axis: str, axes: list[str]) -> list[dict[str, int]]:
+    """Lengths of all other axes beside a long one: as the rule says, and shorter ones, the longest first.
+
+    Where axes may not be as short as that together, since one has to be twice another, say, each is made as short as it may be
+    beside the others.
+    """
+    apart = [other for other in axes if other != axis]
+    found = [{}, *(dict.fromkeys(apart, n) for n in (3, 2, 1))]
+    known = [lengths for lengths in found if _gives(rule, {**lengths, axis: PROBED})]
+    return known if found[-1] in known else [*known, _shortened(rule, axis, apart)]
+
+
+def _shortened(rule: Transform, axis: str, apart: list[str]) -> dict[str, int]:
+    """The lengths of a rule with each axis as short as the others let it be, which are shortened in turn, twice."""
+    lengths = {other: rule.lengths[other] for other in apart}
+    for other in (*apart, *apart):
+        shorter = range(1, min(lengths[other], 4))
+        fits = (n for n in shorter if _gives(rule, {**lengths, other: n, axis: PROBED}))
+        lengths[other] = next(fits, lengths[other])
+    return lengths
+
+
+def _gives(rule: Transform, lengths: Mapping[str, int]) -> bool:
+    """True if a rule takes arrays of some lengths, and its results have elements."""
+    work = _work(rule, lengths)
+    return work is not None and work.gave
 
 
 def _largest(rule: Transform, lengths: Mapping[str, int]) -> int:
@@ -321,9 +374,11 @@ def _worked(rule: Transform, lengths: tuple[tuple[str, int], ...]) -> Work | Non
     try:
         rule.check(*arrays.values())
         with np.errstate(all="ignore"):
-            work(*arrays.values())
+            parts = _parts(work(*arrays.values()))
     except (ArgumentError, ArithmeticError, TypeError, ValueError):
         return None
+    work.gave = any(np.size(part) for part in parts)
+    work.size = work.size or sum(int(np.size(part)) for part in parts)  # of a body that only moves numbers
     return work
 
 

@@ -55,6 +55,25 @@ def test_killed_at_every_chunk_it_says_the_same(
     assert all(json.loads(line) for line in lines)
 
 
+def test_a_log_that_ends_at_any_byte_is_gone_on_with(paths: dict[str, Any], tmp_path: Path) -> None:
+    """Whatever a process that was killed had written, the report is the same, and so is the log in the end."""
+    rule, log = AdamW(lr=0.01), tmp_path / "log.jsonl"
+    whole = refgrad.audit(rule, **paths, log=log).to_dict()
+    written = log.read_bytes()
+    first = written.index(b"\n") + 1  # before its end there is no log yet
+    for cut in [first, *range(first + 1, len(written), max(1, len(written) // 12)), len(written) - 1]:
+        log.write_bytes(written[:cut])
+        assert refgrad.audit(rule, **paths, log=log).to_dict() == whole
+        assert sorted(filter(_is_whole, log.read_bytes().splitlines())) == sorted(written.splitlines())
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        return bool(json.loads(line))
+    except ValueError:
+        return False
+
+
 def test_a_log_of_something_else_is_left_alone(paths: dict[str, Any], tmp_path: Path) -> None:
     log, other = tmp_path / "log.jsonl", tmp_path / "notes.txt"
     refgrad.audit(AdamW(lr=0.01), **paths, log=log, explain=False)

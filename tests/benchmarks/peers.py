@@ -77,15 +77,18 @@ class Group:
         return f"{self.name}, {self.size:.0e}"
 
 
-def groups(sizes: Sequence[int], compiled: bool = False) -> Iterator[Group]:
+def groups(
+    sizes: Sequence[int], compiled: bool = False, wanted: Callable[[str], bool] = lambda name: True
+) -> Iterator[Group]:
     """All groups.
 
     Args:
         sizes: of the arrays of optimizers, estimators and judging; quantizers and masks take the largest, up to 2^22.
-        compiled: whether torch compiles steps too, which takes it half a minute each.
+        compiled: whether torch compiles steps too, and optax one of many tensors, which takes half a minute and more each.
+        wanted: True of the name of an optimizer whose arrays are to be made; of other groups all are given.
     """
     for rule in optimizers():
-        for size in sizes:
+        for size in sizes if wanted(type(rule).__name__) else ():
             moved = timed_calls.workload(rule, size, np.dtype(np.float32)).moved if size else 0
             yield Group(type(rule).__name__, size, moved, partial(steps, rule, size, compiled))
     few = min(max(sizes), 1 << 22) // 4096 * 4096
@@ -97,7 +100,7 @@ def groups(sizes: Sequence[int], compiled: bool = False) -> Iterator[Group]:
     if few >= 1 << 20:
         yield from _gguf()
     if max(sizes) >= LEAVES * LEAF:
-        yield Group(f"AdamW, {LEAVES} tensors of {LEAF}", LEAVES * LEAF, 28 * LEAVES * LEAF, trees)
+        yield Group(f"AdamW, {LEAVES} tensors of {LEAF}", LEAVES * LEAF, 28 * LEAVES * LEAF, partial(trees, compiled))
     for size in sizes:
         yield Group("estimator BiPer", size, 16 * size, partial(_estimators, size))
         yield Group("judging AdamW", size, 28 * size, partial(judges, size))
@@ -126,15 +129,15 @@ def _masks(size: int) -> dict[str, Call]:
     return found
 
 
-def trees() -> dict[str, Call]:
-    """One step of AdamW of many small tensors: refgrad's, torch's forms, optax jitted with donation."""
+def trees(compiled: bool = False) -> dict[str, Call]:
+    """One step of AdamW of many small tensors: refgrad's, torch's forms, and what takes a minute to compile of so many."""
     rule, random = refgrad.optimizers.AdamW(), np.random.default_rng(0)
     p, g = ([random.standard_normal(LEAF, dtype=np.float32) for _ in range(LEAVES)] for _ in range(2))
     own, state = [a.copy() for a in p], rule.init(p)
     found: dict[str, Call] = {OURS: lambda: rule.step_(own, g, state)}
     if _there("torch"):
-        found |= _torch("AdamW", p, g, False)
-    if _there("optax"):
+        found |= _torch("AdamW", p, g, compiled)
+    if compiled and _there("optax"):
         found |= _optax("adamw", p, g)
     return found
 
@@ -226,6 +229,10 @@ def _optax(name: str, p: Tree, g: Tree) -> dict[str, Call]:
         held[:] = step(held[0], gradient, held[1])
         jax.block_until_ready(held)
 
+    try:
+        call()
+    except TypeError:  # it takes more than a gradient, such as a function of the loss
+        return {}
     return {"optax jitted": call}
 
 

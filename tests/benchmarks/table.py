@@ -1,6 +1,7 @@
 """The table and the picture of how fast refgrad is beside others, and whether it has become slower: `tox -e bench`.
 
 python -m tests.benchmarks.table [--sizes 1e3 1e5 1e7] [--only AdamW] [--seconds 0.5] [--save FILE.json] [--picture FILE.svg]
+python -m tests.benchmarks.table --all docs/benchmarks    # what is kept there, in ten minutes of a quiet machine
 python -m tests.benchmarks.table --against docs/benchmarks/speed.json    # exit code 1 if something has become slower
 python -m tests.benchmarks.table --show docs/benchmarks/speed.json       # measures nothing
 
@@ -15,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,15 @@ LEAST, MOST, SECONDS = 5, 200, 2.0
 TURN = 0.002
 #: a share of its kept ratios below which a group counts as slower, and how often that is measured
 SLOWER, TRIES = 0.8, 3
+#: groups that have a piece of their own
+APART = ("AdamW", "SGD", "Lion", "judging", "estimator", "quantize", "dequantize", "cast", "mask")
+#: what is kept in the docs, a run each
+PIECES = (
+    ("--only", *APART[:3], "--seconds", "1"),
+    ("--only", *APART[3:5], "--sizes", "1e3", "1e5", "1e7", "--seconds", "0.5"),
+    ("--only", *APART[5:], "--sizes", "1e7", "--seconds", "0.5"),
+    ("--but", *APART, "--sizes", "1e3", "1e6", "--seconds", "0.4"),
+)
 #: groups of which there is a picture
 PICTURED = ("AdamW", "SGD", "Lion")
 
@@ -147,6 +158,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", type=lambda text: int(float(text)), default=SIZES)
     parser.add_argument("--only", nargs="+", default=(), help="groups whose names begin so")
+    parser.add_argument("--but", nargs="+", default=(), help="groups whose names begin so are left out")
     parser.add_argument("--compiled", action="store_true", help="torch.compile too")
     parser.add_argument("--processor", action="store_true", help="seconds of processor time, for a busy machine")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="that all turns of a group take, about")
@@ -154,9 +166,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--against", type=Path)
     parser.add_argument("--show", type=Path)
+    parser.add_argument("--all", type=Path, help="a folder, into which speed.json and speed.svg are written, in pieces")
     given = parser.parse_args(arguments)
+    if given.all is not None:
+        files = ["--save", str(given.all / "speed.json"), "--picture", str(given.all / "speed.svg")]
+        return max(main([*piece, *files]) for piece in PIECES)
     clock = time.process_time if given.processor else time.perf_counter
-    wanted = (each for each in groups(given.sizes, given.compiled) if _is_wanted(each, given.only))
+    is_wanted = partial(_is_wanted, only=given.only, but=given.but)
+    wanted = (each for each in groups(given.sizes, given.compiled, is_wanted) if is_wanted(each.name))
     if given.against is not None:
         found = list(
             slower(wanted, kept.read(given.against)["results"], lambda group: measured(group, clock, given.seconds))
@@ -175,8 +192,8 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _is_wanted(group: Group, only: Sequence[str]) -> bool:
-    return not only or group.name.startswith(tuple(only))
+def _is_wanted(name: str, only: Sequence[str], but: Sequence[str]) -> bool:
+    return (not only or name.startswith(tuple(only))) and not name.startswith(tuple(but))
 
 
 def _beside_known(results: Sequence[Result], path: Path) -> list[Result]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.benchmarks import audit_scale, kept, peers, table
+from tests.benchmarks import audit_scale, kept, peers, quantizers, table
 from tests.benchmarks.peers import OURS, TRIAD, Group, groups
 
 
@@ -68,7 +68,7 @@ def test_other_groups_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     """What was measured takes the place of what was kept of the same group and size, and of nothing else."""
     path, old = tmp_path / "speed.json", [result(1.0, 2.0, 0.5), result(1.0, 2.0, 0.5, 10_000)]
     kept.write(path, old)
-    monkeypatch.setattr(table, "groups", lambda sizes, compiled: [GROUP])
+    monkeypatch.setattr(table, "groups", lambda *arguments: [GROUP])
     monkeypatch.setattr(table, "measured", lambda *arguments: result(0.5, 1.0, 0.5))
     assert table.main(["--sizes", "1e3", "--save", str(path)]) == 0
     assert kept.read(path)["results"] == [old[1], result(0.5, 1.0, 0.5)]
@@ -79,12 +79,25 @@ def test_a_command_compares_with_what_was_kept(
 ) -> None:
     path = tmp_path / "speed.json"
     kept.write(path, [result(1.0, 2.0, 0.5)])
-    monkeypatch.setattr(table, "groups", lambda sizes, compiled: [GROUP])
+    monkeypatch.setattr(table, "groups", lambda *arguments: [GROUP])
     for own, code, says in ((1.0, 0, "nothing has become slower"), (2.0, 1, "AdamW, 1e+03: beside others it has 0.50")):
         found = result(own, 2.0, 0.5)
         monkeypatch.setattr(table, "measured", lambda *arguments, found=found: found)
         assert table.main(["--against", str(path)]) == code
         assert says in capsys.readouterr().out
+
+
+def test_all_that_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One command measures every group once, in pieces, and writes both files."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(quantizers, "blocks", lambda x: {"quantize, NF4": {}, "dequantize, NF4": {}})
+    monkeypatch.setattr(quantizers, "casts", lambda x: {"cast to bfloat16": {}})
+    monkeypatch.setattr(table, "SIZES", (1_000, 10_000))
+    monkeypatch.setattr(table, "measured", lambda group, *_: {**result(1.0, 2.0, 0.5, group.size), "group": group.name})
+    assert table.main(["--all", str(tmp_path)]) == 0
+    names = {each["group"] for each in kept.read(tmp_path / "speed.json")["results"]}
+    assert names >= {group.name for group in groups((1_000, 10_000))}
+    assert (tmp_path / "speed.svg").exists()
 
 
 def test_every_row_of_the_table() -> None:
@@ -108,10 +121,30 @@ def installed(names: dict[str, str]) -> set[str]:
     return {who for package, who in names.items() if importlib.util.find_spec(package)}
 
 
+def test_what_takes_more_than_a_gradient_is_left_out() -> None:
+    """So that one row does not end the table."""
+    pytest.importorskip("optax")
+    x = np.ones(3, np.float32)
+    assert peers._optax("lbfgs", x, x) == {}
+    assert set(peers._optax("adamw", x, x)) == {"optax jitted"}
+
+
+def test_only_and_but() -> None:
+    for only, but, wanted in (
+        ((), (), True),
+        (("Adam",), (), True),
+        (("Adam",), ("AdamW",), False),
+        (("SGD",), (), False),
+    ):
+        assert table._is_wanted(GROUP.name, only, but) == wanted
+
+
 def test_many_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "LEAVES", 3)
     found = peers.trees()
     assert OURS in found
+    if importlib.util.find_spec("optax"):
+        assert "optax jitted" in peers._optax("adamw", *([np.ones(2, np.float32)] * 3 for _ in range(2)))
     for call in found.values():
         call()
 

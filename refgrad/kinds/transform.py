@@ -135,8 +135,10 @@ class TransformKind(Stateless):
         arrays = sorted(_floats(rule), key=lambda each: each == rule.primary)
         if cases is None:
             return
-        for values, most in SIGNS_AND_SIZES:
-            for name, array, how_many in product(values, filter(partial(self.is_driven, rule), arrays), EVERY):
+        for name, (values, most) in product(VALUES, SIGNS_AND_SIZES):
+            for array, how_many in product(
+                filter(partial(self.is_driven, rule), arrays), EVERY if name in values else ()
+            ):
                 made = not_finite(cases, array, partial(self._takes, rule), how_many, values, most)
                 yield from _settled(rule, name, made.get(name))
 

@@ -113,10 +113,16 @@ def compare(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Po
 
 
 def plainly(acceptable: Bounded, values: np.ndarray, dtype: np.dtype, policy: Policy) -> Judged | None:
-    """As `compare`, where all elements are within finite bounds as they are, so that none is told of on a grid; else None.
+    """As `compare`, where all elements are within finite bounds as they are, so that none is told of on a grid.
 
     Args:
-        acceptable, values, dtype, policy: as of `compare`.
+        acceptable: what is right, with its bound.
+        values: what was given.
+        dtype: the dtype that values were rounded to.
+        policy: what is let be.
+
+    Returns:
+        The judgement; None where some element is outside, is no number, or has an open bound.
     """
     inside, low, high = _against_bounds(acceptable, values, dtype, policy)
     if not _all_plain(inside, low, high, policy):

@@ -15,7 +15,7 @@ from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.replacing import Work
 from refgrad.errors import ArgumentError
 from refgrad.optimizers.transform import Transform, axes_named, below, length_of
-from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.extremes import beside_numbers
 from refgrad.oracle.inputs.sizes import TILED, WIDTHS, normal
 from refgrad.oracle.inputs.sizes import taken as taken_shapes
@@ -102,7 +102,7 @@ def sizes(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | Non
     wanted = [dict.fromkeys(axes, n) for n in LENGTHS] if axes else []
     wanted += [{axis: n} for axis in axes for n in ALONE] if len(axes) > 1 else []
     wanted += [{axis: LONG} for axis in axes] if own else [*_long(rule, axes)]
-    found: dict[str, Mapping[str, np.ndarray]] = {}
+    found: dict[str, Arrays] = {}
     taken: list[dict[str, int]] = []
     evened = [] if own else list(map(_even, wanted))
     for number, lengths in enumerate([*wanted, *evened, *_exact(rule, axes)]):
@@ -110,6 +110,8 @@ def sizes(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | Non
         if lengths is None or lengths in taken or again or _beyond(rule, lengths):
             continue
         made = generate(rule, 1, dtype, seed, lengths).arrays[0]
+        if not own and LONG in lengths.values() and _loops(rule, lengths):
+            made = _tempered(rule, made, np.copysign)
         if own and LONG in lengths.values() and not moderate(rule, lengths, made):
             continue
         name = ", ".join(f"{axis} = {n}" for axis, n in lengths.items())
@@ -125,9 +127,49 @@ def sizes(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | Non
             continue
         found[name] = made
         taken.append(lengths)
+    if not own:
+        found |= _of_one_sign(rule, found, taken)
     cases = Cases(list(found.values()), list(found), seed) if found else None
     more = of_any_axes(rule, dtype, seed, AXES)
     return more if cases is None else cases.with_more(more)
+
+
+def _loops(rule: Transform, lengths: Mapping[str, int]) -> bool:
+    """True if a rule goes in a loop over an axis that is long."""
+    short, double = (_work(rule, {axis: min(n, most) for axis, n in lengths.items()}) for most in (PROBED, 2 * PROBED))
+    return short is not None and double is not None and short.ops != double.ops
+
+
+def _tempered(rule: Transform, arrays: Arrays, sign: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Arrays:
+    """Arrays whose floats have magnitudes from a half to one: what is multiplied many times does not grow beyond all bounds.
+
+    Args:
+        rule: the rule.
+        arrays: the arrays.
+        sign: gives magnitudes the signs that it makes of those of the arrays.
+    """
+    random = np.random.Generator(np.random.Philox(len(arrays)))
+    return {
+        n: a if below(rule.shapes[n]) else np.asarray(sign(random.uniform(0.5, 1.0, a.shape), a)).astype(a.dtype)
+        for n, a in arrays.items()
+    }
+
+
+def _of_one_sign(rule: Transform, found: Mapping[str, Arrays], taken: Sequence[Mapping[str, int]]) -> dict[str, Arrays]:
+    """Beside an array of each axis that is long, one of the same shape whose numbers are positive, and not far from equal.
+
+    What is added up there is as large as their number lets it be: of either sign, sums stay near the root of it, far below what a
+    narrow accumulator holds.
+    """
+    long_ = {name: lengths for name, lengths in zip(found, taken, strict=True) if max(lengths.values()) in LONGER[:2]}
+    axes = {name: max(lengths, key=lambda axis: lengths[axis]) for name, lengths in long_.items()}
+    longest = {axis: name for name, axis in axes.items()}  # of two lengths of an axis the second
+    made: dict[str, Arrays] = {}
+    for name in longest.values():
+        if not _loops(rule, long_[name]):
+            arrays = _tempered(rule, found[name], lambda sizes, _: sizes)
+            made |= {f"{name}, of one sign": arrays} if _is_number(rule, arrays) else {}
+    return made
 
 
 def of_any_axes(rule: Transform, dtype: np.dtype, seed: int, shapes: Sequence[tuple[int, ...]]) -> Cases | None:

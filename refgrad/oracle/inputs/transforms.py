@@ -13,6 +13,7 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.replacing import Work
+from refgrad.derived import derived
 from refgrad.errors import ArgumentError
 from refgrad.optimizers.transform import Transform, axes_named, below, length_of
 from refgrad.oracle.inputs.cases import Arrays, Cases
@@ -96,6 +97,25 @@ def sizes(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | Non
         dtype, seed: of the arrays.
         left_out: is filled with the cases whose result the rule itself has as NaN, such as a variance of one number.
     """
+    kept, asked = _kept(rule), (np.dtype(dtype), seed, left_out is None)
+    if asked not in kept:  # several situations of a run ask for the same; those of another run are let go
+        kept.clear()
+        names: list[str] | None = None if left_out is None else []
+        kept[asked] = _made(rule, dtype, seed, names), names or []
+    cases, names_left_out = kept[asked]
+    if left_out is not None:
+        left_out += names_left_out
+    return cases
+
+
+@derived
+def _kept(rule: Transform) -> dict[tuple[np.dtype, int, bool], tuple[Cases | None, list[str]]]:
+    """The cases of a rule of many lengths that were made last."""
+    return {}
+
+
+def _made(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | None) -> Cases | None:
+    """See `sizes`."""
     own = is_own(type(rule))
     axes = sorted({axis for named in rule.shapes.values() for axis in axes_named(named)})
     axes = [axis for axis in axes if not axis.isdigit()]  # those have the length that they are called by

@@ -124,7 +124,7 @@ def gathered(upstream: Any, sources: np.ndarray, shape: tuple[int, ...], key: An
         key: the index by which they were taken; None where it was no index.
     """
     size = math.prod(shape)
-    for turned in (False, True):  # all of them, in their order or transposed
+    for turned in (False, True) if sources.size == size else ():  # all of them, in their order or transposed
         if np.array_equal((sources.T if turned else sources).ravel(), np.arange(size)):
             return np.reshape(np.transpose(upstream) if turned else upstream, shape)
     read = upstream.gathered(sources, shape, key) if isinstance(upstream, Shaped) else None

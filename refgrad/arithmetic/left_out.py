@@ -83,12 +83,19 @@ class Marks(NamedTuple):
             reach: what it would receive of ones and zeros were the operation a sum of what it is made of.
             own: what the operation itself leaves out, and where it is steep, in the shape of its value.
         """
+        if self is NONE and own is NONE:
+            return NONE
         left_out, steep, open_ = (_either(one, other) for one, other in zip(self, own, strict=True))
-        return Marks(
+        found = Marks(
             None if left_out is None else _some(reach(1.0 - left_out.astype(np.float64)) == 0.0),
             None if steep is None else _some(reach(steep.astype(np.float64)) > 0.0),
             None if open_ is None else _some(reach(open_.astype(np.float64)) > 0.0),
         )
+        return found.or_none()
+
+    def or_none(self) -> Marks:
+        """The marks; `NONE` itself where they say nothing, so that the next operation sees at once that there are none."""
+        return NONE if self.left_out is None and self.steep is None and self.open is None else self
 
     def applied(self, gradient: Any) -> Any:
         """A gradient without what is left out of it."""
@@ -98,8 +105,10 @@ class Marks(NamedTuple):
 
     def met(self, other: Marks) -> Marks:
         """Those of the sum of two gradients that reach one value."""
+        if self is NONE and other is NONE:
+            return NONE
         both = None if self.left_out is None or other.left_out is None else self.left_out & other.left_out
-        return Marks(both, _either(self.steep, other.steep), _either(self.open, other.open))
+        return Marks(both, _either(self.steep, other.steep), _either(self.open, other.open)).or_none()
 
 
 def _either(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:

@@ -52,7 +52,12 @@ class Ranged(Shaped):
     @property
     def shape(self) -> tuple[int, ...]:
         """The array's shape."""
-        return np.broadcast_shapes(np.shape(self.known.value), np.shape(self.known.bound()))
+        shape = np.shape(self.known.value)
+        if (
+            self.known.error is None or np.shape(self.known.error) == shape
+        ):  # which is asked of every operation of a loop
+            return shape
+        return np.broadcast_shapes(shape, np.shape(self.known.error))
 
     def rearranged(self, function: Callable[[np.ndarray], np.ndarray]) -> Self:
         """The same numbers in other places."""

@@ -139,6 +139,45 @@ def test_every_axis_is_long_if_what_is_computed_allows_it(rule: Any, array: str)
     assert not refgrad.verify(off_from_300_on, rule(), explain=False, shrink=False).conforms
 
 
+@refgrad.formula(x="batch time", keep="batch time")
+def carried(x: Any, keep: Any) -> Any:
+    found = [x[:, 0]]
+    for t in range(1, x.shape[1]):
+        found.append(keep[:, t] * found[-1] + x[:, t])
+    return np.stack(found, axis=-1)
+
+
+def forgetting(x: Any, keep: Any, at: int) -> Any:
+    found = [x[:, 0]]
+    with np.errstate(all="ignore"):
+        for t in range(1, x.shape[1]):
+            found.append(keep[:, t] * found[-1] * x.dtype.type(bool(t % at)) + x[:, t])
+    return np.stack(found, axis=-1)
+
+
+def test_a_long_loop_is_decided_to_its_end_and_what_is_not_is_told() -> None:
+    verdict = refgrad.verify(carried(), carried(), explain=False, shrink=False)
+    assert verdict.conforms
+    assert any("time = 4096 (81%) (so much of a result was not decided there)" in e for e in verdict.unexercised)
+    wrong = refgrad.verify(lambda x, keep: forgetting(x, keep, 1024), carried(), explain=False, shrink=False)
+    assert (wrong.outcome, wrong.situation) == ("does not conform", "shapes")
+
+
+@refgrad.formula(a="row depth", b="column depth")
+def of_codes(a: Any, b: Any) -> Any:
+    return np.rint(64.0 * a) @ np.rint(64.0 * b).T
+
+
+@pytest.mark.parametrize(("most", "right"), [(2.0**20, False), (np.inf, True)])
+def test_sums_are_driven_as_far_as_their_length_lets_them(most: float, right: bool) -> None:
+    def saturating(a: Any, b: Any) -> Any:
+        found = np.rint(64 * a.astype(np.float64)) @ np.rint(64 * b.astype(np.float64)).T
+        return np.clip(found, -most, most).astype(a.dtype)
+
+    verdict = refgrad.verify(saturating, of_codes(), explain=False, shrink=False)
+    assert verdict.conforms == right
+
+
 def test_nothing_is_driven_of_which_the_formula_has_no_result() -> None:
     for each in formula.KIND.situations(turned(), driven()):
         assert all(np.size(turned()(*arrays.values())) for arrays in each.cases.arrays)

@@ -13,8 +13,10 @@ from typing import Any
 
 from refgrad.candidates.protocol import REFUSALS
 from refgrad.errors import ArgumentError, CandidateError
+from refgrad.kinds.kind import SHAPES
 from refgrad.kinds.record import LOCKED, Driven, Record, Situation
 from refgrad.oracle.engine.nearly_alike import told as alike
+from refgrad.oracle.engine.outcomes import TOLD_UNDECIDED
 from refgrad.oracle.engine.tally import Tally
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.settings import PEAK, RATE_NAME, every_step, neutral, settable
@@ -74,7 +76,7 @@ class Exercised:
 
 
 def undecided(record: Record, tally: Tally, where: str) -> Iterator[str]:
-    """The cases of a user's rule of which nothing was decided, as a sentence.
+    """The cases of a user's rule of which nothing was decided, and the lengths at which a good part was not, a sentence each.
 
     Args:
         record: what was seen.
@@ -84,13 +86,24 @@ def undecided(record: Record, tally: Tally, where: str) -> Iterator[str]:
     if not tally.by_step or any(is_own(type(rule)) for rule in record.rules):
         return
     decided: dict[int, bool] = {}
+    most: dict[int, float] = {}
     for steps in tally.by_step.values():
         for step, at in steps.items():
-            decided[step] = decided.get(step, False) or at.count.inside + at.count.outside > 0
+            count = at.count
+            decided[step] = decided.get(step, False) or count.inside + count.outside > 0
+            most[step] = max(most.get(step, 0.0), count.undecided / max(count.total, 1))
     names = [record.cases.names[step - 1] for step, known in sorted(decided.items()) if not known]
+    yield from _few(where, names, "nothing was decided there")
+    partly = {step: share for step, share in sorted(most.items()) if decided[step] and share >= TOLD_UNDECIDED}
+    if where == SHAPES and partly:
+        shares = [f"{record.cases.names[step - 1]} ({share:.0%})" for step, share in partly.items()]
+        yield from _few(where, shares, "so much of a result was not decided there")
+
+
+def _few(where: str, names: list[str], said: str) -> Iterator[str]:
     few = list(dict.fromkeys(names))
     if few:
-        yield f"{where}: {'; '.join(few[:6])}{' and others' if len(few) > 6 else ''} (nothing was decided there)"
+        yield f"{where}: {'; '.join(few[:6])}{' and others' if len(few) > 6 else ''} ({said})"
 
 
 def exercise(claim: Any) -> Situations:

@@ -13,9 +13,10 @@ import numpy as np
 
 from refgrad.arithmetic import dtypes
 from refgrad.arithmetic.replacing import Work
+from refgrad.derived import derived
 from refgrad.errors import ArgumentError
 from refgrad.optimizers.transform import Transform, axes_named, below, length_of
-from refgrad.oracle.inputs.cases import Cases
+from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.extremes import beside_numbers
 from refgrad.oracle.inputs.sizes import TILED, WIDTHS, normal
 from refgrad.oracle.inputs.sizes import taken as taken_shapes
@@ -98,13 +99,32 @@ def sizes(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | Non
         dtype, seed: of the arrays.
         left_out: is filled with the cases whose result the rule itself has as NaN, such as a variance of one number.
     """
+    kept, asked = _kept(rule), (np.dtype(dtype), seed, left_out is None)
+    if asked not in kept:  # several situations of a run ask for the same; those of another run are let go
+        kept.clear()
+        names: list[str] | None = None if left_out is None else []
+        kept[asked] = _made(rule, dtype, seed, names), names or []
+    cases, names_left_out = kept[asked]
+    if left_out is not None:
+        left_out += names_left_out
+    return cases
+
+
+@derived
+def _kept(rule: Transform) -> dict[tuple[np.dtype, int, bool], tuple[Cases | None, list[str]]]:
+    """The cases of a rule of many lengths that were made last."""
+    return {}
+
+
+def _made(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | None) -> Cases | None:
+    """See `sizes`."""
     own = is_own(type(rule))
     axes = sorted({axis for named in rule.shapes.values() for axis in axes_named(named)})
     axes = [axis for axis in axes if not axis.isdigit()]  # those have the length that they are called by
     wanted = [dict.fromkeys(axes, n) for n in LENGTHS] if axes else []
     wanted += [{axis: n} for axis in axes for n in ALONE] if len(axes) > 1 else []
     wanted += [{axis: LONG} for axis in axes] if own else [*_long(rule, axes)]
-    found: dict[str, Mapping[str, np.ndarray]] = {}
+    found: dict[str, Arrays] = {}
     taken: list[dict[str, int]] = []
     evened = [] if own else list(map(_even, wanted))
     for number, lengths in enumerate([*wanted, *evened, *_exact(rule, axes)]):
@@ -112,6 +132,8 @@ def sizes(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | Non
         if lengths is None or lengths in taken or again or _beyond(rule, lengths):
             continue
         made = generate(rule, 1, dtype, seed, lengths).arrays[0]
+        if not own and LONG in lengths.values() and _loops(rule, lengths):
+            made = _tempered(rule, made, np.copysign)
         if own and LONG in lengths.values() and not moderate(rule, lengths, made):
             continue
         name = ", ".join(f"{axis} = {n}" for axis, n in lengths.items())
@@ -127,9 +149,49 @@ def sizes(rule: Transform, dtype: np.dtype, seed: int, left_out: list[str] | Non
             continue
         found[name] = made
         taken.append(lengths)
+    if not own:
+        found |= _of_one_sign(rule, found, taken)
     cases = Cases(list(found.values()), list(found), seed) if found else None
     more = of_any_axes(rule, dtype, seed, AXES)
     return more if cases is None else cases.with_more(more)
+
+
+def _loops(rule: Transform, lengths: Mapping[str, int]) -> bool:
+    """True if a rule goes in a loop over an axis that is long."""
+    short, double = (_work(rule, {axis: min(n, most) for axis, n in lengths.items()}) for most in (PROBED, 2 * PROBED))
+    return short is not None and double is not None and short.ops != double.ops
+
+
+def _tempered(rule: Transform, arrays: Arrays, sign: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Arrays:
+    """Arrays whose floats have magnitudes from a half to one: what is multiplied many times does not grow beyond all bounds.
+
+    Args:
+        rule: the rule.
+        arrays: the arrays.
+        sign: gives magnitudes the signs that it makes of those of the arrays.
+    """
+    random = np.random.Generator(np.random.Philox(len(arrays)))
+    return {
+        n: a if below(rule.shapes[n]) else np.asarray(sign(random.uniform(0.5, 1.0, a.shape), a)).astype(a.dtype)
+        for n, a in arrays.items()
+    }
+
+
+def _of_one_sign(rule: Transform, found: Mapping[str, Arrays], taken: Sequence[Mapping[str, int]]) -> dict[str, Arrays]:
+    """Beside an array of each axis that is long, one of the same shape whose numbers are positive, and not far from equal.
+
+    What is added up there is as large as their number lets it be: of either sign, sums stay near the root of it, far below what a
+    narrow accumulator holds.
+    """
+    long_ = {name: lengths for name, lengths in zip(found, taken, strict=True) if max(lengths.values()) in LONGER[:2]}
+    axes = {name: max(lengths, key=lambda axis: lengths[axis]) for name, lengths in long_.items()}
+    longest = {axis: name for name, axis in axes.items()}  # of two lengths of an axis the second
+    made: dict[str, Arrays] = {}
+    for name in longest.values():
+        if not _loops(rule, long_[name]):
+            arrays = _tempered(rule, found[name], lambda sizes, _: sizes)
+            made |= {f"{name}, of one sign": arrays} if _is_number(rule, arrays) else {}
+    return made
 
 
 def of_any_axes(rule: Transform, dtype: np.dtype, seed: int, shapes: Sequence[tuple[int, ...]]) -> Cases | None:

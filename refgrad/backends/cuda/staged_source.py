@@ -104,7 +104,7 @@ class BlockThreads(OneThread):
             self.wait(w)
             with w.block(w.dialect.when("row < rows")):
                 w.do(f"{array}[row] = value")
-            self.wait(w)
+        self.wait(w)
 
     def _shared(self, w: Writer, name: str, start: str, stop: str) -> AbstractContextManager[Any]:
         w.line("#pragma unroll 1")

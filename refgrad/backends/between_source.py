@@ -7,8 +7,9 @@ That is one number a row, a column or the tensor: a norm's root, a ratio. It is 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -60,6 +61,34 @@ class Between:
     scalars: tuple[int, ...]
 
 
+class OneThread:
+    """How a kernel of a single thread goes over numbers and folds them; one of several threads shares this out among them."""
+
+    def places(self, w: Writer, stop: str) -> AbstractContextManager[Any]:
+        """A loop over the places ``i`` from 0, each in one thread."""
+        return w.places("0", stop)
+
+    def wait(self, w: Writer) -> None:
+        """From here on all threads see what any has written."""
+
+    def once(self, w: Writer) -> AbstractContextManager[Any]:
+        """What one thread does alone, where all are."""
+        return nullcontext()
+
+    def halves(self, w: Writer, op: str, array: str, at: str, count: str, width: str = "") -> None:
+        """As `fold_source.halves`; all threads see the result."""
+        halves(w, op, array, at, count, width)
+
+    def rows(self, w: Writer, op: str, array: str, blocks: str) -> None:
+        """What blocks left of each row, several of it, folded; the values come to the front."""
+        with w.loop("row", "0", "rows"):
+            halves(w, op, array, f"row * {blocks}", blocks)
+            w.do(f"{array}[{w.dialect.index('row')}] = {array}[{w.dialect.index(f'row * {blocks}')}]")
+
+
+ONE_THREAD = OneThread()
+
+
 def own_axes(node: Node) -> Axes:
     """The axes of a node of few numbers; a number that is no array counts as one of the tensor."""
     return node.axes or TENSOR
@@ -73,7 +102,13 @@ def folds_few(node: Node) -> bool:
 
 
 def between(
-    graph: Graph, before: Sequence[Node], folded: tuple[Node, ...], later: Collection[int], w: Writer, title: str
+    graph: Graph,
+    before: Sequence[Node],
+    folded: tuple[Node, ...],
+    later: Collection[int],
+    w: Writer,
+    title: str,
+    threads: OneThread = ONE_THREAD,
 ) -> Between | None:
     """The kernel of some nodes of few numbers; None where there is nothing to compute.
 
@@ -84,6 +119,7 @@ def between(
         later: the indices of nodes whose values are read afterwards.
         w: what the kernel is written with.
         title: what its first line says.
+        threads: how its threads share the work.
     """
     nodes = [n for n in before if n.op != "input"]
     if not (nodes or folded):
@@ -102,21 +138,21 @@ def between(
     functions(w, nodes)
     with w.kernel(["n", "row_length"], held, [f"scalar{i}" for i in range(len(scalars))]):
         prologue(w, scalars)
-        _body(w, groups, arrays)
+        _body(w, groups, arrays, threads)
     order = [n for n in graph.nodes if n.op == "scalar"]
     text, named = written(w, held, len(scalars), 2), tuple(a.name for a in held)
     source = KernelSource(text, named, len(scalars), np.dtype(w.kind), integers=2)
     return Between(source, arrays, tuple(order.index(n) for n in scalars))
 
 
-def _body(w: Writer, groups: Sequence[list[Node]], arrays: Arrays) -> None:
+def _body(w: Writer, groups: Sequence[list[Node]], arrays: Arrays, threads: OneThread) -> None:
     """What the kernel does: what blocks left is folded, then one group after the other computed."""
     w.set("rows", w.dialect.quotient("n", "row_length"), "int64")
     for node in arrays.folded:
-        _fold_blocks(w, node)
+        _fold_blocks(w, node, threads)
     _read(w, [n for n in (*arrays.given, *arrays.folded) if own_axes(n) == TENSOR], arrays, "0")
     for group in groups:
-        _group(w, group, arrays)
+        _group(w, group, arrays, threads)
 
 
 def _is_kept(node: Node, later: Collection[int]) -> bool:
@@ -147,20 +183,19 @@ def _read(w: Writer, nodes: Sequence[Node], arrays: Arrays, at: str) -> None:
         w.set(f"x{node.index}", f"{value} != zero" if node.is_boolean else value, "bool" if node.is_boolean else None)
 
 
-def _fold_blocks(w: Writer, node: Node) -> None:
+def _fold_blocks(w: Writer, node: Node, threads: OneThread) -> None:
     """What blocks left of a reduction, folded in its place; the values come to the front."""
     array, blocks = f"r{node.index}", f"blocks{node.index}"
     length = {TENSOR: "n", ROW: "row_length", COLUMN: "rows"}[node.axes]
     w.set(blocks, w.dialect.quotient(f"({length} + {BLOCK - 1})", str(BLOCK)), "int64")
     if node.axes != ROW:
-        halves(w, node.op, array, "0", blocks, "row_length" if node.axes == COLUMN else "")
+        threads.halves(w, node.op, array, "0", blocks, "row_length" if node.axes == COLUMN else "")
         return
-    with w.block(w.dialect.when(f"{blocks} > 1")), w.loop("row", "0", "rows"):
-        halves(w, node.op, array, f"row * {blocks}", blocks)
-        w.do(f"{array}[{w.dialect.index('row')}] = {array}[{w.dialect.index(f'row * {blocks}')}]")
+    with w.block(w.dialect.when(f"{blocks} > 1")):
+        threads.rows(w, node.op, array, blocks)
 
 
-def _fold_vector(w: Writer, node: Node) -> None:
+def _fold_vector(w: Writer, node: Node, threads: OneThread) -> None:
     """Numbers of rows or columns folded where they are: blocks first, and then what these leave."""
     array, count = f"r{node.index}", COUNTS[node.args[0].axes]
     blocks = f"blocks{node.index}"
@@ -168,26 +203,29 @@ def _fold_vector(w: Writer, node: Node) -> None:
     with w.loop("block", "0", blocks):
         w.set("begin", f"block * {BLOCK}", "int64")
         w.set("length", w.dialect.least(str(BLOCK), f"{count} - begin"), "int64")
-        halves(w, node.op, array, "begin", "length")
-        w.do(f"{array}[{w.dialect.index('block')}] = {array}[{w.dialect.index('begin')}]")
-    halves(w, node.op, array, "0", blocks)
+        threads.halves(w, node.op, array, "begin", "length")
+        with threads.once(w):  # in the terms of a block that has been folded
+            w.do(f"{array}[{w.dialect.index('block')}] = {array}[{w.dialect.index('begin')}]")
+    threads.wait(w)
+    threads.halves(w, node.op, array, "0", blocks)
     w.set(f"x{node.index}", f"{array}[0]")
 
 
-def _group(w: Writer, group: list[Node], arrays: Arrays) -> None:
+def _group(w: Writer, group: list[Node], arrays: Arrays, threads: OneThread) -> None:
     """What computes a group: one number after the other, or in a loop over rows or columns."""
     axes = own_axes(group[0])
     if axes == TENSOR:
         for node in group:
             if node in arrays.vectors:
-                _gather(w, node, arrays)
-                _fold_vector(w, node)
+                _gather(w, node, arrays, threads)
+                _fold_vector(w, node, threads)
             else:
                 _compute(w, node)
             if node in arrays.kept:
-                _store(w, node, "0")
+                with threads.once(w):
+                    _store(w, node, "0")
         return
-    with w.places("0", COUNTS[axes]):
+    with threads.places(w, COUNTS[axes]):
         own = {n.index for n in group}
         operands = {a.index: a for n in group for a in n.args if a.axes == axes and a.index not in own}
         _read(w, list(operands.values()), arrays, "i")
@@ -195,13 +233,15 @@ def _group(w: Writer, group: list[Node], arrays: Arrays) -> None:
             _compute(w, node)
             if node in arrays.kept:
                 _store(w, node, "i")
+    threads.wait(w)
 
 
-def _gather(w: Writer, node: Node, arrays: Arrays) -> None:
+def _gather(w: Writer, node: Node, arrays: Arrays, threads: OneThread) -> None:
     """What a reduction of rows or columns folds, in room of its own."""
     operand = node.args[0]
-    with w.places("0", COUNTS[operand.axes]):
+    with threads.places(w, COUNTS[operand.axes]):
         w.do(f"r{node.index}[i] = {arrays.name(operand)}[i]")
+    threads.wait(w)
 
 
 def _compute(w: Writer, node: Node) -> None:

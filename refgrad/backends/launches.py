@@ -141,7 +141,7 @@ def paired(between: Between, arrays: Arrays) -> tuple[tuple[str, str], ...]:
 
 
 def between_call(name: str, between: Between, arrays: Arrays, scalars: Sequence[Expr]) -> Call:
-    """The call of what is computed between two passes, in one thread."""
+    """The call of what is computed between two passes: by one thread, or by one block of CUDA's."""
     own = between.arrays
     told = [[arrays.names[n.index] for n in nodes] for nodes in ((*own.given, *own.folded), (*own.vectors, *own.kept))]
     folds = [arrays.names[n.index] for n in own.folded]  # in their place

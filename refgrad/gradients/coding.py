@@ -130,7 +130,7 @@ def selective_repeat(straggles: np.ndarray, bursts: int, stragglers: int) -> lis
     >>> selective_repeat(np.array([[True, True, False], [False, False, False]]), 1, 1)
     [1, 1]
     """
-    return repeat_schedule(straggles.astype(bool), bursts, stragglers)[1]
+    return _whole(repeat_schedule(~straggles.astype(bool), bursts, stragglers)[1])
 
 
 @gated(straggles=Labels(0, 1, axes=2), bursts=Whole(0, 10_000), window=AT_LEAST_ONE, stragglers=COUNT)
@@ -159,7 +159,7 @@ def multiplexed_repeat(straggles: np.ndarray, bursts: int, window: int, straggle
     [1, 2, None]
     """
     check_slots(bursts, window)
-    return multiplexed_schedule(straggles.astype(bool), bursts, window, stragglers)[1]
+    return _whole(multiplexed_schedule(~straggles.astype(bool), bursts, window, stragglers)[1])
 
 
 @gated(workers=AT_LEAST_ONE, bursts=COUNT, window=AT_LEAST_ONE, stragglers=COUNT)
@@ -186,63 +186,74 @@ def multiplexed_load(workers: int, bursts: int, window: int, stragglers: int) ->
     return (stragglers + 1) / parts, 1 / parts
 
 
-def repeat_schedule(straggles: np.ndarray, bursts: int, stragglers: int) -> tuple[np.ndarray, list[int | None]]:
+def repeat_schedule(there: Any, bursts: int, stragglers: int) -> tuple[Any, Any]:
     """As `selective_repeat`, with what each worker does.
 
     Args:
-        straggles: truths [round, worker].
+        there: truths [round, worker], true where a worker's answer arrives; an array of any arithmetic.
         bursts, stragglers: as of `selective_repeat`.
 
     Returns:
-        True where a worker repeats the job of ``bursts`` rounds before, [round, worker]; and the rounds.
+        True where a worker repeats the job of ``bursts`` rounds before, [round, worker]; and the rounds, -1 for none.
     """
-    rounds, workers = straggles.shape
-    answered, repeats = np.zeros((rounds, workers), bool), np.zeros((rounds, workers), bool)
-    decoded: list[int | None] = [None] * rounds
-    for now in range(rounds):
-        repeated = repeats[now]
-        if now >= bursts:
-            missing = np.flatnonzero(~answered[now - bursts])
-            repeated[missing[: max(len(missing) - stragglers, 0)]] = True
-            answered[now - bursts] |= repeated & ~straggles[now]
-        answered[now] |= ~repeated & ~straggles[now]
-        for job in {now, max(now - bursts, 0)}:
-            if decoded[job] is None and answered[job].sum() >= workers - stragglers:
-                decoded[job] = now
-    return repeats, decoded
+    rounds, workers = there.shape
+    repeats, first = [there[:bursts] & False], [there[:bursts]]
+    for start in range(bursts, rounds, bursts):  # as many rounds at once as do not depend on each other
+        now = there[start : start + bursts]
+        missing = ~first[-1][: len(now)]
+        owed = np.sum(missing, axis=1)[:, None] - stragglers
+        repeats.append(missing & (np.cumsum(missing, axis=1) <= owed))
+        first.append(now & ~repeats[-1])
+    again, at_once = np.concatenate(repeats), np.concatenate(first)
+    later = _later(again & there, bursts)
+    numbers, enough = np.arange(rounds), workers - stragglers
+    by_then = np.where(np.sum(at_once | later, axis=1) >= enough, numbers + bursts, -1.0)
+    # of the last jobs nothing is repeated, so that they have what they had at once
+    return again, np.where(np.sum(at_once, axis=1) >= enough, numbers, by_then)
 
 
-def multiplexed_schedule(
-    straggles: np.ndarray, bursts: int, window: int, stragglers: int
-) -> tuple[np.ndarray, list[int | None]]:
+def multiplexed_schedule(there: Any, bursts: int, window: int, stragglers: int) -> tuple[Any, Any]:
     """As `multiplexed_repeat`, with how often each worker does a plain part once more.
 
     Args:
-        straggles: truths [round, worker].
+        there: truths [round, worker], true where a worker's answer arrives; an array of any arithmetic.
         bursts, window, stragglers: as of `multiplexed_repeat`.
 
     Returns:
-        How many of its slots of coded parts a worker spends on plain parts that are missing, [round, worker]; and the rounds.
+        How many of its slots of coded parts a worker spends on plain parts that are missing, [round, worker]; and the rounds, -1
+        for none.
     """
-    rounds, workers = straggles.shape
-    plain, retries = np.zeros((rounds, workers), np.int64), np.zeros((rounds, workers), np.int64)
-    coded = np.zeros((rounds, workers, bursts), bool)
-    decoded: list[int | None] = [None] * rounds
-    for now in range(rounds):
-        there = ~straggles[now]
-        for slot in range(min(window - 1 + bursts, now + 1)):
-            job, group = now - slot, slot - (window - 1)
-            again = plain[job] < window - 1
-            if group < 0:
-                plain[job] += there
-            else:
-                coded[job, :, group] |= there & ~again
-                plain[job] += there & again
-                retries[now] += again
-        job = now - (window - 2 + bursts)
-        if job >= 0 and (plain[job] >= window - 1).all() and (coded[job].sum(axis=0) >= workers - stragglers).all():
-            decoded[job] = now
-    return retries, decoded
+    (rounds, workers), slots = there.shape, window - 1 + bursts
+    plain, retries = 0.0 * there, 0.0 * there
+    ready = np.arange(rounds) + slots <= rounds
+    for slot in range(
+        min(slots, rounds)
+    ):  # of all jobs at once, in rows; what comes after the last round never arrives
+        seen = _later(there, slot)
+        if slot < window - 1:
+            plain = plain + seen
+            continue
+        again = plain < window - 1
+        retries = retries + _earlier(again, slot)
+        ready = ready & (np.sum(seen & ~again, axis=1) >= workers - stragglers)
+        plain = plain + (seen & again)
+    ready = ready & np.all(plain >= window - 1, axis=1)
+    return retries, np.where(ready, np.arange(rounds) + (slots - 1), -1.0)
+
+
+def _later(rows: Any, count: int) -> Any:
+    """In each row of truth values that of some rows later; false where there is none."""
+    return np.concatenate([rows[count:], rows[:count] & False]) if count else rows
+
+
+def _earlier(rows: Any, count: int) -> Any:
+    """In each row of truth values that of some rows earlier; false where there is none."""
+    return np.concatenate([rows[:count] & False, rows[: len(rows) - count]]) if count else rows
+
+
+def _whole(rounds: Any) -> list[int | None]:
+    """Rounds as whole numbers, None for none."""
+    return [None if each < 0 else int(each) for each in rounds]
 
 
 def check_slots(bursts: int, window: int) -> None:

@@ -41,11 +41,11 @@ class DepthSelection(Solved):
 
     def apply(self, metrics: Any) -> Any:
         layers = len(metrics).bit_length() - 1
-        costs, left_out = self._costs(metrics), np.full((layers + 1, self.removed), -1)
+        costs, left_out = self._costs(metrics), [np.full(self.removed, -1)]
         for n in range(1, layers + 1):
-            offered = self._candidates(left_out[n - 1], layers - n)
-            left_out[n] = np.where(costs[offered] < costs[left_out[n - 1]], offered, left_out[n - 1])
-        return {"left_out": left_out[1:].astype(float), "best": costs[left_out[-1]]}
+            kept, offered = left_out[-1], self._candidates(left_out[-1], layers - n)
+            left_out.append(np.where(np.take(costs, offered) < np.take(costs, kept), offered, kept))
+        return {"left_out": 1.0 * np.stack(left_out[1:]), "best": np.take(costs, left_out[-1])}
 
     def condition(self, metrics: Any, left_out: Any, best: Any, unit: float) -> Conditions:
         layers, costs = len(metrics).bit_length() - 1, self._costs(metrics)
@@ -64,7 +64,7 @@ class DepthSelection(Solved):
 
     def _costs(self, metrics: Any) -> np.ndarray:
         """What each set costs, NaN as infinity; last, at -1, what none does."""
-        return np.append(np.where(np.isnan(metrics), np.inf, metrics), np.inf)
+        return np.concatenate([np.where(np.isnan(metrics), np.inf, metrics), [np.inf]])
 
     def _candidates(self, before: np.ndarray, layer: int) -> np.ndarray:
         """The sets of one layer fewer considered and one fewer left out, with a layer; -1 where there is none."""

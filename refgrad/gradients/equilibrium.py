@@ -123,11 +123,14 @@ class ImplicitGradient(Solved):
         check_same(arrays[1], "gradient", arrays[0].shape[:1], "one number a neuron")
 
     def apply(self, jacobian: Any, gradient: Any) -> Any:
-        jacobian, gradient = np.asarray(jacobian, np.float64), np.asarray(gradient, np.float64)
         try:
             return np.linalg.solve(jacobian.T, -gradient)
         except np.linalg.LinAlgError:
-            return np.full(gradient.shape, np.nan)
+            return np.full_like(gradient, np.nan)
+
+    def computed_in(self, dtype: np.dtype) -> np.dtype:
+        """Float64, whatever came in: the equation is solved as if exactly, and rounded once."""
+        return np.dtype(np.float64)
 
     def condition(self, jacobian: Any, gradient: Any, delta: Any, unit: float) -> Conditions:
         terms = np.linalg.norm(jacobian) * np.linalg.norm(delta) + np.linalg.norm(gradient)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -35,9 +35,9 @@ class _Sequential(Solved):
         check_count(times.T, "times.T", self.stragglers + 1, f"more workers than stragglers={self.stragglers}")
         check_same(until, "until", times.shape[:1], "one number a round")
 
-    def straggles(self, times: Any, until: Any) -> np.ndarray:
-        """True where a worker's answer of a round does not arrive; one that takes NaN never does."""
-        return np.asarray(~(np.asarray(times) <= np.asarray(until)[:, None]))
+    def arrives(self, times: Any, until: Any) -> Any:
+        """True where a worker's answer of a round arrives; one that takes NaN never does."""
+        return times <= until[:, None]
 
 
 class SelectiveRepeat(_Sequential):
@@ -58,11 +58,11 @@ class SelectiveRepeat(_Sequential):
     )
 
     def apply(self, times: Any, until: Any) -> Any:
-        repeats, decoded = repeat_schedule(self.straggles(times, until), self.bursts, self.stragglers)
-        return {"repeats": 1.0 * repeats, "decoded": _rounds(decoded)}
+        repeats, decoded = repeat_schedule(self.arrives(times, until), self.bursts, self.stragglers)
+        return {"repeats": 1.0 * repeats, "decoded": decoded}
 
     def condition(self, times: Any, until: Any, repeats: Any, decoded: Any, unit: float) -> Conditions:
-        there, again = ~self.straggles(times, until), repeats == 1
+        there, again = self.arrives(times, until), repeats == 1
         first = there & ~again  # who answers with the job of the round itself
         failed, late = np.zeros_like(there), np.zeros_like(there)
         if self.bursts < len(there):
@@ -102,12 +102,11 @@ class MultiplexedRepeat(_Sequential):
         check_slots(self.bursts, self.window)
 
     def apply(self, times: Any, until: Any) -> Any:
-        straggles = self.straggles(times, until)
-        retries, decoded = multiplexed_schedule(straggles, self.bursts, self.window, self.stragglers)
-        return {"retries": 1.0 * retries, "decoded": _rounds(decoded)}
+        retries, decoded = multiplexed_schedule(self.arrives(times, until), self.bursts, self.window, self.stragglers)
+        return {"retries": retries, "decoded": decoded}
 
     def condition(self, times: Any, until: Any, retries: Any, decoded: Any, unit: float) -> Conditions:
-        there = ~self.straggles(times, until)
+        there = self.arrives(times, until)
         rounds, slots = len(there), self.window - 1 + self.bursts
         missing, expected = np.zeros_like(retries), np.full(rounds, -1.0)
         for job in range(rounds):
@@ -125,8 +124,3 @@ class MultiplexedRepeat(_Sequential):
             "plain parts that are done again, less those that are missing": (retries - missing, 0.0),
             "the round of decoding less that of enough parts": (decoded - expected, 0.0),
         }
-
-
-def _rounds(decoded: Sequence[int | None]) -> np.ndarray:
-    """Rounds as numbers, -1 for none."""
-    return np.array([-1.0 if each is None else float(each) for each in decoded])

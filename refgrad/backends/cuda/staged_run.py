@@ -100,7 +100,7 @@ class _Run:
             self.values[node.index] = self._room(self.length(own_axes(node)))
         at = [self.device.address(self.values[node.index]) for node in ahead.arrays.nodes]
         taken = [self.scalars[i] for i in ahead.scalars]
-        self.device.launch(ahead.source, 1, 1, [self.size, self.shape[1], *at, *taken], self.stream)
+        self.device.launch(ahead.source, 1, THREADS, [self.size, self.shape[1], *at, *taken], self.stream)
 
     def _room(self, length: int) -> Any:
         return self.device.empty((length,), self.working)

@@ -2,22 +2,23 @@
 
 Passes, and the tree that terms are folded along, are those of the CPU's kernels (`refgrad.backends.passes`,
 `refgrad.arithmetic.folding`), and so are the bits. The threads of a block compute the 1024 terms of a block of the tree into
-shared memory and fold them there; what is one number a row, a column or a tensor is computed by one thread, between two passes.
+shared memory and fold them there; what is one number a row, a column or a tensor is computed by one block, between two passes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 
 from refgrad.arithmetic.folding import BLOCK
 from refgrad.arithmetic.graph import Graph, Node
 from refgrad.axes import COLUMN, EACH_COLUMN, EACH_ROW, ROW, names
-from refgrad.backends.between_source import Between, between
+from refgrad.backends.between_source import Between, OneThread, between
 from refgrad.backends.cuda import storage
 from refgrad.backends.cuda.dialect import DIALECT
 from refgrad.backends.dialect import Array
@@ -40,7 +41,7 @@ class Stage:
         source: its kernel, called with the numbers of elements and of what a row has, arrays and scalars.
         arrays: the rule's arrays that it takes, which come first.
         scalars: the places of its scalars among the graph's.
-        ahead: what runs before it, in one thread, if anything does.
+        ahead: what runs before it, in one block, if anything does.
         fold: what folds the terms that it left of columns, where it folds these.
     """
 
@@ -50,6 +51,71 @@ class Stage:
     scalars: tuple[int, ...]
     ahead: Between | None = None
     fold: KernelSource | None = None
+
+
+class BlockThreads(OneThread):
+    """A kernel of one block, whose threads share what is one number a row or a column, and wait for each other.
+
+    What is one number a tensor is computed by each of them, which takes no longer than by one.
+    """
+
+    def places(self, w: Writer, stop: str) -> AbstractContextManager[Any]:
+        """A loop over the places ``i`` from 0, each in one thread."""
+        return self._shared(w, "i", "0", stop)
+
+    def wait(self, w: Writer) -> None:
+        """From here on all threads see what any has written."""
+        w.do(DIALECT.barrier)
+
+    def once(self, w: Writer) -> AbstractContextManager[Any]:
+        """What one thread does alone, where all are."""
+        return w.block(w.dialect.when("threadIdx.x == 0"))
+
+    def halves(self, w: Writer, op: str, array: str, at: str, count: str, width: str = "") -> None:
+        """As `fold_source.halves`; all threads see the result."""
+        times = f" * {width}" if width else ""
+
+        def join() -> None:
+            w.set("apart", f"half{times}", "int64")
+            with self._shared(w, "place", at, f"{at} + (size - half){times}"):
+                self._joined(w, op, f"{array}[place]", f"{array}[place + apart]")
+            self.wait(w)
+
+        _halves(w, count, join)
+
+    def rows(self, w: Writer, op: str, array: str, blocks: str) -> None:
+        """What blocks left of each row, several of it, folded, of all rows side by side; the values come to the front.
+
+        Where a value comes to lie terms of rows before are, and what is left of later ones: as many rows as there are threads
+        are read before any of them is written.
+        """
+
+        def join() -> None:
+            w.set("upper", "size - half", "int64")
+            with self._shared(w, "pair", "0", "rows * upper"):
+                w.set("place", f"pair / upper * {blocks} + pair % upper", "int64")
+                self._joined(w, op, f"{array}[place]", f"{array}[place + half]")
+            self.wait(w)
+
+        _halves(w, blocks, join)
+        with w.block(w.dialect.loop("first", "0", "rows", "blockDim.x")):
+            w.set("row", "first + threadIdx.x", "int64")
+            w.set("value", f"row < rows ? {array}[row * {blocks}] : zero")
+            self.wait(w)
+            with w.block(w.dialect.when("row < rows")):
+                w.do(f"{array}[row] = value")
+        self.wait(w)
+
+    def _shared(self, w: Writer, name: str, start: str, stop: str) -> AbstractContextManager[Any]:
+        w.line("#pragma unroll 1")
+        return w.block(DIALECT.by_threads(name, start, stop))
+
+    def _joined(self, w: Writer, op: str, lower: str, upper: str) -> None:
+        w.declare(["low", "high"], [lower, upper])
+        w.do(f"{lower} = {joined(w, op, 'low', 'high')}")
+
+
+BLOCK_THREADS = BlockThreads()
 
 
 def most_reductions(dtype: np.dtype) -> int:
@@ -77,6 +143,7 @@ def stages(graph: Graph, dtype: np.dtype, title: str, stored: storage.Forms) -> 
             read_later(graph, swept[i:]),
             Writer(dtype, DIALECT),
             f"{title}: before pass {ends}",
+            BLOCK_THREADS,
         )
         for part in _parts(sweep, most_reductions(dtype)):
             made.append(_stage(graph, part, Writer(dtype, DIALECT), f"{title}: pass {ends}", stored, ahead))
@@ -166,14 +233,14 @@ def _blocks(w: Writer, sweep: Pass) -> None:
             for k, node in enumerate(sweep.reductions):
                 w.do(f"buffer[{k * BLOCK} + i - begin] = x{node.args[0].index}")
         w.do(DIALECT.barrier)
-        _halves(w, sweep.reductions, "end - begin", _in_shared_memory(w, sweep.reductions))
+        _halves(w, "end - begin", _in_shared_memory(w, sweep.reductions))
         with w.block(w.dialect.when("threadIdx.x == 0")):
             for k, node in enumerate(sweep.reductions):
                 w.do(f"r{node.index}[block] = buffer[{k * BLOCK}]")
         w.do(DIALECT.barrier)
 
 
-def _halves(w: Writer, reductions: Sequence[Node], count: str, join: Callable[[], None]) -> None:
+def _halves(w: Writer, count: str, join: Callable[[], None]) -> None:
     """The upper half onto the lower half, of ``size`` terms those from ``half`` on, until one is left."""
     w.set("size", count, "int64")
     w.set("half", "1", "int64")
@@ -220,7 +287,7 @@ def columns_source(dtype: np.dtype, reductions: Sequence[Node]) -> KernelSource:
             w.set("row_block", "i / row_length", "int64")
             w.set("first", f"row_block * {BLOCK} * row_length + i - row_block * row_length", "int64")
             count = w.dialect.least(str(BLOCK), f"rows - row_block * {BLOCK}")
-            _halves(w, reductions, count, _in_a_column(w, reductions))
+            _halves(w, count, _in_a_column(w, reductions))
             for node in reductions:
                 w.do(f"r{node.index}[i] = t{node.index}[first]")
     named = tuple(a.name for a in arrays)

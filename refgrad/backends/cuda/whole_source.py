@@ -150,8 +150,7 @@ def _launches(found: Sequence[Step], driver: CDriver, working: np.dtype) -> list
             lines.append(f"room for {named[step.name]}: {length} of {working.name}{held}")
         elif isinstance(step, Call):
             given = [*step.integers, *(named[a] for _, a in step.arrays), *map(driver.scalar, step.scalars)]
-            shape = "1, 1" if step.over == "1" else f"{step.over}, {THREADS}"
-            lines.append(f"{step.name}<<<{shape}>>>({', '.join(given)});")
+            lines.append(f"{step.name}<<<{step.over}, {THREADS}>>>({', '.join(given)});")
         elif isinstance(step, Copy):
             of = named[step.of] if isinstance(step.of, str) else driver.scalar(step.of)
             lines.append(f"{named[step.to]} is the first {step.length} of {of}")

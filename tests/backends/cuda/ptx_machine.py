@@ -12,11 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tests.backends.cuda.ptx_operations import OPERATIONS, TYPES
-
-
-class Fault(Exception):
-    """An instruction that is not known, or that does what no kernel may do."""
+from tests.backends.cuda.ptx_operations import OPERATIONS, TYPES, Fault
+from tests.backends.cuda.ptx_uses import Uses
 
 
 class Instruction(NamedTuple):
@@ -139,6 +136,7 @@ class Machine:
         self.registers: dict[str, np.ndarray] = {}
         self.block, self.waits = index // threads, np.zeros(count, bool)
         self.shared = SharedMemory(blocks, self.program.shared[""])
+        self.uses = {start: Uses(held.size, self.block) for start, held, writeable in self.memory if writeable}
         place, end = np.zeros(count, np.int64), len(self.program.code)
         with np.errstate(all="ignore"):
             for _ in range(self.steps):
@@ -158,6 +156,8 @@ class Machine:
         if not together[self.block[self.waits]].all():
             raise Fault("threads wait for others that have ended")
         self.shared.forget(together)
+        for uses in self.uses.values():
+            uses.forget(together)
         self.waits &= ~together[self.block]
 
     def _step(self, instruction: Instruction, ran: np.ndarray, place: np.ndarray) -> np.ndarray:
@@ -246,17 +246,20 @@ class Machine:
             raise Fault(f"{name} is {declared}, and is read as {kind}")
         self.write(operands[0], np.full(len(ran), np.array(value).astype(TYPES[kind])), ran)
 
-    def _at(self, text: str, width: int, ran: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
-        """The memory that an address lies in, as bytes, where in it each thread's element begins, and if it may be written."""
+    def _at(self, text: str, width: int, ran: np.ndarray) -> tuple[np.ndarray, np.ndarray, Uses | None]:
+        """The memory that an address lies in, as bytes, where in it each thread's element begins, and who uses it.
+
+        Of what may not be written nobody keeps who does.
+        """
         match = re.fullmatch(r"\[([%\w$]+)(?:\+(-?\d+))?\]", text)
         if match is None:
             raise Fault(f"no address: {text}")
         address = self.read(match.group(1), "u64", ran) + np.uint64(int(match.group(2) or 0) & (2**64 - 1))
         if (address % np.uint64(width)).any():
             raise Fault(f"{text} is not aligned")
-        for start, held, writeable in self.memory:
+        for start, held, _ in self.memory:
             if start <= int(address.min()) and int(address.max()) + width <= start + held.size:
-                return held, (address - np.uint64(start)).astype(np.int64), writeable
+                return held, (address - np.uint64(start)).astype(np.int64), self.uses.get(start)
         raise Fault(f"{text} is out of bounds")
 
     def _share(self, name: str, operands: tuple[str, ...], ran: np.ndarray) -> None:
@@ -283,9 +286,11 @@ class Machine:
         if not len(ran):
             return
         width = np.dtype(TYPES[kind]).itemsize
-        held, at, writeable = self._at(operands[1], width, ran)
-        if writeable and ".nc" in name:
+        held, at, uses = self._at(operands[1], width, ran)
+        if uses is not None and ".nc" in name:
             raise Fault(f"{name} reads past the cache what the kernel may write")
+        if uses is not None:
+            uses.load(at, ran)
         found = np.stack([held[at + i] for i in range(width)], axis=1)
         self.write(operands[0], np.ascontiguousarray(found).view(TYPES[kind])[:, 0], ran)
 
@@ -296,11 +301,12 @@ class Machine:
         if not len(ran):
             return
         width = np.dtype(TYPES[kind]).itemsize
-        held, at, writeable = self._at(operands[0], width, ran)
-        if not writeable:
+        held, at, uses = self._at(operands[0], width, ran)
+        if uses is None:
             raise Fault(f"{name} writes a constant")
         if len(np.unique(at)) < len(at):
             raise Fault(f"{name}: two threads store at one place")
+        uses.store(at, ran)
         value = self.read(operands[1], kind, ran)
         parts = np.ascontiguousarray(value).view(np.uint8).reshape(len(at), width)
         for i in range(width):

@@ -21,6 +21,10 @@ TYPES: dict[str, Any] = {
 }
 
 
+class Fault(Exception):
+    """An instruction that is not known, or that does what no kernel may do."""
+
+
 class Operation(NamedTuple):
     """One instruction that computes a value.
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests.backends.cuda.ptx_machine import Fault, Machine, parse
 from tests.backends.cuda.ptx_operations import OPERATIONS, TYPES
+from tests.backends.cuda.ptx_uses import Uses
 
 EDGES: dict[str, list[Any]] = {
     "f": [0.0, -0.0, 1.0, -1.5, 1e-45, -1e-40, 3.0e38, 0.1, 2.5, -7.0, 1e10, math.inf, -math.inf, math.nan],
@@ -266,6 +267,47 @@ def test_threads_share_what_they_wait_for() -> None:
 def test_a_race_is_a_fault(lines: str, fault: str) -> None:
     with pytest.raises(Fault, match=fault):
         ran(SHARED.format(lines.replace(";", ";\n")))
+
+
+#: each thread's own place of x is at %rd4, and the one of the thread at the other end at %rd6
+MIRRORED = """
+	shl.b32 %r3, %r1, 2;
+	xor.b32 %r5, %r3, 12;
+	cvt.u64.u32 %rd5, %r5;
+	add.s64 %rd6, %rd2, %rd5;
+	ld.global.f32 %f1, [%rd4];
+	mov.f32 %f2, %f1;
+{}"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    {
+        "st.global.f32 [%rd4], %f1; ld.global.f32 %f2, [%rd6];": "a race: what one thread writes, another reads",
+        "st.global.f32 [%rd6], %f1;": "one of them writes",
+        "bar.sync 0; ld.global.f32 %f2, [%rd6]; st.global.f32 [%rd4], %f2;": "one of them writes",
+    }.items(),
+)
+def test_a_race_in_the_memory_of_a_card_is_a_fault(lines: str, fault: str) -> None:
+    with pytest.raises(Fault, match=fault):
+        ran(MIRRORED.format(lines.replace(";", ";\n")))
+
+
+def test_threads_of_a_block_exchange_numbers_in_memory_if_they_wait() -> None:
+    lines = "bar.sync 0;\n ld.global.f32 %f2, [%rd6];\n bar.sync 0;\n st.global.f32 [%rd4], %f2;"
+    assert ran(MIRRORED.format(lines)).tolist() == [3, 2, 1, 0]
+
+
+def test_threads_of_two_blocks_never_wait_for_each_other() -> None:
+    uses = Uses(8, np.array([0, 0, 1, 1]))
+    uses.load(np.array([0, 4]), np.array([0, 1]))
+    uses.forget(np.array([True, True]))
+    uses.store(np.array([0, 4]), np.array([1, 0]))  # of one block
+    uses.forget(np.array([True, True]))
+    with pytest.raises(Fault, match="what one thread writes"):
+        uses.load(np.array([0]), np.array([2]))
+    with pytest.raises(Fault, match="one of them writes"):
+        uses.store(np.array([4]), np.array([3]))
 
 
 def test_a_table_is_not_written() -> None:

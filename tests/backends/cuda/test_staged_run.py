@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
 
+from refgrad.arithmetic.folding import BLOCK
 from refgrad.arithmetic.steps import WholeCodes
+from refgrad.axes import COLUMN, ROW, TENSOR
 from refgrad.backends import row_kernels
+from refgrad.backends.between_source import ONE_THREAD, Between, own_axes
 from refgrad.backends.cuda import staged_source
 from refgrad.backends.cuda.run import program_of, run
-from refgrad.backends.cuda.storage import Codes
+from refgrad.backends.cuda.storage import Codes, Number
 from refgrad.errors import ArgumentError
 from refgrad.estimators import Estimator
 from refgrad.optimizers import CAME, LAMB, SM3
@@ -58,6 +62,66 @@ def test_every_reduction_has_its_bits_where_kernels_are_emulated(
     emulated.compile([source for each in given for source in each.sources()])
     for emulated.seed, each in enumerate(given, 1):
         check(each, emulated)
+
+
+#: rows and what one has: more rows than a block has threads, of several blocks of the tree; of columns the same; few of each
+MATRICES = [(300, 5000), (6200, 70), (23, 7)]
+
+
+def betweens() -> list[tuple[Between, Between]]:
+    """What runs between passes of some rules, as kernels of a block of threads and of one thread."""
+    found = []
+    for rule in few():
+        forms, graph = {"p": Number("float32")}, plan(rule, 3).graph
+        shared = staged_source.stages(graph, np.dtype(np.float32), "shared", forms)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(staged_source, "BLOCK_THREADS", ONE_THREAD)
+            alone = staged_source.stages(graph, np.dtype(np.float32), "alone", forms)
+        found += [(a.ahead, b.ahead) for a, b in zip(shared, alone, strict=True) if a.ahead and b.ahead]
+    return found
+
+
+def between_passes(of: Between, shape: tuple[int, int], device: Any, threads: int) -> list[np.ndarray]:
+    """What such a kernel makes of numbers that blocks may have left, where it says that its values come to lie."""
+    rows, row_length = shape
+    n, random = rows * row_length, np.random.default_rng(5)
+    lengths = {TENSOR: 1, ROW: rows, COLUMN: row_length}
+    blocks = {TENSOR: -(-n // BLOCK), ROW: rows * -(-row_length // BLOCK), COLUMN: row_length * -(-rows // BLOCK)}
+    arrays = of.arrays
+    rooms = [lengths[own_axes(x)] for x in arrays.given] + [blocks[own_axes(x)] for x in arrays.folded]
+    rooms += [lengths[x.args[0].axes] for x in arrays.vectors] + [lengths[own_axes(x)] for x in arrays.kept]
+    held = [device.put(random.random(room, np.float32) + np.float32(0.125)) for room in rooms]
+    given = [n, row_length, *map(device.address, held), *(0.5 for _ in of.scalars)]
+    device.launch(of.source, 1, threads, given, None)
+    return [device.get(a)[: lengths[own_axes(x)]] for a, x in zip(held, arrays.nodes, strict=True)]
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_a_block_of_threads_gives_between_passes_what_one_thread_gives(emulated: Emulated) -> None:
+    pairs = betweens()
+    emulated.compile([kernel.source for pair in pairs for kernel in pair])
+    folds = {(x.op, own_axes(x)) for shared, _ in pairs for x in shared.arrays.folded}
+    assert {axes for _, axes in folds} == {ROW, COLUMN, TENSOR}
+    assert any(shared.arrays.vectors for shared, _ in pairs)
+    for shared, alone in pairs:
+        for shape in MATRICES:
+            wanted = between_passes(alone, shape, emulated, 1)
+            for emulated.seed in (1, 2, 3):
+                for a, b in zip(between_passes(shared, shape, emulated, 24), wanted, strict=True):
+                    assert a.tobytes() == b.tobytes(), shared.source.text
+        emulated.arrays.clear()
+
+
+@needs_nvrtc
+def test_a_block_of_threads_between_passes_as_ptx() -> None:
+    device = Interpreted()
+    for shared, alone in betweens():
+        for shape in ((100, 5000), (6200, 2), (23, 7)):  # more rows than the interpreter has threads
+            wanted = between_passes(alone, shape, device, 1)
+            found = between_passes(shared, shape, device, 96)
+            assert all(a.tobytes() == b.tobytes() for a, b in zip(found, wanted, strict=True)), shared.source.text
+            device.arrays.clear()
 
 
 @pytest.mark.slow

@@ -477,6 +477,7 @@ ACROSS: Mapping[str, str] = {
     "docs/test_gradient_sources.py": "the table of titles, and of what was read",
     "docs/test_gradient_systems.py": "the page of systems around gradients by their names",
     "gradients/test_disagreements.py": "lines that show where programs disagree with rules of the room",
+    "test_own_rules.py": "rules of a user's file by every entry point, and the first errors of those who write them",
     "test_robustness.py": "the tests by which nothing breaks it, by the page that names them",
     "fuzz/test_calls.py": "random calls of every public function, judged",
     "fuzz/test_environments.py": "every public function in every floating-point environment",

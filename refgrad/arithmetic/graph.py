@@ -188,7 +188,7 @@ class Builder:
         return tuple(n for n in self.nodes if n.index in needed)
 
 
-class _Lacking(TraceError, AttributeError):
+class LackingError(TraceError, AttributeError):
     """A name that arrays have and tracers have not: what asks whether there is one is answered."""
 
 
@@ -208,7 +208,7 @@ class Tracer(Carrier):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # Python and NumPy ask for these
             raise AttributeError(name)
-        raise _Lacking(f"an array of a rule's body has no {name!r}{REDUCED.get(name, '')}")
+        raise LackingError(f"an array of a rule's body has no {name!r}{REDUCED.get(name, '')}")
 
     def _apply(self, op: str, *args: Any, **attributes: Any) -> Any:
         if op == "length":

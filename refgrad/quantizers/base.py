@@ -70,6 +70,10 @@ class Quantized:
         return self.arrays["codes"]
 
 
+#: how a subclass writes its codes
+ENCODED = "`def encode(self, x): return {'codes': codes, 'scale': scale}`"
+
+
 class Quantizer(Rule):
     """A rule that represents an array by few bits an element.
 
@@ -224,8 +228,7 @@ class Quantizer(Rule):
         Raises:
             ArgumentError: the subclass does not write it.
         """
-        legal = "`def encode(self, x): return {'codes': codes, 'scale': scale}`"
-        raise ArgumentError(f"{type(self).__name__} has no encode; write {legal}")
+        raise ArgumentError(f"{type(self).__name__} has no encode; write {ENCODED}")
 
     def decode(self, arrays: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """The array that parts stand for; a subclass writes it as the paper does.
@@ -259,7 +262,10 @@ class Quantizer(Rule):
         x = as_array(x, "x")
         kind = working(x.dtype)
         ready = x if as_it_is(x, kind) else np.ascontiguousarray(x, dtype=kind).reshape(x.shape)
-        return Quantized(self.encode(ready), x.shape, x.dtype)
+        parts = self.encode(ready)
+        if not isinstance(parts, Mapping):
+            raise ArgumentError(f"{type(self).__name__}.encode returned {_spoken(parts)}; write {ENCODED}")
+        return Quantized(parts, x.shape, x.dtype)
 
     @np.errstate(all="ignore")
     def dequantize(self, quantized: Quantized) -> np.ndarray:
@@ -368,6 +374,11 @@ class Quantizer(Rule):
         return self.dequantize(self.quantize(x))
 
 
+def _spoken(found: Any) -> str:
+    """What a method returned, as it is spoken."""
+    return "None" if found is None else with_article(type(found).__name__)
+
+
 def _quantized(rule: Quantizer, found: Any) -> Quantized:
     """What a subclass's own `quantize` gave.
 
@@ -377,7 +388,7 @@ def _quantized(rule: Quantizer, found: Any) -> Quantized:
     if type(found) is Quantized:
         return found
     name = type(rule).__name__
-    given = "None" if found is None else with_article(type(found).__name__)
+    given = _spoken(found)
     raise ArgumentError(
         f"{name}.quantize returned {given}; write `encode` and `decode` in its place, or return a Quantized"
     )

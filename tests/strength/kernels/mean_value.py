@@ -106,30 +106,34 @@ def bounds(
     return found
 
 
-def measured(program: Program) -> tuple[float, float, float]:
+def measured(program: Program) -> tuple[float, float, float, float]:
     """How far a program goes.
 
     Args:
         program: of float32.
 
     Returns:
-        The largest error over the mean-value form, that over the acceptance set, and the median of set over form.
+        The largest error over the mean-value form, and that over the acceptance set; the median of set over form, and the
+        largest where the set is no whole line.
     """
     rule, form, of_set, wider = program.rule, 0.0, 0.0, list[float]()
+    policy = Policy.of(dict(program.policy))
+    # what is smaller than the smallest normal number may be zero where the policy says so, which is no rounding
+    least = 2.0**-126 if policy.subnormals != Policy().subnormals else 2.0**-149
     kind: Any = kind_of(rule)
     for arrays in kind.generate(rule, CASES, np.dtype(np.float32), 0).arrays:
         own = named(rule(*arrays.values()))
         got = {n: np.reshape(a, np.shape(own[n])) for n, a in zip(own, called(program, arrays), strict=True)}
-        for name, (judged, values) in kind.judge(rule, arrays, got, Policy.of(dict(program.policy))).items():
+        for name, (judged, values) in kind.judge(rule, arrays, got, policy).items():
             error, half = np.abs(np.asarray(values, np.float64) - judged.truth), (judged.high - judged.low) / 2
             with np.errstate(all="ignore"):
                 share = np.nan_to_num(error / half, posinf=0.0)
             places = [np.unravel_index(i, share.shape) for i in np.argsort(share.ravel())[::-1][:WORST]]
             for place, bound in zip(places, bounds(rule.apply, arrays, ((name, p) for p in places)), strict=True):
-                width = bound + 2.0**-24 * abs(judged.truth[place]) + 2.0**-149
+                width = bound + 2.0**-24 * abs(judged.truth[place]) + least
                 form, of_set = max(form, error[place] / width), max(of_set, float(share[place]))
                 wider.append(half[place] / width)
-    return form, of_set, float(np.median(wider))
+    return form, of_set, float(np.median(wider)), max(w for w in wider if w < np.inf)
 
 
 def main(only: Sequence[str]) -> None:
@@ -143,12 +147,13 @@ def main(only: Sequence[str]) -> None:
         if program.dtype == "float32" and program.of in (only or (program.of,)):
             try:
                 with np.errstate(all="ignore"):
-                    form, of_set, wider = measured(program)
+                    form, of_set, wider, widest = measured(program)
             except RefgradError as error:
                 print(f"{program.id}: {error}")
             else:
                 print(
-                    f"{program.id}: {form:.3f} of the form, {of_set:.3f} of the set, which is {wider:.2f} times as wide"
+                    f"{program.id}: {form:.3f} of the form, {of_set:.3f} of the set, which is {wider:.2f} times as wide, "
+                    f"and {widest:.4g} times at one element"
                 )
 
 

@@ -170,7 +170,7 @@ def test_the_cuda_text_is_one_that_compiles(emulated: Emulated, tmp_path: Path) 
         text = shown.text(kernel.plan, np.dtype(np.float16), outline(rule, kernel))
         file = emulated.folder / f"{type(rule).__name__}.cpp"
         file.write_text(f'#include "words.h"\nnamespace own {{\n{text.replace("#include <stdint.h>", "")}\n}}\n')
-        emulated.compile(file, tmp_path / "object.o")
+        emulated.compile_text(file, tmp_path / "object.o")
         launched = [line.partition("<<<")[0].strip() for line in text.splitlines() if "<<<" in line]
         assert launched == [line.split()[0] for line in text.splitlines() if "  reads " in line]
         assert all(f" {name}(" in text for name in launched)

@@ -174,14 +174,14 @@ class Emulated(OnHost):
         library = self.folder / f"emulated_{next(self.names)}.so"
         library.with_suffix(".cpp").write_text("\n".join(texts))
         made = library.with_suffix(".o")
-        self.compile(library.with_suffix(".cpp"), made)
+        self.compile_text(library.with_suffix(".cpp"), made)
         # linked without the compiler's own library of such checks: what is called is in words.h
         self._compiler("-shared", str(made), "-o", str(library))
         loaded = ctypes.CDLL(str(library))
         for index, source in enumerate(new):
             self.entries[source.text] = getattr(loaded, f"launch_{index}"), library.with_suffix(".cpp")
 
-    def compile(self, text: Path, made: Path) -> None:
+    def compile_text(self, text: Path, made: Path) -> None:
         """Compile a text that includes the words of CUDA, with the checks that these were compiled with."""
         self._header()
         self._compiler("-c", str(text), "-o", str(made), *CHECKED)

@@ -97,6 +97,16 @@ def _searches(rule: BlockFormat) -> Iterator[_Search]:
         yield _cut(lambda x: _signed(x, levels, levels, most, 0.0))
         for limit in (most - 1, most + 1):
             yield _limited(limit, most, lambda x, limit=limit: _signed(x, levels, levels, limit, 0.5))
+        yield (
+            "what is added taken off",
+            f"{levels}.5 is taken off codes, not added",
+            lambda x: _signed(x, levels, -levels, most, -0.5),
+        )
+        yield (
+            f"codes from {most} on",
+            f"codes are at least {most}, not at most",
+            lambda x: _signed(x, levels, levels, most, 0.5, np.maximum),
+        )
     elif isinstance(rule, FromMinimum):
         most = len(rule.values) - 1
         for other in (most - 1, most + 1):
@@ -157,10 +167,12 @@ def _symmetric(x: np.ndarray, levels: int, zero: int, rounding: Rounding) -> dic
     }
 
 
-def _signed(x: np.ndarray, divisor: int, middle: int, most: int, added: float) -> dict[str, np.ndarray]:
+def _signed(
+    x: np.ndarray, divisor: int, middle: int, most: int, added: float, bound: Callable[..., np.ndarray] = np.minimum
+) -> dict[str, np.ndarray]:
     top = np.take_along_axis(x, np.argmax(np.abs(x), axis=1)[:, None], axis=1)
     d = top / np.float32(-divisor)
-    codes = np.minimum(most, (x * _inverse(d) + np.float32(middle + added)).astype(np.int32).astype(np.int8))
+    codes = bound(most, (x * _inverse(d) + np.float32(middle + added)).astype(np.int32).astype(np.int8))
     return {"scale": half(d).ravel(), "codes": codes.astype(np.uint8)}
 
 

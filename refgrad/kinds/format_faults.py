@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -86,17 +87,17 @@ def _searches(rule: BlockFormat) -> Iterator[_Search]:
         levels, zero = rule.levels, rule.zero
         for other in (levels - 1, levels + 1):
             if other:
-                yield _divided(other, levels, lambda x, n=other: _symmetric(x, n, zero, _away))
+                yield _divided(other, levels, partial(_symmetric, levels=other, zero=zero, rounding=_away))
         for name, sentence, rounding in ROUNDINGS:
-            yield name, sentence, lambda x, rounding=rounding: _symmetric(x, levels, zero, rounding)
+            yield name, sentence, partial(_symmetric, levels=levels, zero=zero, rounding=rounding)
     elif isinstance(rule, SignedExtreme):
         levels = rule.levels
         most = 2 * levels - 1
         for other in (levels - 1, levels + 1):
-            yield _divided(other, levels, lambda x, n=other: _signed(x, n, levels, most, 0.5))
+            yield _divided(other, levels, partial(_signed, divisor=other, middle=levels, most=most, added=0.5))
         yield _cut(lambda x: _signed(x, levels, levels, most, 0.0))
         for limit in (most - 1, most + 1):
-            yield _limited(limit, most, lambda x, limit=limit: _signed(x, levels, levels, limit, 0.5))
+            yield _limited(limit, most, partial(_signed, divisor=levels, middle=levels, most=limit, added=0.5))
         yield (
             "what is added taken off",
             f"{levels}.5 is taken off codes, not added",
@@ -110,7 +111,7 @@ def _searches(rule: BlockFormat) -> Iterator[_Search]:
     elif isinstance(rule, FromMinimum):
         most = len(rule.values) - 1
         for other in (most - 1, most + 1):
-            yield _divided(other, most, lambda x, n=other: _ranged(x, n, most, 0.5))
+            yield _divided(other, most, partial(_ranged, divisor=other, most=most, added=0.5))
         yield _cut(lambda x: _ranged(x, most, most, 0.0))
         yield _limited(most - 1, most, lambda x: _ranged(x, most, most - 1, 0.5))
 

@@ -18,7 +18,7 @@ from refgrad.candidates.quantizer import handed_parts, resolve
 from refgrad.errors import ArgumentError
 from refgrad.kinds.empty_groups import groups_of
 from refgrad.kinds.kind import NOT_FINITE, SETTING
-from refgrad.kinds.readings import READING, read, read_decoded, readings, told
+from refgrad.kinds.readings import READING, READINGS, read, read_decoded, readings, told
 from refgrad.kinds.record import Call, Driven, Graph, Record, Results, Situation
 from refgrad.kinds.stateless import Answer, Stateless, misshapen
 from refgrad.oracle.acceptance.findings import Counts
@@ -208,7 +208,7 @@ class QuantizerKind(Stateless):
     def departures(self, rule: Quantizer) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         """What becomes of numbers before they are quantized, and of codes after."""
         for reading in readings(rule):
-            yield reading.name, reading.sentence, {READING: reading if reading.decoder else reading.name}
+            yield reading.name, reading.sentence, {READING: reading.name if reading.name in READINGS else reading}
 
     def told_departures(self, rule: Quantizer, record: Record) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         """What becomes of small numbers, and of large ones, as a run tells it."""

@@ -16,6 +16,7 @@ import numpy as np
 from refgrad.arithmetic.minifloats import Minifloat
 from refgrad.kinds import empty_groups
 from refgrad.kinds.decoder_faults import DecoderFault, decoder_faults
+from refgrad.kinds.format_faults import format_faults
 from refgrad.quantizers.base import Quantizer
 from refgrad.quantizers.cast import Cast
 from refgrad.quantizers.gguf.blocks import BlockFormat
@@ -92,6 +93,7 @@ def readings(rule: Quantizer) -> Iterator[Reading]:
     """The departures that a candidate may have from a rule."""
     yield from (reading for reading in READINGS.values() if reading.applies(rule))
     yield from (Reading(f.name, f.sentence, lambda rule: True, decoder=f) for f in decoder_faults(rule))
+    yield from (Reading(f.name, f.sentence, lambda rule: True, mended=f.exchanged) for f in format_faults(rule))
 
 
 def _regrouped(rule: Quantizer, shape: tuple[int, ...], codes: np.ndarray, reading: Reading) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -61,13 +61,17 @@ class BlockFormat(Decoded):
 
     def encode(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """The fields of every block, by name."""
+        return self.encoded(x, self.search)
+
+    def encoded(self, x: np.ndarray, search: Callable[[np.ndarray], Fields]) -> dict[str, np.ndarray]:
+        """The same by another search; blocks that are not finite have the codes that they have here."""
         blocks = self.blocks_of(x)
         finite = np.isfinite(blocks)
         if finite.all():
-            fields = self.search(blocks)
+            fields = search(blocks)
         else:
             poisoned = ~finite.all(axis=1)
-            fields = self.search(np.where(poisoned[:, None], np.float32(0), blocks))
+            fields = search(np.where(poisoned[:, None], np.float32(0), blocks))
             for field in fields.values():
                 field[poisoned] = 0
             fields["scale"][poisoned] = np.nan

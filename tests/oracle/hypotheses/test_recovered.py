@@ -33,3 +33,18 @@ def test_a_bound_that_nothing_reaches_is_no_fact(low: float, high: float, said: 
     told = Recovered("lr", "p", 0.1, (low + high) / 2, low, high, True)
     assert vague([told]) == said
     assert vague([Recovered("lr", "p", told.value, told.value, low, high, True)]) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "width", "fact"),
+    [
+        (0.909091, 1e-7, False),  # the sign of m + g / 10 is that of a decay of 1 / 1.1
+        (1 / 1.1, 1e-16, True),
+        (0.90909, 1e-5, True),
+        (2.0**-23, 1e-12, True),
+        (0.0, 0.0, True),
+    ],
+)
+def test_a_number_that_nobody_writes_is_a_fact_only_to_the_last_bit(value: float, width: float, fact: bool) -> None:
+    told = Recovered("beta1", "p", 0.9, value, value - width / 2, value + width / 2, True)
+    assert (vague([told]) == "") is fact

@@ -170,6 +170,7 @@ TOPICS: tuple[Topic, ...] = (
             "backends.cuda.array_folds",
             "backends.cuda.array_order",
             "backends.cuda.array_source",
+            "backends.cuda.fold_kernels",
             "backends.cuda.device_array",
         ),
     ),

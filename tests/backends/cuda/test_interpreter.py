@@ -102,6 +102,7 @@ def of_integers(name: str, parts: list[str], x: tuple[Any, ...], result: str) ->
     a, b = (*x, 0)[:2]
     if name in ("shl", "shr"):
         return wrapped(a << min(b, 64) if name == "shl" else a >> min(b, 64), result)
+    ones = ((1 << (x[3] & 255)) - 1) << (x[2] & 255) if name == "bfi" else 0
     table: dict[str, Callable[[], Any]] = {
         "setp": lambda: SIGNS[parts[0]](a, b),
         "add": lambda: a + b,
@@ -113,6 +114,7 @@ def of_integers(name: str, parts: list[str], x: tuple[Any, ...], result: str) ->
         "and": lambda: a & b,
         "or": lambda: a | b,
         "xor": lambda: a ^ b,
+        "bfi": lambda: (b & ~ones) | ((a << (x[2] & 255)) & ones),
         "not": lambda: ~a,
         "neg": lambda: -a,
         "min": lambda: min(a, b),

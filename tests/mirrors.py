@@ -473,6 +473,7 @@ ACROSS: Mapping[str, str] = {
     "docs/test_jobs.py": "the page of three jobs: files, commands, pictures",
     "docs/test_judging_kernels.py": "the table of rules that no kernel judges",
     "docs/test_rules_by_backend.py": "the table of what runs rules on a card",
+    "docs/test_bits_compared.py": "the table of bits of CUDA kernels that were compared",
     "docs/test_where_rules_run.py": "the page of what runs each rule",
     "docs/test_gradient_kernels.py": "the table of which functions of gradients have kernels",
     "docs/test_gradient_sources.py": "the table of titles, and of what was read",

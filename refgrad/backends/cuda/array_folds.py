@@ -12,7 +12,9 @@ from refgrad.arithmetic.folding import BLOCK
 from refgrad.arithmetic.operations.op import Number
 from refgrad.arithmetic.shaped import axes_of, counted
 from refgrad.backends.cuda import array_source as kernels
-from refgrad.backends.cuda.device_array import DeviceArray, refused
+from refgrad.backends.cuda import fold_kernels
+from refgrad.backends.cuda.device import MOST_BLOCKS, THREADS
+from refgrad.backends.cuda.device_array import Body, DeviceArray, refused
 
 
 def _rows(x: DeviceArray, axis: Any) -> tuple[DeviceArray, tuple[int, ...], list[int]]:
@@ -28,7 +30,7 @@ def fold(op: str, rows: DeviceArray, nothing: float) -> DeviceArray:
     """Each row folded to one number along the tree.
 
     Args:
-        op: as of `array_source.fold_source`.
+        op: as of `fold_kernels.fold_source`.
         rows: terms, of shape ``(rows, count)``.
         nothing: what is given of no terms.
     """
@@ -37,19 +39,28 @@ def fold(op: str, rows: DeviceArray, nothing: float) -> DeviceArray:
         return body.elements("copy", [nothing], result=rows.dtype, shape=(number,))
     blocks = -(-count // BLOCK)
     found = body.empty((number, blocks), rows.dtype)
-    source = kernels.fold_source(op, kind)
-    body.launch(source, number * blocks, [blocks, count, BLOCK], [rows.flat_data, found])
+    _by_blocks(body, op, kind, [number * blocks, blocks, count, BLOCK], [rows.flat_data, found])
     left = blocks
-    while left > BLOCK:  # by all threads of the card, until one thread a row may do the rest
+    while left > BLOCK:  # by all threads of the card, until one block a row may do the rest
         half = 1 << (left - 1).bit_length() - 1
         upper = left - half
-        body.launch(kernels.halve_source(op, kind), number * upper, [upper, half, blocks], [found])
+        body.launch(fold_kernels.halve_source(op, kind), number * upper, [upper, half, blocks], [found])
         left = half
     if blocks > 1:
         held = DeviceArray(found, body)[:, :left].copy() if left < blocks else DeviceArray(found, body)
         found = body.empty((number,), rows.dtype)
-        body.launch(source, number, [1, left, left], [held.data, found])
+        _by_blocks(body, op, kind, [number, 1, left, left], [held.data, found])
     return DeviceArray(found.reshape(number), body)
+
+
+def _by_blocks(body: Body, op: str, kind: str, given: list[int], arrays: list[Any]) -> None:
+    """Blocks of rows folded, as `fold_kernels.fold_source` says: long ones by as many blocks of threads."""
+    number, _, count, length = given
+    if min(count, length) <= fold_kernels.FEW:
+        body.launch(fold_kernels.fold_source(op, kind), number, given[1:], arrays)
+    else:
+        shape = min(number, MOST_BLOCKS), THREADS
+        body.launch(fold_kernels.fold_together_source(op, kind), number, given[1:], arrays, shape=shape)
 
 
 def folded(op: str, x: DeviceArray, axis: Any, keepdims: bool, nothing: float) -> DeviceArray:

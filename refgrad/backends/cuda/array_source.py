@@ -1,4 +1,4 @@
-"""CUDA kernels of single operations on arrays of any shape: element by element, folds, products of matrices, moves, ranks.
+"""CUDA kernels of single operations on arrays of any shape: element by element, products of matrices, moves, ranks.
 
 What a body computes on a card without a kernel of its whole graph is made of these (`refgrad.backends.cuda.arrays`). Operations
 are printed from the one table, folds and products add along the tree of `refgrad.arithmetic.folding`: the bits are NumPy's.
@@ -177,91 +177,6 @@ def _operand(w: Writer, op: str, i: int, own: str, kind: str) -> str:
     if truth:
         return w.set(f"x{i}", f"{given} != 0", "bool")
     return w.set(f"x{i}", w.cast(kind, given), kind)
-
-
-def _joined(op: str, a: str, b: str) -> str:
-    """Two terms of a fold joined: the second is the one that came from the upper part."""
-    if op == "add":
-        return f"{a} + {b}"
-    if op == "multiply":
-        return f"{a} * {b}"
-    sign = {"maximum": ">", "minimum": "<"}[op]
-    return f"(({a} {sign} {b}) || ({a} != {a})) ? {a} : {b}"
-
-
-_FOLD = """static __device__ inline {type} joined({type} a, {type} b) {{ return {joined}; }}
-extern "C" __global__ void {symbol}(int64_t n, int64_t blocks, int64_t count, int64_t length, {type} *x_, {type} *out_) {{
-#pragma unroll 1
-    {strided}
-        int64_t row = i / blocks, first = (i - row * blocks) * length;
-        int64_t size = count - first < length ? count - first : length;
-        {type} *terms = x_ + row * count + first;
-        {type} left[{levels}];
-        int64_t half = 1, kept = 0;
-        while (2 * half < size) {{ half *= 2; }}
-        int64_t slots = size > 1 ? half : 1;
-#pragma unroll 1
-        for (int64_t leaf = 0; leaf < slots; ++leaf) {{
-            int64_t place = 0;
-#pragma unroll 1
-            for (int64_t bit = 1, from = leaf; bit < slots; bit *= 2, from >>= 1) {{ place = 2 * place + (from & 1); }}
-            {type} value = terms[place];
-            if (place + slots < size) {{ value = joined(value, terms[place + slots]); }}
-#pragma unroll 1
-            for (int64_t full = leaf; full & 1; full >>= 1) {{ value = joined(left[--kept], value); }}
-            left[kept++] = value;
-        }}
-        out_[i] = left[0];
-    }}
-}}
-"""
-
-
-@cache
-def fold_source(op: str, kind: str) -> KernelSource:
-    """The kernel that folds blocks of rows, a thread a block, along the tree.
-
-    It is called with how many blocks there are, how many of each row, how many terms a row and a block have, the terms, row after
-    row, and room for what blocks leave. The tree joins the terms at places k and k + half: those whose places are alike in their
-    last bits. Leaves are taken in the order of reversed bits, so that a thread holds one number a level.
-
-    Args:
-        op: "add", "multiply", "maximum" or "minimum".
-        kind: the type of the terms.
-    """
-    _, head = DIALECT.strided("i", "n")
-    typed = "float" if kind == "float32" else "double" if kind == "float64" else f"{kind}_t"
-    text = _FOLD.format(type=typed, joined=_joined(op, "a", "b"), symbol=SYMBOL, strided=head, levels=ALL_LEVELS)
-    lines = [DIALECT.comment(f"rows folded: {op}, {kind}"), text]
-    return KernelSource(DIALECT.file(lines, []), ("x", "out"), 0, np.dtype(np.float32), 4, (kind, kind))
-
-
-_HALVE = """extern "C" __global__ void {symbol}(int64_t n, int64_t upper, int64_t half, int64_t count, {type} *x_) {{
-#pragma unroll 1
-    {strided}
-        int64_t row = i / upper, place = row * count + i - row * upper;
-        {type} a = x_[place], b = x_[place + half];
-        x_[place] = {joined};
-    }}
-}}
-"""
-
-
-@cache
-def halve_source(op: str, kind: str) -> KernelSource:
-    """The kernel that joins the upper part of rows to the lower one, in place: so all threads of a card fold what is long.
-
-    It is called with how many pairs there are, how many of each row, where the upper part begins, and how long rows are.
-
-    Args:
-        op: as of `fold_source`.
-        kind: as there.
-    """
-    _, head = DIALECT.strided("i", "n")
-    typed = "float" if kind == "float32" else "double" if kind == "float64" else f"{kind}_t"
-    text = _HALVE.format(type=typed, joined=_joined(op, "a", "b"), symbol=SYMBOL, strided=head)
-    lines = [DIALECT.comment(f"the upper part of rows joined to the lower: {op}, {kind}"), text]
-    return KernelSource(DIALECT.file(lines, []), ("x",), 0, np.dtype(np.float32), 4, (kind,))
 
 
 _PRODUCT = """extern "C" __global__ void {symbol}(

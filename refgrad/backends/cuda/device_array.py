@@ -84,11 +84,19 @@ class Body:
         """Room on the device."""
         return self.device.empty(shape, np.dtype(dtype))
 
-    def launch(self, source: Any, size: int, integers: Sequence[int], arrays: Sequence[Any], numbers: Any = ()) -> None:
-        """A kernel over some elements, if there are any."""
+    def launch(
+        self,
+        source: Any,
+        size: int,
+        integers: Sequence[int],
+        arrays: Sequence[Any],
+        numbers: Any = (),
+        shape: tuple[int, int] | None = None,
+    ) -> None:
+        """A kernel over some elements, if there are any; by a thread an element, unless the shape of the grid is said."""
         if size:
             given = [size, *integers, *map(self.device.address, arrays), *numbers]
-            self.device.launch(source, *grid(size), given, self.device.stream())
+            self.device.launch(source, *(shape or grid(size)), given, self.device.stream())
 
     def elements(
         self,

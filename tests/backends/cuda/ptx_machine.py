@@ -35,6 +35,7 @@ class Program(NamedTuple):
         labels: the places of labels.
         constants: the contents of arrays with first values, by name.
         shared: where in the memory that a block shares arrays begin, by name, and the size of that memory as "".
+        local: the same of a thread's own memory.
     """
 
     parameters: tuple[tuple[str, str], ...]
@@ -43,11 +44,12 @@ class Program(NamedTuple):
     labels: Mapping[str, int]
     constants: Mapping[str, np.ndarray]
     shared: Mapping[str, int]
+    local: Mapping[str, int]
 
 
 _ENTRY = re.compile(r"\.entry\s+{}\s*\((.*?)\)[^{{]*?\n\{{(.*?)\n\}}", re.DOTALL)
 _STATEMENT = re.compile(r"(?:@(!?)(%\w+)\s+)?([a-z][\w.:]*)\s*(.*)", re.DOTALL)
-_SHARED = re.compile(r"\.shared\s+\.align\s+\d+\s+\.b8\s+([\w$]+)\[(\d+)\];")
+_ARRAY = r"\.{}\s+\.align\s+\d+\s+\.b8\s+([\w$]+)\[(\d+)\];"
 _CONSTANT = re.compile(r"\.global\s+\.align\s+\d+\s+\.(\w+)\s+([\w$]+)\[\d*\]\s*=\s*\{([^}]*)\};")
 
 
@@ -61,7 +63,7 @@ def parse(ptx: str, entry: str) -> Program:
         (words[-1], words[1].lstrip(".")) for each in found.group(1).split(",") if (words := each.split())
     )
     body = found.group(2)
-    registers = {base: kind for kind, base in re.findall(r"\.reg\s+\.(\w+)\s+(%[a-z]+)<\d+>;", body)}
+    registers = {base: kind for kind, base in re.findall(r"\.reg\s+\.(\w+)\s+(%[A-Za-z]+)(?:<\d+>)?;", body)}
     code: list[Instruction] = []
     labels: dict[str, int] = {}
     for line in re.split(r"[;\n]", body):
@@ -71,10 +73,16 @@ def parse(ptx: str, entry: str) -> Program:
         elif line and not line.startswith("."):
             code.append(_instruction(line))
     constants = {name: _values(kind, given) for kind, name, given in _CONSTANT.findall(text)}
-    shared, size = {}, 0
-    for name, length in _SHARED.findall(text):
-        shared[name], size = size, size + -(-int(length) // 16) * 16
-    return Program(parameters, registers, tuple(code), labels, constants, {**shared, "": size})
+    places = [_places(text, space) for space in ("shared", "local")]
+    return Program(parameters, registers, tuple(code), labels, constants, *places)
+
+
+def _places(text: str, space: str) -> Mapping[str, int]:
+    """Where arrays of such a memory begin, and its size as ""."""
+    found, size = {}, 0
+    for name, length in re.findall(_ARRAY.format(space), text):
+        found[name], size = size, size + -(-int(length) // 16) * 16
+    return {**found, "": size}
 
 
 def _instruction(line: str) -> Instruction:
@@ -136,6 +144,7 @@ class Machine:
         self.registers: dict[str, np.ndarray] = {}
         self.block, self.waits = index // threads, np.zeros(count, bool)
         self.shared = SharedMemory(blocks, self.program.shared[""])
+        self.local = SharedMemory(count, self.program.local[""])  # of threads that share with nobody
         self.uses = {start: Uses(held.size, self.block) for start, held, writeable in self.memory if writeable}
         place, end = np.zeros(count, np.int64), len(self.program.code)
         with np.errstate(all="ignore"):
@@ -176,7 +185,9 @@ class Machine:
                 raise Fault(f"bar.sync of {operands}")
             self.waits[ran] = True
         elif name.startswith(("ld.shared.", "st.shared.")):
-            self._share(name, operands, ran)
+            self._share(name, operands, ran, "shared", self.shared, self.block)
+        elif name.startswith(("ld.local.", "st.local.")):
+            self._share(name, operands, ran, "local", self.local, np.arange(self.count))
         elif name.startswith("ld.param."):
             self._parameter(name.rpartition(".")[2], operands, ran)
         elif name.startswith("ld.global."):
@@ -208,6 +219,8 @@ class Machine:
             bits = np.full(len(ran), self.symbols[text], np.uint64)
         elif text in self.program.shared:
             bits = np.full(len(ran), self.program.shared[text], np.uint64)
+        elif text in self.program.local:
+            bits = np.full(len(ran), self.program.local[text], np.uint64)
         elif re.fullmatch(r"-?\d\w*", text):
             return np.full(len(ran), immediate(text, kind)).astype(dtype, copy=False)
         else:
@@ -262,22 +275,24 @@ class Machine:
                 return held, (address - np.uint64(start)).astype(np.int64), self.uses.get(start)
         raise Fault(f"{text} is out of bounds")
 
-    def _share(self, name: str, operands: tuple[str, ...], ran: np.ndarray) -> None:
-        """A load or a store of the memory that a block shares."""
+    def _share(
+        self, name: str, operands: tuple[str, ...], ran: np.ndarray, space: str, memory: SharedMemory, owner: np.ndarray
+    ) -> None:
+        """A load or a store of the memory that a block shares, or that a thread has of its own."""
         kind, loads = name.rpartition(".")[2], name.startswith("ld")
-        if name != f"{name[:2]}.shared.{kind}" or kind not in TYPES:
+        if name != f"{name[:2]}.{space}.{kind}" or kind not in TYPES:
             raise Fault(f"{name} is not known")
         match = re.fullmatch(r"\[([%\w$]+)(?:\+(-?\d+))?\]", operands[1 if loads else 0])
         if match is None:
             raise Fault(f"no address: {operands}")
         dtype = np.dtype(TYPES[kind])
         at = self.read(match.group(1), "u32", ran).astype(np.int64) + int(match.group(2) or 0)
-        if (at % dtype.itemsize).any() or (at < 0).any() or (at + dtype.itemsize > self.program.shared[""]).any():
+        if (at % dtype.itemsize).any() or (at < 0).any() or (at + dtype.itemsize > memory.bytes.shape[1]).any():
             raise Fault(f"{operands} is out of bounds")
         if loads:
-            self.write(operands[0], self.shared.load(self.block[ran], at, ran, dtype), ran)
+            self.write(operands[0], memory.load(owner[ran], at, ran, dtype), ran)
         else:
-            self.shared.store(self.block[ran], at, ran, self.read(operands[1], kind, ran))
+            memory.store(owner[ran], at, ran, self.read(operands[1], kind, ran))
 
     def _load(self, name: str, operands: tuple[str, ...], ran: np.ndarray) -> None:
         kind = name.rpartition(".")[2]

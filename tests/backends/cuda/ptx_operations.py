@@ -120,6 +120,18 @@ def _shifted(kind: str, left: bool) -> Callable[..., Any]:
     return shift
 
 
+def _inserted(kind: str) -> Callable[..., Any]:
+    """As many of the lowest bits of one number as the last one says, put into another from a place on."""
+    shift = _shifted(kind, True)
+
+    def insert(a: np.ndarray, into: np.ndarray, place: np.ndarray, count: np.ndarray) -> np.ndarray:
+        place, count = place & np.uint32(255), count & np.uint32(255)
+        ones = shift(~shift(np.invert(np.zeros_like(a)), count), place)
+        return (into & ~ones) | (shift(a, place) & ones)
+
+    return insert
+
+
 def _quotient(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Toward zero; what a card gives by zero is not said."""
     if not b.all():
@@ -134,6 +146,10 @@ def _integer_rows() -> Iterator[tuple[str, Operation]]:
         for name, function in {"and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}.items():
             yield f"{name}.{bits}", Operation(bits, (bits, bits), function)
         yield f"not.{bits}", Operation(bits, (bits,), np.invert)
+        if width > 16:
+            yield f"bfi.{bits}", Operation(bits, (bits, bits, "u32", "u32"), _inserted(bits))
+        for name in ("eq", "ne"):
+            yield f"setp.{name}.{bits}", Operation("pred", (bits, bits), _COMPARISONS[name])
         yield f"shl.{bits}", Operation(bits, (bits, "u32"), _shifted(bits, True))
         for letter in "su":
             kind = f"{letter}{width}"

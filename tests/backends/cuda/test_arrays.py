@@ -11,7 +11,7 @@ import pytest
 import refgrad
 from refgrad.arithmetic import folding, matrices
 from refgrad.arithmetic.fixed_bits import as_fixed
-from refgrad.backends.cuda import array_source
+from refgrad.backends.cuda import array_source, fold_kernels
 from refgrad.backends.cuda.arrays import Body, DeviceArray, attempted, chosen, fold, product
 from refgrad.backends.cuda.dialect import SYMBOL
 from refgrad.backends.source import KernelSource
@@ -89,12 +89,47 @@ def test_functions_on_a_device_have_the_bits_of_numpy(name: str, body: Body) -> 
 
 
 @needs_compiler
-@pytest.mark.parametrize("count", [1, 2, 3, 1023, 1024, 1025, 5000])
+@pytest.mark.parametrize("count", [1, 2, 3, 32, 33, 63, 1023, 1024, 1025, 5000])
 def test_rows_are_folded_along_the_tree(count: int, body: Body) -> None:
     rows = np.random.default_rng(count).standard_normal((3, count)).astype(np.float32)
     added = folding.Fold("add", np.add, 0.0)
     found = fold("add", body.array(rows), 0.0).on_host()
     assert found.tobytes() == folding.tree(rows, ("j",), added).reshape(-1).tobytes()
+
+
+@needs_compiler
+@pytest.mark.parametrize("op", ["add", "multiply", "maximum", "minimum"])
+@pytest.mark.parametrize("kind", ["float32", "float64", "int64", "uint8"])
+def test_a_block_of_threads_folds_as_a_thread_does(op: str, kind: str, body: Body) -> None:
+    """Rows of several lengths, the last block of which is shorter; threads in several orders."""
+    device, random = body.device, np.random.default_rng(7)
+    assert isinstance(device, Emulated)
+    for count, length in ((50, 50), (1500, 1024), (100, 40), (1, 1024)):
+        blocks = -(-count // length)
+        widest = 1 if op == "multiply" and kind == "int64" else 9  # whose product is an int64
+        terms = device.put((random.standard_normal((3, count)) * widest).astype(kind))
+        if terms.dtype.kind == "f":
+            terms[0, count // 2] = np.nan
+        found = [device.empty((3 * blocks,), terms.dtype) for _ in range(2)]
+        given = [3 * blocks, blocks, count, length, device.address(terms)]
+        device.launch(fold_kernels.fold_source(op, kind), 1, 8, [*given, device.address(found[0])], None)
+        for device.seed in (1, 2, 3):
+            source = fold_kernels.fold_together_source(op, kind)
+            device.launch(source, 3, 24, [*given, device.address(found[1])], None)
+            np.testing.assert_array_equal(found[1], found[0])
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("kind", ["float32", "float64", "int64", "uint8"])
+def test_a_block_of_threads_folds_without_a_race(kind: str) -> None:
+    device, random = Interpreted(), np.random.default_rng(8)
+    terms = device.put((random.standard_normal((2, 1100)) * 9).astype(kind))
+    found = device.empty((4,), terms.dtype)
+    given = [4, 2, 1100, 1024, device.address(terms), device.address(found)]
+    device.launch(fold_kernels.fold_together_source("add", kind), 2, 96, given, None)
+    added, parts = folding.Fold("add", np.add, 0.0), (terms[:, :1024], terms[:, 1024:])
+    wanted = np.stack([folding.tree(part, ("j",), added).reshape(-1) for part in parts], axis=1)
+    assert found.tobytes() == wanted.reshape(-1).tobytes()
 
 
 @needs_compiler

@@ -102,6 +102,7 @@ def of_integers(name: str, parts: list[str], x: tuple[Any, ...], result: str) ->
     a, b = (*x, 0)[:2]
     if name in ("shl", "shr"):
         return wrapped(a << min(b, 64) if name == "shl" else a >> min(b, 64), result)
+    ones = ((1 << (x[3] & 255)) - 1) << (x[2] & 255) if name == "bfi" else 0
     table: dict[str, Callable[[], Any]] = {
         "setp": lambda: SIGNS[parts[0]](a, b),
         "add": lambda: a + b,
@@ -113,6 +114,7 @@ def of_integers(name: str, parts: list[str], x: tuple[Any, ...], result: str) ->
         "and": lambda: a & b,
         "or": lambda: a | b,
         "xor": lambda: a ^ b,
+        "bfi": lambda: (b & ~ones) | ((a << (x[2] & 255)) & ones),
         "not": lambda: ~a,
         "neg": lambda: -a,
         "min": lambda: min(a, b),
@@ -267,6 +269,19 @@ def test_threads_share_what_they_wait_for() -> None:
 def test_a_race_is_a_fault(lines: str, fault: str) -> None:
     with pytest.raises(Fault, match=fault):
         ran(SHARED.format(lines.replace(";", ";\n")))
+
+
+def test_a_thread_has_memory_of_its_own() -> None:
+    text = HEAD.replace(".reg .pred", ".local .align 4 .b8 __local_depot0[8];\n\t.reg .b64 \t%SPL;\n\t.reg .pred")
+    begun = "mov.u64 %SPL, __local_depot0;\n ld.global.f32 %f1, [%rd4];\n"
+    lines = begun + "st.local.f32 [%SPL+4], %f1;\n {};\n st.global.f32 [%rd4], %f2;"
+    assert ran(lines.format("ld.local.f32 %f2, [%SPL+4]"), text=text).tolist() == [0, 1, 2, 3]
+    for wrong, fault in (
+        ("ld.local.f32 %f2, [%SPL]", "before it is written"),
+        ("ld.local.f32 %f2, [%SPL+16]", "bounds"),
+    ):
+        with pytest.raises(Fault, match=fault):
+            ran(lines.format(wrong), text=text)
 
 
 #: each thread's own place of x is at %rd4, and the one of the thread at the other end at %rd6

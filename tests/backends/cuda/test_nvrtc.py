@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 import refgrad
 from refgrad.arithmetic.enclosure_graph import enclosed
-from refgrad.backends.cuda import array_source, ieee, nvrtc, screens
+from refgrad.backends.cuda import array_source, fold_kernels, ieee, nvrtc, screens
 from refgrad.backends.cuda.source import kernel_source
 from refgrad.backends.screen_source import screen_source
 from refgrad.backends.source import KernelSource
@@ -79,9 +79,11 @@ def test_kernels_of_single_operations_round_as_often_as_they_say(kind: str) -> N
         assert ieee.counts(ptx, kind) == {name: int(name == op) for name in ieee.ROUNDED}
     for source, rounded in (
         (array_source.product_source(kind), {"add", "mul"}),
-        (array_source.fold_source("add", kind), {"add"}),
-        (array_source.fold_source("multiply", kind), {"mul"}),
-        (array_source.halve_source("add", kind), {"add"}),
+        (fold_kernels.fold_source("add", kind), {"add"}),
+        (fold_kernels.fold_source("multiply", kind), {"mul"}),
+        (fold_kernels.fold_together_source("add", kind), {"add"}),
+        (fold_kernels.fold_together_source("maximum", kind), set()),
+        (fold_kernels.halve_source("add", kind), {"add"}),
         (array_source.along_source(kind), {"add"}),
         (array_source.rank_source(kind), set()),
         (array_source.gather_source(kind), set()),

@@ -189,7 +189,7 @@ def online(block: int, low: bool = False) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("block", "low", "longer"), [(1, False, True), (1, True, True), (8, False, True), (64, False, False)]
+    ("block", "low", "longer"), [(1, False, True), (2, True, True), (8, False, True), (64, True, False)]
 )
 def test_rescalings_of_an_online_softmax_are_inside_where_maxima_rise_at_every_block(
     block: int, low: bool, longer: bool
@@ -200,6 +200,28 @@ def test_rescalings_of_an_online_softmax_are_inside_where_maxima_rise_at_every_b
     assert verdict.conforms
     assert any(note.startswith("longer runs than blocked") for note in verdict.notes) == longer
     assert refgrad.verify(online(block, low), shares(), inputs=cases, **FEW).conforms
+
+
+@pytest.mark.parametrize("units", [1, 4])
+def test_sums_of_online_programs_have_room_for_factors_of_any_library(units: int) -> None:
+    """Term by term, with every factor off to the same side by as much as a library's may be."""
+
+    def kernel(x: Any) -> Any:
+        largest, total = x[:, :1], np.ones((len(x), 1), F)
+        for part in x.T[1:, :, None]:
+            larger = np.maximum(largest, part)
+            factor = np.exp(largest - larger) * F(1 - units * 2.0**-24)
+            total, largest = total * factor + np.exp(part - larger), larger
+        return np.exp(x - largest) / total
+
+    steps = F([37, 91, 113, 211])[:, None] * F(2.0**-18)
+    cases = refgrad.Cases.of("float32", x=np.arange(1031, dtype=F) * steps)
+    assert not refgrad.verify(kernel, shares(), inputs=cases, **FEW).conforms
+    verdict = refgrad.verify(kernel, shares(), inputs=cases, policy={"sums": "online"}, **FEW)
+    assert verdict.conforms
+    assert verdict.policy == refgrad.Policy(sums="online")
+    wrong = lambda x: kernel(x) * F(1.01)  # noqa: E731
+    assert not refgrad.verify(wrong, shares(), inputs=cases, policy={"sums": "online"}, **FEW).conforms
 
 
 def test_an_online_softmax_that_forgets_to_scale_its_sum_is_refused() -> None:

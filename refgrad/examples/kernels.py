@@ -109,7 +109,7 @@ def _compiled(function: Callable[..., Any], *arrays: Any) -> Array:
 
 @functools.cache
 def _kept(function: Callable[..., Any], torch: Any) -> Any:
-    return torch.compile(function, dynamic=True)
+    return torch.compile(function, dynamic=True, fullgraph=True)  # which raises where it would run eagerly
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -144,8 +145,15 @@ def test_programs_of_a_backward(formula: Any) -> None:
 
 def test_the_angle_of_a_point_and_its_gradient() -> None:
     by_library = lambda y, x: np.arctan2(y, x)  # noqa: E731
-    of_complex = lambda y, x: np.angle(x + 1j * y).astype(x.dtype)  # noqa: E731
-    for program, conforms in ((by_library, True), (of_complex, True), (lambda y, x: np.arctan2(x, y), False)):
+    without_signs = lambda y, x: np.angle(x + 1j * y).astype(x.dtype)  # noqa: E731  # the sum makes 0 of -0
+
+    def of_complex(y: Any, x: Any) -> Any:
+        point = np.empty(x.shape, np.complex64)
+        point.real, point.imag = x, y
+        return np.angle(point).astype(x.dtype)
+
+    programs = {by_library: True, of_complex: True, without_signs: False, (lambda y, x: np.arctan2(x, y)): False}
+    for program, conforms in programs.items():
         assert refgrad.verify(program, angle(), **FEW).conforms == conforms
     half = lambda y, x: quiet(lambda y: np.arctan(y / x))(y)  # noqa: E731
     assert refgrad.verify(half, angle(), **FEW).outcome == "does not conform"
@@ -158,6 +166,33 @@ def test_the_angle_of_a_point_and_its_gradient() -> None:
     assert refgrad.verify(backward, angle().backward, **FEW).conforms
     exchanged = lambda y, x, grad_output: backward(y, x, grad_output)[::-1]  # noqa: E731
     assert refgrad.verify(exchanged, angle().backward, **FEW).outcome == "does not conform"
+
+
+ON_AXES = [(y, x) for y in (0.0, -0.0, 1.0, -1.0) for x in (0.0, -0.0, 2.0, -2.0, math.inf, -math.inf)]
+
+
+def test_angles_on_the_axes_are_known_and_one_of_another_sign_is_refused() -> None:
+    """A zero that is handed in has a sign, and the angle of a point on the negative axis is on the side that it says."""
+    y, x = np.float32(ON_AXES).T
+    found = refgrad.sets(angle(), {"y": y[:, None], "x": x[:, None]})["result"]
+    assert not found.open.any()
+    right = np.arctan2(y, x).astype(np.float64)[:, None]
+    inside = lambda angles: (found.low <= angles) & (angles <= found.high)  # noqa: E731
+    assert inside(right).all()
+    assert not inside(-right)[right != 0].any()
+    assert not inside(right + 2 * np.pi).any()
+    other = lambda y, x: np.where((y == 0) & (x < 0), -np.arctan2(y, x), np.arctan2(y, x))  # noqa: E731
+    assert refgrad.verify(other, angle(), **FEW).outcome == "does not conform"
+
+
+@refgrad.formula(x="batch feature")
+def of_a_difference(x: Any) -> Any:
+    return np.arctan2((x + 1.0) - x - 1.0, -1.0 - x * x)
+
+
+def test_the_angle_of_what_may_be_a_zero_of_either_sign_is_open_on_the_negative_axis() -> None:
+    found = refgrad.sets(of_a_difference(), {"x": np.float32([[0.3, 5.7]])})["result"]
+    assert (found.open | ((found.low <= -np.pi) & (found.high >= 3.14))).all()
 
 
 @pytest.mark.slow

@@ -118,7 +118,19 @@ def several(found: Any) -> dict[str, np.ndarray]:
 
 
 #: rules in whose kernels every fold, function and label is
+@refgrad.formula(x="row column", y="row column", wrt="x y")
+def functions(x: Any, y: Any) -> Any:
+    """Functions whose text is refgrad's own and no machine's."""
+    return {
+        "angle": np.arctan2(y, x) - np.arctan(y),
+        "grown": np.sinh(x) - np.cosh(y) + np.exp2(x) * np.expm1(y),
+        "logarithms": np.log2(np.abs(x)) + np.log1p(np.abs(y)),
+    }
+
+
 SOME = (
+    functions(),
+    functions().backward,
     gallery.rmsnorm().backward,
     gallery.gelu().backward,
     gallery.cross_entropy_of_labels().backward,

@@ -246,6 +246,36 @@ def test_the_text_in_cuda_has_the_bits_of_the_body(name: str, tmp_path: Path) ->
     assert_same(in_cuda(tape_of(rule, given, np.dtype(np.float32)), given, tmp_path), by_body(rule, given))
 
 
+@refgrad.formula(x="row column", y="row column", wrt="x y")
+def functions(x: Any, y: Any) -> Any:
+    """Every function whose text is refgrad's own and no machine's."""
+    return {
+        "angles": np.arctan(x) + np.arctan2(y, x),
+        "angle": np.arctan2(y, x),
+        "hyperbolic": np.sinh(x) - np.cosh(y),
+        "powers": np.exp2(x) + np.expm1(y),
+        "logarithms": np.log2(np.abs(x)) - np.log1p(np.abs(y)),
+        "power": np.expm1(x),
+        "sinh": np.sinh(x),
+        "log2": np.log2(x),
+    }
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dialect", [in_c, in_cuda])
+def test_texts_of_functions_have_the_bits_of_the_body_on_axes_infinities_and_all_magnitudes(
+    dialect: Any, dtype: Any, tmp_path: Path
+) -> None:
+    special = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-40, -3.5, 2.0**-30, 40.5, -90.0, 1e30]
+    wide = np.concatenate([special, np.geomspace(1e-38, 1e38, 19), -np.geomspace(1e-30, 100.0, 19)])
+    y, x = (grid.astype(dtype) for grid in np.meshgrid(wide, wide))
+    for rule in (functions(), functions().backward):
+        given = dict(zip(rule.takes(), [x, y, *[np.full_like(x, 0.75)] * (len(rule.takes()) - 2)], strict=True))
+        assert_same(dialect(tape_of(rule, given, np.dtype(dtype)), given, tmp_path), by_body(rule, given))
+
+
 @needs_compiler
 @pytest.mark.slow
 def test_folds_of_more_terms_than_a_block_and_long_sorts(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ class Model:
         underflow: the absolute error of one operation whose result underflows.
         roundings: how many roundings one operation may take.
         scalar_roundings: how many a scalar may take when it meets an array.
-        sums: in which orders declared sums may be added: "any", "pairwise" or "blocked".
+        sums: in which orders declared sums may be added: "any", "pairwise", "online" or "blocked".
         flushes: whether subnormals may be flushed to zero.
         exact_scaling: whether a product with a power of two counts as exact; not so for approximate multiplications.
         cancelled: the unit roundoff in which a sum takes in what it takes out again, if it is another one: what is given back

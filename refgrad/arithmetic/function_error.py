@@ -113,12 +113,16 @@ def arctan(x: Bounded, model: Model) -> Bounded:
 
 
 def arctan2(y: Bounded, x: Bounded, model: Model) -> Bounded:
-    """The angle of a point; where it may lie on either side of the negative axis, or at the origin, any angle."""
+    """The angle of a point; where it may lie on either side of the negative axis, or at the origin, any angle.
+
+    A zero that is known has a sign that is known, which says the side, as it says the sign of an infinity in a division.
+    """
     value, moved = np.arctan2(y.value, x.value), np.hypot(y.bound(), x.bound())
     room = np.hypot(y.value, x.value) - moved
     carried = np.where(moved > 0.0, np.where(room > 0.0, moved / room, np.inf), 0.0)
     across = (np.abs(y.value) <= y.bound()) & (x.lowest() <= 0.0)
-    carried = np.where(across, 2.0 * math.pi, np.minimum(carried, 2.0 * math.pi))
+    on_axis = (y.value == 0.0) & (y.bound() == 0.0) & ((x.bound() == 0.0) | (x.highest() < 0.0))
+    carried = np.where(across & ~on_axis, 2.0 * math.pi, np.where(on_axis, 0.0, np.minimum(carried, 2.0 * math.pi)))
     fixed = (y.value == 0.0) & (y.bound() == 0.0) & (x.lowest() > 0.0)
     error = carried + (model.charge + 8.0 * model.unit_roundoff) * (np.abs(value) + carried) + model.underflow
     return settle(value, np.where(fixed, 0.0, error), model)

@@ -4,6 +4,10 @@ A program that adds n numbers is a tree with n leaves, and a term takes one roun
 below more than h additions, the sum is off by (1 + u)^h - 1 of the sum of magnitudes at most, which h u (1 + h u) is no less
 than while h u is below one. Whatever the tree, (n - 1) u is enough (Jeannerod and Rump 2013, "Improved error bounds for inner
 products in floating-point arithmetic").
+
+An online sum of exponentials is multiplied at each addition by another one, of what the running maximum has risen by. A term then
+takes a multiplication and the factor's own error as well; what the rises are rounded by adds up to no more than the rounding of a
+term's whole distance from the maximum, which its exponential is charged.
 """
 
 from __future__ import annotations
@@ -14,6 +18,11 @@ from refgrad.arithmetic.bounded import Model
 
 #: terms of a run that is added in turn, where sums are "blocked"
 RUN = 32
+
+#: what a factor of an online sum may be off by besides its roundings, in units roundoff: four units in the last place
+FACTOR = 8.0
+#: a logarithm of a number that float64 has
+LARGEST = 700.0
 
 
 def height(terms: int) -> int:
@@ -49,5 +58,8 @@ def steps(terms: int, model: Model) -> float:
         return max(terms - 1, 0)
     if model.sums == "pairwise":
         return math.ceil(math.log2(terms)) + 1 if terms > 1 else 0
+    if model.sums == "online":
+        met = max(terms - 1, 0) * (2.0 + FACTOR + model.charge / model.unit_roundoff) * model.of_adding
+        return math.expm1(min(met, LARGEST)) / model.of_adding
     high = height(terms)
     return min(max(terms - 1, 0), high * (1.0 + high * model.of_adding))

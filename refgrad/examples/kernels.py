@@ -6,6 +6,8 @@ is called. A row of a framework that is not installed is not driven, and of C th
 
 from __future__ import annotations
 
+import functools
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -95,6 +97,49 @@ def torch_attention(q: Array, k: Array, v: Array, scale: float) -> Array:
 def torch_convolution(x: Array, weight: Array) -> Array:
     """torch's own, each channel by itself."""
     return _torch("conv1d", x, weight[:, None], padding=1, groups=x.shape[1])
+
+
+def _compiled(function: Callable[..., Any], *arrays: Any) -> Array:
+    """What `torch.compile` makes of a function by its C++ compiler, for any lengths."""
+    import torch
+
+    compiled = _kept(function, torch)
+    return compiled(*(torch.as_tensor(x) for x in arrays)).numpy()
+
+
+@functools.cache
+def _kept(function: Callable[..., Any], torch: Any) -> Any:
+    return torch.compile(function, dynamic=True, fullgraph=True)  # which raises where it would run eagerly
+
+
+@functools.cache
+def _norm_of(eps: float) -> Callable[..., Any]:
+    """A function for each eps, since a compiler writes its numbers into the text."""
+    return lambda x, weight: x * (x.square().mean(-1, keepdim=True) + eps).rsqrt() * weight
+
+
+def _stable_softmax(x: Any) -> Any:
+    powers = (x - x.amax(-1, keepdim=True)).exp()
+    return powers / powers.sum(-1, keepdim=True)
+
+
+def _gelu(x: Any) -> Any:
+    return 0.5 * x * (1 + (x * 0.7071067811865476).erf())
+
+
+def compiled_rmsnorm(x: Array, weight: Array, eps: float) -> Array:
+    """By `torch.compile`, of one expression."""
+    return _compiled(_norm_of(eps), x, weight)
+
+
+def compiled_softmax(x: Array) -> Array:
+    """By `torch.compile`, of one expression."""
+    return _compiled(_stable_softmax, x)
+
+
+def compiled_gelu(x: Array) -> Array:
+    """By `torch.compile`, of one expression."""
+    return _compiled(_gelu, x)
 
 
 def jax_softmax(x: Array) -> Array:
@@ -256,4 +301,18 @@ WRITTEN_IN_C = [
     _row("numpy", c_layernorm, formulas.layernorm(), form="C"),
     _row("numpy", c_softmax, formulas.softmax(), form="C"),
 ]
-ROWS = [*TORCH, *JAX, *FLAX, *KERAS, *NUMPY, *(WRITTEN_IN_C if compiler() else ())]
+#: of torch.compile, which asks for a compiler of C++
+COMPILED = [
+    _row("torch", compiled_rmsnorm, formulas.rmsnorm(), form="torch.compile"),
+    _row("torch", compiled_softmax, formulas.softmax(), form="torch.compile"),
+    _row("torch", compiled_gelu, formulas.gelu(), form="torch.compile"),
+]
+ROWS = [
+    *TORCH,
+    *(COMPILED if shutil.which("g++") else ()),
+    *JAX,
+    *FLAX,
+    *KERAS,
+    *NUMPY,
+    *(WRITTEN_IN_C if compiler() else ()),
+]

@@ -166,6 +166,76 @@ def test_longer_runs_conform_with_a_note() -> None:
     assert ordinary.conforms
 
 
+@refgrad.formula(x="batch feature")
+def shares(x: Any) -> Any:
+    return refgrad.softmax(x, axis=-1)
+
+
+def online(block: int, low: bool = False) -> Any:
+    """A softmax in one pass, whose sum is scaled again at every block; with factors that are all rounded down, perhaps."""
+
+    def kernel(x: Any) -> Any:
+        largest, total = np.full((len(x), 1), -np.inf, F), np.zeros((len(x), 1), F)
+        for start in range(0, x.shape[-1], block):
+            part = x[:, start : start + block]
+            larger = np.maximum(largest, part.max(axis=-1, keepdims=True))
+            factor = np.exp(largest - larger)
+            factor = np.nextafter(factor, F(0)) if low else factor
+            total = total * factor + np.sum(np.exp(part - larger), axis=-1, keepdims=True)
+            largest = larger
+        return np.exp(x - largest) / total
+
+    return kernel
+
+
+@pytest.mark.parametrize(
+    ("block", "low", "longer"), [(1, False, True), (2, True, True), (8, False, True), (64, True, False)]
+)
+def test_rescalings_of_an_online_softmax_are_inside_where_maxima_rise_at_every_block(
+    block: int, low: bool, longer: bool
+) -> None:
+    steps = F([37, 91, 113, 211])[:, None] * F(2.0**-18)
+    cases = refgrad.Cases.of("float32", x=np.arange(1031, dtype=F) * steps)  # exact, so that every factor is off alike
+    verdict = refgrad.verify(online(block, low), shares(), inputs=cases, policy=BLOCKED, **FEW)
+    assert verdict.conforms
+    assert any(note.startswith("longer runs than blocked") for note in verdict.notes) == longer
+    assert refgrad.verify(online(block, low), shares(), inputs=cases, **FEW).conforms
+
+
+@pytest.mark.parametrize("units", [1, 4])
+def test_sums_of_online_programs_have_room_for_factors_of_any_library(units: int) -> None:
+    """Term by term, with every factor off to the same side by as much as a library's may be."""
+
+    def kernel(x: Any) -> Any:
+        largest, total = x[:, :1], np.ones((len(x), 1), F)
+        for part in x.T[1:, :, None]:
+            larger = np.maximum(largest, part)
+            factor = np.exp(largest - larger) * F(1 - units * 2.0**-24)
+            total, largest = total * factor + np.exp(part - larger), larger
+        return np.exp(x - largest) / total
+
+    steps = F([37, 91, 113, 211])[:, None] * F(2.0**-18)
+    cases = refgrad.Cases.of("float32", x=np.arange(1031, dtype=F) * steps)
+    assert not refgrad.verify(kernel, shares(), inputs=cases, **FEW).conforms
+    verdict = refgrad.verify(kernel, shares(), inputs=cases, policy={"sums": "online"}, **FEW)
+    assert verdict.conforms
+    assert verdict.policy == {"sums": "online"}
+    wrong = lambda x: kernel(x) * F(1.01)  # noqa: E731
+    assert not refgrad.verify(wrong, shares(), inputs=cases, policy={"sums": "online"}, **FEW).conforms
+
+
+def test_an_online_softmax_that_forgets_to_scale_its_sum_is_refused() -> None:
+    steps = F([37, 91, 113, 211])[:, None] * F(2.0**-12)
+    cases = refgrad.Cases.of("float32", x=np.arange(1031, dtype=F) * steps)
+
+    def forgot(x: Any) -> Any:
+        parts = [x[:, i : i + 64] for i in range(0, x.shape[-1], 64)]
+        total = sum(np.exp(p - p.max(axis=-1, keepdims=True)).sum(axis=-1, keepdims=True) for p in parts)
+        return np.exp(x - x.max(axis=-1, keepdims=True)) / total
+
+    assert refgrad.verify(forgot, shares(), inputs=cases, **FEW).outcome == "does not conform"
+
+
 @pytest.mark.parametrize("factor", [1 + 2e-5, 1 - 2e-5, 1 + 1e-4])
 def test_what_is_wrong_by_less_than_any_order_is_told(factor: float) -> None:
     """A factor that is hidden by the bound of any order is outside that of blocks; one that is not is refused."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import refgrad
+from refgrad.cli import main
 
 ROOT = Path(__file__).parents[2]
 #: pages, and parts of them by the framework that they name: each part runs by itself, its examples one after the other
@@ -132,3 +133,16 @@ def test_excerpts_stand_in_the_code(first: str) -> None:
     code = iter(re.sub(r": Any| -> Any|  # type: .*", "", text).splitlines())
     lost = [line for line in excerpt.splitlines() if line and line not in code]
     assert lost == []
+
+
+def test_options_of_commands_on_the_pages_are_options() -> None:
+    """A line of the pages that begins with the command's name has no option that the command does not take."""
+    unknown = []
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for line in re.findall(r"^(?: {4}|\$ )?refgrad ([a-z].*)", page.read_text(encoding="utf-8"), re.MULTILINE):
+            command: Any = main
+            for word in line.split():
+                command = getattr(command, "commands", {}).get(word, command)
+            known = {name for each in command.params for name in (*each.opts, *each.secondary_opts)} | {"--help"}
+            unknown += [(page.name, line, word) for word in re.findall(r"(?<= )--[a-z-]+", line) if word not in known]
+    assert not unknown

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import refgrad
 from refgrad.examples import formulas
-from refgrad.examples.kernels import ROWS
+from refgrad.examples.kernels import COMPILED, ROWS
 from refgrad.surveys.cell import CONFORMS
 from refgrad.surveys.implementations import Implementation
 from refgrad.surveys.implementations import known as survey_rows
@@ -34,6 +37,18 @@ def test_a_row_is_what_it_says_it_is(row: Implementation) -> None:
     verdict = refgrad.verify(row.candidate(), row.claim, policy=row.policy or None, explain=False, shrink=False)
     assert (verdict.outcome == CONFORMS) == row.explained, str(verdict)
     assert not [note for note in verdict.notes if "unlike" in note]
+
+
+@pytest.mark.slow
+@pytest.mark.sample(suite=1)
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no compiler of C++")
+@pytest.mark.parametrize("row", COMPILED, ids=lambda row: row.name)
+def test_what_torch_compile_makes_is_judged_and_a_fault_of_it_is_found(row: Implementation) -> None:
+    pytest.importorskip("torch")
+    kernel = row.candidate()
+    assert refgrad.verify(kernel, row.claim, explain=False, shrink=False).conforms
+    wrong = functools.wraps(kernel)(lambda *arrays, **numbers: kernel(*arrays, **numbers) * np.float32(1.001))
+    assert not refgrad.verify(wrong, row.claim, explain=False, shrink=False).conforms
 
 
 @pytest.mark.slow

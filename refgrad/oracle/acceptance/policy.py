@@ -25,6 +25,8 @@ CHOICES: dict[str, Choice] = {
         any="a declared sum of n terms may be added in any order: (n - 1) roundings of the sum of magnitudes",
         blocked="as any, and what is within the bound of runs of 32 terms in turn and a balanced tree of the runs is told "
         "from what is not: a verdict says so in a note",
+        online="as any, and what was added up may be multiplied at each addition by an exponential, as a running maximum asks "
+        "for: that factor is off by four units in the last place and its roundings, and the product is rounded",
         pairwise="sums are added by a balanced tree: ceil(log2 n) + 1 roundings of the sum of magnitudes",
     ),
     "precision": Choice(
@@ -52,7 +54,7 @@ class Policy:
         roundings: roundings that one operation of the rule's body may take (kappa).
         scalar_roundings: roundings to the working dtype that a scalar may have seen before it meets an array.
         subnormals: "keep", "flush" or "either".
-        sums: "any", "blocked" or "pairwise".
+        sums: "any", "blocked", "online" or "pairwise".
         precision: "wide", "storage" or "sums"; matters for dtypes narrower than float32.
         accumulate: "own", "float32" or "float64": in what sums are added up.
         stored: of a formula, the places (`refgrad.stored`) at which a program may round its numbers, each with the name of a

@@ -22,7 +22,7 @@ from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.unlike import FARTHER, looked_at, said
 from refgrad.oracle.inputs.cases import Arrays
 from refgrad.oracle.inputs.extremes import graded
-from refgrad.oracle.inputs.transforms import sizes
+from refgrad.oracle.inputs.lengths import sizes
 
 #: the situation of numbers between ordinary and large ones
 MAGNITUDES = "every magnitude"

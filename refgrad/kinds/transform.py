@@ -42,8 +42,9 @@ from refgrad.oracle.acceptance.judgement import UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
 from refgrad.oracle.inputs.extremes import MOST, far_from_zero
+from refgrad.oracle.inputs.lengths import exponential, sizes
 from refgrad.oracle.inputs.simpler import halves, ranked
-from refgrad.oracle.inputs.transforms import MORE, elements_near, exponential, families, generate, norms_near, sizes
+from refgrad.oracle.inputs.transforms import MORE, elements_near, families, generate, norms_near
 from refgrad.oracle.inputs.undefined import FEW, NEGATIVE, VALUES, not_finite
 from refgrad.rule import Rule, is_own
 from refgrad.signals import pass_on

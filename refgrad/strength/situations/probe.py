@@ -17,6 +17,7 @@ from refgrad.oracle.acceptance.quantized_parts import has_graph
 from refgrad.oracle.inputs import estimators, mask_updates, masks, quantizers, scalings, steps, transforms
 from refgrad.oracle.inputs.calls import grouped
 from refgrad.oracle.inputs.cases import Arrays, Cases
+from refgrad.oracle.inputs.lengths import moderate
 from refgrad.oracle.inputs.settings import other_setting, other_settings
 from refgrad.oracle.inputs.sizes import normal
 from refgrad.oracle.inputs.written import of_steps
@@ -188,7 +189,7 @@ def _transform(rule: Any, dtype: np.dtype, lengths: Mapping[str, int]) -> Iterat
     made = transforms.generate(rule, 1, dtype, SEED, lengths)
     try:
         rule.check(*made.arrays[0].values())
-        if transforms.moderate(rule, lengths, made.arrays[0]):
+        if moderate(rule, lengths, made.arrays[0]):
             yield made
     except ArgumentError:
         return

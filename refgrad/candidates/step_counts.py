@@ -6,7 +6,7 @@ that nothing is said of such an optimizer's late steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from refgrad.errors import CandidateError
@@ -27,7 +27,7 @@ def places(optimizer: Any, taken: int, name: str) -> list[Place]:
         name: what errors call it.
 
     Returns:
-        Each once.
+        Each once. A number of a group that was zero at first and has risen to the steps taken counts them, whatever its name.
 
     Raises:
         CandidateError: some parameter has no such place, in its state, its group or the optimizer.
@@ -35,7 +35,7 @@ def places(optimizer: Any, taken: int, name: str) -> list[Place]:
     shared = [*_own(vars(optimizer), taken)]
     found = [*shared]
     for group in optimizer.param_groups:
-        of_group = [*_own(group, taken)]
+        of_group = [*_own(group, taken), *_risen(group, getattr(optimizer, "defaults", {}), taken)]
         found += of_group
         for parameter in group["params"]:
             own = [*_own(optimizer.state.get(parameter, {}), taken)]
@@ -64,6 +64,14 @@ def _own(values: MutableMapping[str, Any], taken: int) -> Iterator[Place]:
     for key, value in values.items():
         if isinstance(key, str) and COUNTING & set(key.lower().split("_")) and _number(value) == taken:
             yield values, key
+
+
+def _risen(group: MutableMapping[str, Any], first: Mapping[str, Any], taken: int) -> Iterator[Place]:
+    """The places in a group of numbers with other names that were zero when it was made: what is set by users stays as it was."""
+    named = {key for _, key in _own(group, taken)}
+    for key, value in group.items():
+        if key not in named and _number(first.get(key)) == 0 and _number(value) == taken:
+            yield group, key
 
 
 def _number(value: Any) -> float | None:

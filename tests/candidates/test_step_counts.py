@@ -38,3 +38,11 @@ def test_a_parameter_without_a_count_is_refused() -> None:
 
 def test_a_count_with_the_group_is_enough() -> None:
     assert len(places(Optimizer({}, {"step": 2}), 2, "it")) == 1
+
+
+def test_a_number_of_a_group_that_rose_from_zero_counts_whatever_its_name() -> None:
+    optimizer = Optimizer(
+        {"a": {"step": 2}, "b": {"step": 2}}, {"k": 2, "every": 2, "d": 0.5}, defaults={"k": 0, "every": 2, "d": 0}
+    )
+    set_counts(places(optimizer, 2, "it"), 1000)
+    assert optimizer.param_groups[0] == {"params": ["a", "b"], "k": 1000, "every": 2, "d": 0.5}

@@ -73,12 +73,6 @@ def _of_blocks(rule: Any, fault: Fault, shown: str) -> bool:
     return isinstance(rule, BlockFormat)
 
 
-def _not_driven(rule: Any, fault: Fault, shown: str) -> bool:
-    """NaN or infinities, of a rule for which a verdict says first that it drives none."""
-    name = {"NaN": "NaN", "infinity": "infinities"}[fault.kind]
-    return all(each.name != name for each in _situations(rule))
-
-
 def _beyond_lengths(rule: Any, fault: Fault, shown: str) -> bool:
     """More numbers than a verdict drives of a rule, and says first that it does not."""
     return any(each.left_out for each in _situations(rule))
@@ -123,10 +117,7 @@ def _numbers(rule: Any, t: int) -> np.ndarray:
 
 UNDEFINED = "llama.cpp makes an integer of what is no number, which C leaves undefined"
 #: reasons that are none of legal programs: the default run does not go there, and a verdict says so first
-NOT_DRIVEN = (
-    "none is driven, which the verdict's first lines say",
-    "so many numbers are not driven, which the verdict's first lines say",
-)
+NOT_DRIVEN = ("so many numbers are not driven, which the verdict's first lines say",)
 TABLE: tuple[LeftOut, ...] = (
     LeftOut("default", ("behaviour",), _selects, "of equal scores any may be kept"),
     LeftOut("value", ("zeros, twice",), _selects, "of equal scores any may be kept, and the complement keeps as many"),
@@ -147,8 +138,7 @@ TABLE: tuple[LeftOut, ...] = (
     # of a squared loss, whose second derivative does not depend on the label: what the leaf's value multiplies cancels
     LeftOut("default", ("behaviour",), _says("leaf_value=stored"), "it is the same number, computed otherwise"),
     LeftOut("value", ("NaN", "infinity"), _of_blocks, UNDEFINED),
-    LeftOut("value", ("NaN", "infinity"), _not_driven, NOT_DRIVEN[0]),
-    LeftOut("part", ("rare",), _beyond_lengths, NOT_DRIVEN[1]),
+    LeftOut("part", ("rare",), _beyond_lengths, NOT_DRIVEN[0]),
     LeftOut("value", ("infinity",), _named("MX"), "the standard leaves what is no number to the implementation"),
     LeftOut(
         "value",

@@ -51,7 +51,7 @@ def test_the_figures_of_the_documentation() -> None:
 def test_what_is_not_driven_is_counted_both_ways() -> None:
     found = some()
     fault = Fault("shape", "tail", "a tail of 64")
-    found["Krum"] = of_rule("transform", True, [Outcome(fault, LEFT_OUT, NOT_DRIVEN[1])], 1.0)
+    found["Krum"] = of_rule("transform", True, [Outcome(fault, LEFT_OUT, NOT_DRIVEN[0])], 1.0)
     assert share(counted(found, "situation")["shape"]) == 2 / 3
     assert share(not_driven(found)["shape"]) == 2 / 4
     assert "1 are not driven, as a verdict says first; counted as accepted, the shares are shape 50.0%" in text(found)

@@ -19,6 +19,7 @@ REDUCED = {
     "sum": "; write tree_sum(x), or tree_sum(x, 'row'), of refgrad.arithmetic.primitives",
     "max": "; write tree_max(x), or tree_max(x, 'row'), of refgrad.arithmetic.primitives",
     "mean": "; write tree_sum(x, 'row') / length(x, 'row'), of refgrad.arithmetic.primitives",
+    "norm": "; write numpy.sqrt(tree_sum(x * x)), or tree_sum(x * x, 'row'), of refgrad.arithmetic.primitives",
     "all": "; a rule does not branch on an array's values: write numpy.where",
     "any": "; a rule does not branch on an array's values: write numpy.where",
 }

@@ -91,6 +91,7 @@ def test_axes() -> None:
         (np.add.reduce, "numpy.add.reduce is not an operation of a rule"),
         (lambda x: np.add(x, x, where=np.ones(4, bool)), "numpy.add.__call__ is not an operation"),
         (np.sum, "numpy.sum is not an operation of a rule; write tree_sum"),
+        (np.linalg.norm, r"numpy.norm is not an operation of a rule; write numpy.sqrt\(tree_sum"),
         (np.cumsum, "numpy.cumsum is not an operation of a rule; known: where, clip, absolute"),
         (lambda x: x**3, "a power of an array has exponent 3; legal: 2 and 0.5"),
         (lambda x: 2**x, "a power of an array has exponent|unsupported operand"),

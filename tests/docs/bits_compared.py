@@ -76,15 +76,7 @@ def row(place: str, tier: str, found: Counts) -> str:
     return f"| {where} | {tier} | {found.rules} | {found.numbers:,} | {found.bits:,} | {found.differ} |\n"
 
 
-def table(of: Sequence[Rule], places: Sequence[tuple[str, str]] = PLACES) -> str:
-    """The table in Markdown."""
-    text = "| where | stored in | rules | numbers | bits | numbers that differ |\n|---|---|---|---|---|---|\n"
-    with tempfile.TemporaryDirectory() as folder:
-        for i, (place, tier) in enumerate(places):
-            own = Path(folder, str(i))
-            own.mkdir()
-            text += row(place, tier, compared(tier, device_of(place, tier, of, own), of))
-    return text
+HEAD = "| where | stored in | rules | numbers | bits | numbers that differ |\n|---|---|---|---|---|---|\n"
 
 
 def rows(page: str) -> list[list[str]]:
@@ -93,12 +85,23 @@ def rows(page: str) -> list[list[str]]:
     return [re.split(r" *\| *", line.strip("| \n")) for line in inside.splitlines()[2:]]
 
 
-def written(page: str, text: str) -> str:
-    """The page with this table."""
+def written(page: str, line: str) -> str:
+    """The page with this row of the table, instead of the one of its place and way to store; rows in the order of `PLACES`."""
     before, _, rest = page.partition(BEGIN)
-    return before + BEGIN + text + END + rest.partition(END)[2]
+    inside, _, after = rest.partition(END)
+    held = {tuple(each.split(" | ")[:2]): f"{each}\n" for each in [*inside.splitlines()[2:], line.rstrip("\n")]}
+    order = [tuple(row(place, tier, Counts(0, 0, 0, 0)).split(" | ")[:2]) for place, tier in PLACES]
+    return before + BEGIN + HEAD + "".join(held[key] for key in order if key in held) + END + after
+
+
+def main() -> None:
+    """Row after row is written as soon as it is found."""
+    of = defaults()
+    for place, tier in PLACES:
+        with tempfile.TemporaryDirectory() as folder:
+            found = compared(tier, device_of(place, tier, of, Path(folder)), of)
+        PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), row(place, tier, found)), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    made = table(defaults())
-    PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), made), encoding="utf-8")
+    main()

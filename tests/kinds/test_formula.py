@@ -160,6 +160,8 @@ def test_a_long_loop_is_decided_to_its_end_and_what_is_not_is_told() -> None:
     verdict = refgrad.verify(carried(), carried(), explain=False, shrink=False)
     assert verdict.conforms
     assert any("time = 4096 (81%) (so much of a result was not decided there)" in e for e in verdict.unexercised)
+    text = str(verdict)
+    assert text.index("Not exercised") < text.index("time = 4096 (81%)") < text.index("Elements")
     wrong = refgrad.verify(lambda x, keep: forgetting(x, keep, 1024), carried(), explain=False, shrink=False)
     assert (wrong.outcome, wrong.situation) == ("does not conform", "shapes")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from itertools import chain, combinations
 from typing import Any
 
@@ -12,20 +11,16 @@ import numpy as np
 from refgrad.arithmetic.body_mutations import BodyMutation
 from refgrad.arithmetic.replacing import Replacing
 from refgrad.kinds.kind import FEW
-from refgrad.kinds.record import Driven, Record, Situation
+from refgrad.kinds.record import Record
 from refgrad.kinds.result_faults import LabelFault, ResultFault, faults_of
-from refgrad.kinds.transform import REPLACED, Replaced, TransformKind, finite, met, signed
+from refgrad.kinds.transform import REPLACED, Replaced, TransformKind, met
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance import unlike_numbers
 from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.acceptance.unlike import FARTHER, looked_at, said
 from refgrad.oracle.inputs.cases import Arrays
-from refgrad.oracle.inputs.extremes import graded
-from refgrad.oracle.inputs.lengths import sizes
 
-#: the situation of numbers between ordinary and large ones
-MAGNITUDES = "every magnitude"
 #: what is said of a program that is refused for what it makes of numbers that are not finite
 LEAVES_OUT = (
     "NaN or an infinity was handed in here: a product with zero makes NaN of it, and a program that selects, or leaves out "
@@ -45,14 +40,9 @@ ORDINARY, LIKE = "normal", 50_000
 class FormulaKind(TransformKind):
     """See `refgrad.kinds.kind`; a transform that `refgrad.formula` made of a function, or the gradient of one."""
 
-    def situations(self, rule: Any, asked: Driven) -> Iterator[Situation]:
-        """Numbers of every common magnitude, beside those of transforms."""
-        yield from self.of_every_kind(rule, asked)
-        cases = sizes(rule, asked.dtype, asked.seed, [])
-        found = None if cases is None else graded(cases, signed(rule), partial(finite, rule))
-        if found is not None:
-            yield Situation(MAGNITUDES, found, rule)
-        yield from self._not_finite(rule, asked)
+    def has_tails(self, rule: Transform) -> bool:
+        """Of a formula always: a kernel may take another way from any number on."""
+        return True
 
     def is_driven(self, rule: Any, array: str) -> bool:
         """Of a gradient, the formula's arrays: NaN that reaches a result is zero times NaN in programs, and zero in others."""

@@ -41,8 +41,8 @@ from refgrad.oracle.acceptance.findings import Counts
 from refgrad.oracle.acceptance.judgement import UNDECIDED, Judged
 from refgrad.oracle.acceptance.policy import Policy
 from refgrad.oracle.inputs.cases import Arrays, Cases
-from refgrad.oracle.inputs.extremes import MOST, far_from_zero
-from refgrad.oracle.inputs.lengths import exponential, sizes
+from refgrad.oracle.inputs.extremes import CURVED, MAGNITUDES, MOST, far_from_zero, graded
+from refgrad.oracle.inputs.lengths import sizes, takes_one_of
 from refgrad.oracle.inputs.simpler import halves, ranked
 from refgrad.oracle.inputs.transforms import MORE, elements_near, families, generate, norms_near
 from refgrad.oracle.inputs.undefined import FEW, NEGATIVE, VALUES, not_finite
@@ -54,6 +54,8 @@ from refgrad.tracing import Plans, plan_for
 REPLACED = "replaced"
 #: replacements with which a body may not run
 MOVED = frozenset({"over the other axis"})
+#: functions that are zero far below zero, and infinite far above it
+EXPONENTIALS = frozenset({"exp", "expm1"})
 #: how long each axis of a user's rule is in some case, or it is said that it is not
 LONG_ENOUGH = 1024
 #: of so many elements one is no number: one of all, and some of each group
@@ -110,8 +112,9 @@ class TransformKind(Stateless):
         return NOT_FINITE
 
     def situations(self, rule: Transform, asked: Driven) -> Iterator[Situation]:
-        """Those of every kind, and NaN and infinities where every program gives the same."""
+        """Those of every kind, numbers of every magnitude, and NaN and infinities where every program gives the same."""
         yield from self.of_every_kind(rule, asked)
+        yield from self._of_every_magnitude(rule, asked)
         yield from self._not_finite(rule, asked)
 
     def of_every_kind(self, rule: Transform, asked: Driven) -> Iterator[Situation]:
@@ -125,6 +128,16 @@ class TransformKind(Stateless):
             said = [f"{'; '.join(left_out)} (the formula itself gives NaN there)"] if left_out else []
             said += [each for each in (_too_long(rule), _short(rule, usual.cases)) if each]
             yield replace(usual, left_out="; ".join(said))
+
+    def has_tails(self, rule: Transform) -> bool:
+        """True if a rule takes an exponential, a logarithm or alike, which a program may replace from some number on."""
+        return takes_one_of(rule, CURVED)
+
+    def _of_every_magnitude(self, rule: Transform, asked: Driven) -> Iterator[Situation]:
+        cases = sizes(rule, asked.dtype, asked.seed, []) if self.has_tails(rule) else None
+        found = None if cases is None else graded(cases, _signed(rule), partial(_finite, rule))
+        if found is not None:
+            yield Situation(MAGNITUDES, found, rule)
 
     def _not_finite(self, rule: Transform, asked: Driven) -> Iterator[Situation]:
         """Norms near a bound, NaN and infinities."""
@@ -149,9 +162,9 @@ class TransformKind(Stateless):
 
     def far(self, rule: Transform, cases: Cases) -> Cases | None:
         """Those of each array of which a rule with exponentials has finite results, and most of these are decided."""
-        if not exponential(rule):
+        if not takes_one_of(rule, EXPONENTIALS):
             return None
-        return far_from_zero(cases, signed(rule), lambda arrays: finite(rule, arrays) and _told(rule, arrays))
+        return far_from_zero(cases, _signed(rule), lambda arrays: _finite(rule, arrays) and _told(rule, arrays))
 
     def checked(self, rule: Transform, cases: Cases) -> Cases:
         """Cases with exactly the rule's arrays, in shapes that fit; a formula's body was tried on the first."""
@@ -419,22 +432,13 @@ def _floats(rule: Transform) -> list[str]:
     return [name for name, text in rule.shapes.items() if not below(text)]
 
 
-def signed(rule: Transform) -> list[str]:
-    """The arrays of floats whose numbers may be negative.
-
-    Args:
-        rule: which takes them.
-    """
+def _signed(rule: Transform) -> list[str]:
+    """The arrays of floats whose numbers may be negative."""
     return [name for name in _floats(rule) if not rule.shapes[name].endswith("+")]
 
 
-def finite(rule: Transform, arrays: Arrays) -> bool:
-    """True if a rule takes arrays, and its own results are finite numbers.
-
-    Args:
-        rule: the rule.
-        arrays: what it is handed.
-    """
+def _finite(rule: Transform, arrays: Arrays) -> bool:
+    """True if a rule takes arrays, and its own results are finite numbers."""
     try:
         rule.check(*arrays.values())
         with np.errstate(all="ignore"):

@@ -13,6 +13,7 @@ from refgrad.kinds import formula, opaque, transform
 from refgrad.kinds.record import Driven
 from refgrad.kinds.table import kind_of
 from refgrad.optimizers import WinsorizedMean
+from refgrad.oracle.inputs.extremes import MAGNITUDES
 from refgrad.testing import check_laws
 from refgrad.testing.reports import BROKEN
 
@@ -59,7 +60,7 @@ def linear_from(bound: float) -> Any:
 @pytest.mark.parametrize(("bound", "right"), [(20.0, True), (12.0, False), (10.0, False)])
 def test_branches_between_ordinary_and_large_numbers_are_driven(bound: float, right: bool) -> None:
     verdict = refgrad.verify(linear_from(bound), softplus(), explain=False, shrink=False)
-    assert (verdict.conforms, verdict.situation) == (right, "" if right else formula.MAGNITUDES)
+    assert (verdict.conforms, verdict.situation) == (right, "" if right else MAGNITUDES)
 
 
 def first_three(x: Any) -> Any:
@@ -159,6 +160,8 @@ def test_a_long_loop_is_decided_to_its_end_and_what_is_not_is_told() -> None:
     verdict = refgrad.verify(carried(), carried(), explain=False, shrink=False)
     assert verdict.conforms
     assert any("time = 4096 (81%) (so much of a result was not decided there)" in e for e in verdict.unexercised)
+    text = str(verdict)
+    assert text.index("Not exercised") < text.index("time = 4096 (81%)") < text.index("Elements")
     wrong = refgrad.verify(lambda x, keep: forgetting(x, keep, 1024), carried(), explain=False, shrink=False)
     assert (wrong.outcome, wrong.situation) == ("does not conform", "shapes")
 

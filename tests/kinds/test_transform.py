@@ -7,6 +7,7 @@ import sys
 import textwrap
 from fractions import Fraction
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -421,3 +422,24 @@ def test_labels_may_be_floats_that_are_whole_numbers() -> None:
     for wrong in (0.5, np.nan, np.inf):
         with pytest.raises(ArgumentError, match="or floats that are whole numbers"):
             gr.RepresenterWeights()(np.eye(2), np.array([1.0, wrong]))
+
+
+def without_small_exponentials(rule: Transform, bound: float) -> Any:
+    """A program whose exponential is zero below a number, as those are that leave out what hardly counts; right far below it."""
+    exp = np.exp
+
+    def short(x: Any) -> Any:
+        return np.where((x < -bound) & (x > -60), 0, exp(x)).astype(x.dtype)
+
+    def program(*arrays: np.ndarray) -> Any:
+        with np.errstate(all="ignore"), mock.patch("numpy.exp", short):
+            return rule.apply(*arrays)
+
+    return program
+
+
+@pytest.mark.parametrize("bound", [10.0, 12.0, 15.0])
+@pytest.mark.parametrize("rule", [o.ZLoss(), gr.GumbelArchitectureWeights(), gr.SoftmaxHeadHessianDiagonal()], ids=str)
+def test_what_is_left_out_of_a_tail_is_refused(rule: Transform, bound: float) -> None:
+    assert refgrad.verify(rule, rule, explain=False, shrink=False).conforms
+    assert not refgrad.verify(without_small_exponentials(rule, bound), rule, explain=False, shrink=False).conforms

@@ -22,6 +22,27 @@ LARGE = 3 / 16
 #: the smallest normal number of a format to this power: 2^-31 for float32
 SMALL = 1 / 4
 
+#: the situation of numbers between ordinary and large ones
+MAGNITUDES = "every magnitude"
+#: functions with tails, which programs replace by simpler ones from some bound on
+CURVED = frozenset(
+    (
+        "exp",
+        "expm1",
+        "exp2",
+        "log",
+        "log1p",
+        "log2",
+        "logaddexp",
+        "tanh",
+        "erf",
+        "expit",
+        "power",
+        "sinh",
+        "cosh",
+        "arctan",
+    )
+)
 #: the magnitudes between which graded numbers lie: activations take another branch within these
 GRADED = (2.0**-3, 2.0**7)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -271,10 +271,15 @@ def _work(rule: Transform, lengths: Mapping[str, int]) -> Work | None:
     return _worked(rule, tuple(sorted(lengths.items()))) if rule.by_steps else None
 
 
-def exponential(rule: Transform) -> bool:
-    """True if a rule takes an exponential, as far as its text is counted."""
+def takes_one_of(rule: Transform, names: Set[str]) -> bool:
+    """True if a rule's body does one of some operations, as far as its text is counted.
+
+    Args:
+        rule: the rule.
+        names: those of the operations.
+    """
     work = _work(rule, {})
-    return work is not None and bool(work.names & {"exp", "expm1"})
+    return work is not None and bool(work.names & names)
 
 
 @lru_cache(maxsize=1024)  # many lengths are asked about by the same two trials

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import refgrad
-from refgrad.oracle.inputs.lengths import LENGTHS, LONGER, exponential, moderate, sizes
+from refgrad.oracle.inputs.lengths import LENGTHS, LONGER, moderate, sizes, takes_one_of
 
 
 @refgrad.formula(x="row column")
@@ -46,8 +46,8 @@ def test_lengths_that_depend_on_each_other_are_long_where_the_rule_has_a_result(
 
 
 def test_what_takes_an_exponential_is_known():
-    assert exponential(meets())
-    assert not exponential(rows())
+    assert takes_one_of(meets(), {"exp"})
+    assert not takes_one_of(rows(), {"exp"})
 
 
 def test_arrays_of_few_elements_alone_are_moderate():

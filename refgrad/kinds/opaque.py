@@ -14,7 +14,7 @@ from refgrad.kinds.formula import FormulaKind, arrays_exchanged, results_changed
 from refgrad.kinds.kind import Kind
 from refgrad.kinds.record import STATISTICAL, Driven, Record, Situation
 from refgrad.kinds.stateless import Answer
-from refgrad.kinds.transform import unknown
+from refgrad.kinds.transform import check_dtypes, unknown
 from refgrad.optimizers.transform import Transform, axes_named
 from refgrad.oracle.acceptance.explicit_sets import Way
 from refgrad.oracle.acceptance.findings import Counts
@@ -85,6 +85,7 @@ class OpaqueKind(FormulaKind):
 
     def judge(self, rule: Transform, arrays: Arrays, seen: Any, policy: Policy, plans: Plans = plan_for) -> Answer:
         """Every result by its spread; all undecided where the function refuses the arrays, or these with errors."""
+        check_dtypes(arrays[rule.primary].dtype, seen, policy)
         try:
             judged = judge_spread(rule, arrays, seen, policy)
         except ArgumentError:

@@ -8,7 +8,7 @@ from typing import Any
 from refgrad.gradients.solved import Solved
 from refgrad.kinds.record import Driven, Record, Results, Situation
 from refgrad.kinds.stateless import Answer
-from refgrad.kinds.transform import TransformKind
+from refgrad.kinds.transform import TransformKind, check_dtypes
 from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance.conditions import judge_condition, missed
 from refgrad.oracle.acceptance.explicit_sets import Way
@@ -27,6 +27,7 @@ class SolvedKind(TransformKind):
 
     def judge(self, rule: Solved, arrays: Arrays, seen: Results, policy: Policy, plans: Plans = plan_for) -> Answer:  # type: ignore[override]
         """Every result by the condition."""
+        check_dtypes(arrays[rule.primary].dtype, seen, policy)
         return {n: (judged, seen[n]) for n, judged in judge_condition(rule, arrays, seen).items()}
 
     def ways(self, rule: Transform, record: Record, policy: Policy, given: Container[str]) -> list[Way]:

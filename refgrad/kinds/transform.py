@@ -58,6 +58,8 @@ MOVED = frozenset({"over the other axis"})
 EXPONENTIALS = frozenset({"exp", "expm1"})
 #: how long each axis of a user's rule is in some case, or it is said that it is not
 LONG_ENOUGH = 1024
+#: the dtypes that results may have by a policy where the arrays have another
+WIDER = (np.dtype(np.float32), np.dtype(np.float64))
 #: of so many elements one is no number: one of all, and some of each group
 EVERY = (MOST, 5)
 #: what elements become, and of arrays of how many elements; those that all kinds have come last
@@ -214,13 +216,14 @@ class TransformKind(Stateless):
                 raise CandidateFault("structure", f"{name}'s {label} is {shown(found[label])}; legal: {legal}")
             if array.shape != np.shape(own) and array.size != 1:
                 raise misshapen(f"{name}'s {label}", array.shape, np.shape(own))
-            if isinstance(own, np.ndarray) and array.dtype != own.dtype:
+            if isinstance(own, np.ndarray) and array.dtype not in (own.dtype, *WIDER):  # of those the policy knows
                 raise CandidateFault("dtype", f"{name}'s {label} has dtype {array.dtype}; legal: {own.dtype}")
             checked[label] = array.reshape(np.shape(own))
         return checked
 
     def judge(self, rule: Transform, arrays: Arrays, seen: Results, policy: Policy, plans: Plans = plan_for) -> Answer:
         """Every result; all undecided where choices that rounding decides go too many ways."""
+        check_dtypes(arrays[rule.primary].dtype, seen, policy)
         judged = judge_body(rule, arrays, seen, policy)
         return {n: (unknown(a) if judged is None else judged[n], a) for n, a in seen.items()}
 
@@ -252,8 +255,8 @@ class TransformKind(Stateless):
             return {}
 
     def unit(self, rule: Transform, name: str, arrays: Arrays, values: np.ndarray) -> np.dtype:
-        """That of the arrays."""
-        return arrays[rule.primary].dtype
+        """That of the result, if it has elements; a number of its own may be given in a wider one than that of the arrays."""
+        return values.dtype if values.ndim else arrays[rule.primary].dtype
 
     def beside(self, rule: Transform, arrays: Arrays, values: np.ndarray) -> Arrays:
         """Arrays of the same shape; axes of one length need not be the same axis, so that nothing is broadcast."""
@@ -435,6 +438,25 @@ def _floats(rule: Transform) -> list[str]:
 def _signed(rule: Transform) -> list[str]:
     """The arrays of floats whose numbers may be negative."""
     return [name for name in _floats(rule) if not rule.shapes[name].endswith("+")]
+
+
+def check_dtypes(dtype: np.dtype, seen: Results, policy: Policy) -> None:
+    """Check that results have the dtype that a policy says; a number by itself may have any.
+
+    Args:
+        dtype: that of the arrays that were handed in.
+        seen: the results.
+        policy: what counts as correct.
+
+    Raises:
+        CandidateFault: one has another.
+    """
+    legal = policy.results_in(dtype)
+    for label, array in seen.items():
+        if array.ndim and array.dtype != legal:
+            known = array.dtype in WIDER and policy.result == "own"
+            how = f", or {array.dtype} by the policy result={str(array.dtype)!r}" if known else ""
+            raise CandidateFault("dtype", f"{label} has dtype {array.dtype}; legal: {legal}{how}")
 
 
 def _finite(rule: Transform, arrays: Arrays) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from refgrad.arguments import by_name, number
 from refgrad.arithmetic import exact
 from refgrad.arithmetic.arrays import plain_array
+from refgrad.arithmetic.dtypes import whole_numbers
 from refgrad.arithmetic.function_arguments import Entries, Of
 from refgrad.candidates.eight_bit import flat
 from refgrad.candidates.protocol import Observation
@@ -131,7 +132,7 @@ def sets(
     if given is not None:
         by_name("given", given, "{'v': what was seen}")
     kind = kind_of(rule)
-    record = record_of(rule, arrays, given)
+    record = _record_under(policy, rule, arrays, given)
     last = record.steps if kind.stepped else 1
     outputs = [each for each in kind.outputs(record, [rule], Wanted(policy)) if each.step == last]
     seen = {each.tensor: each for each in outputs}
@@ -147,6 +148,17 @@ def sets(
         wide = _hull([way.sets[name] for way in free if name in way.sets])
         found[name] = _conditioned(each, wide) if name not in as_seen else replace(each, given=(name,))
     return found | {n: _empty(a) for n, a in _shown(kind, record).items() if n not in found and not np.size(a)}
+
+
+def _record_under(policy: Policy, rule: Rule, arrays: Mapping[str, Any], given: Mapping[str, Any] | None) -> Record:
+    """The record of `record_of`, with results in the dtype that a policy says, as they are of arrays of that dtype."""
+    record = record_of(rule, arrays, given)
+    if policy.result == "own":
+        return record
+    wide = {
+        n: a if whole_numbers(a) else a.astype(policy.results_in(a.dtype)) for n, a in record.cases.arrays[0].items()
+    }
+    return replace(record, seen=record_of(rule, wide, given).seen)
 
 
 def _shown(kind: Kind, record: Record) -> dict[str, Any]:

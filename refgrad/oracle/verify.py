@@ -31,6 +31,7 @@ def verify(
     dtype: Any = None,
     seed: int | None = 0,
     policy: Policy | Mapping[str, Any] | None = None,
+    result: str | None = None,
     inputs: Any = None,
     options: Mapping[str, Any] | None = None,
     state_names: Mapping[str, str] | None = None,
@@ -51,6 +52,8 @@ def verify(
         seed: of the generated inputs. None draws one when the candidate has been loaded, so that it cannot know them; the
             verdict has it.
         policy: what counts as correct; a `Policy`, or a dict of its fields.
+        result: the dtype of a formula's results where that is not the arrays' own, "float32" or "float64"; the policy's
+            `result`, said shortly.
         inputs: your own `Cases` in place of generated ones, or a function that makes them of the seed when the candidate has
             been loaded; `Inputs` writes those of an optimizer shortly.
         options: extra keyword arguments for the candidate's constructor.
@@ -78,6 +81,8 @@ def verify(
         DeviceError: a device is asked for that cannot be used.
     """
     rule = rule_of(rule)
+    if result is not None:
+        policy = dataclasses.replace(Policy.of(policy), result=result)
     judge_on = None
     if device is not None:
         candidate, judge_on = _placed(candidate, device), _judging(device)

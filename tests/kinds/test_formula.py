@@ -12,7 +12,7 @@ from refgrad.examples import formulas as gallery
 from refgrad.kinds import formula, opaque, transform
 from refgrad.kinds.record import Driven
 from refgrad.kinds.table import kind_of
-from refgrad.optimizers import WinsorizedMean
+from refgrad.optimizers import SGD, WinsorizedMean
 from refgrad.oracle.inputs.extremes import MAGNITUDES
 from refgrad.testing import check_laws
 from refgrad.testing.reports import BROKEN
@@ -222,3 +222,62 @@ def test_laws_hold_of_a_formula_and_of_its_gradient() -> None:
         reports = check_laws(rule, rule, examples=5)
         assert reports
         assert not [report for report in reports if report.outcome == BROKEN]
+
+
+@refgrad.formula(a="row depth", b="depth column")
+def product(a: Any, b: Any) -> Any:
+    return a @ b
+
+
+def kept_wide(a: Any, b: Any) -> Any:
+    return a.astype(np.float32) @ b.astype(np.float32)
+
+
+def kept_narrow(a: Any, b: Any) -> Any:
+    return kept_wide(a, b).astype(a.dtype)
+
+
+def off_by_more_than_float32(a: Any, b: Any) -> Any:
+    return kept_narrow(a, b).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "result", "right"),
+    [
+        (kept_wide, "float32", True),
+        (kept_narrow, "float32", False),
+        (off_by_more_than_float32, "float32", False),
+        (kept_wide, None, False),
+        (kept_narrow, None, True),
+    ],
+    ids=["wide", "narrow where wide is wanted", "rounded first", "wide where nothing is said", "narrow"],
+)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_results_may_be_wider_than_arrays_where_that_is_said(
+    kernel: Any, result: str | None, right: bool, dtype: str
+) -> None:
+    verdict = refgrad.verify(kernel, product(), dtype=dtype, result=result, explain=False, shrink=False)
+    assert verdict.conforms == right, str(verdict)
+    by_policy = {} if result is None else {"result": result}
+    again = refgrad.verify(kernel, product(), dtype=dtype, policy=by_policy, explain=False, shrink=False)
+    assert again.outcome == verdict.outcome
+
+
+def test_the_fault_of_a_wide_result_says_what_lets_it() -> None:
+    verdict = refgrad.verify(kept_wide, product(), dtype="bfloat16", explain=False)
+    assert [fault.kind for fault in verdict.faults] == ["dtype"]
+    assert "or float32 by the policy result='float32'" in verdict.faults[0].message
+
+
+def test_the_dtype_of_results_is_of_formulas_alone() -> None:
+    with pytest.raises(refgrad.ArgumentError, match=r"Policy.result for SGD.* is 'float32'; legal: own"):
+        refgrad.verify(SGD(), SGD(), result="float32")
+    with pytest.raises(refgrad.ArgumentError, match=r"Policy.result is 'int8'; legal"):
+        refgrad.verify(kept_wide, product(), result="int8")
+
+
+def test_a_set_in_a_wider_dtype_is_narrower() -> None:
+    arrays = {"a": np.ones((1, 3), "float16") / 3, "b": np.ones((3, 1), "float16") / 7}
+    narrow, wide = (refgrad.sets(product(), arrays, policy={"result": each})["result"] for each in ("own", "float32"))
+    assert all(each.contains(each.reference).all() for each in (wide, narrow))
+    assert not wide.contains(narrow.reference.astype(np.float32)).any()

@@ -151,7 +151,7 @@ def judge_body(rule: Transform, arrays: Arrays, seen: Results, policy: Policy) -
     explored = ways(rule, arrays, policy)
     if explored is None:
         return None
-    dtype = arrays[rule.primary].dtype
+    dtype = policy.results_in(arrays[rule.primary].dtype)
     judged = [{n: compared(sets[n], seen[n], dtype, policy) for n in seen} for sets in explored]
     best = min(judged, key=lambda way: outside(way.values()))
     return _as_written(rule, arrays, seen, _derivable(rule, arrays, seen, best))

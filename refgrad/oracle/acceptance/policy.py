@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, cast
 
+import numpy as np
+
 from refgrad.arguments import all_texts, is_a, several
 from refgrad.arithmetic.dtypes import as_dtype
 from refgrad.errors import ArgumentError, bad_argument, nearest, shown
@@ -40,6 +42,11 @@ CHOICES: dict[str, Choice] = {
         float32="sums, and products that are added up, are computed in float32 and rounded once, unless they are anyway",
         float64="the same in float64",
     ),
+    "result": Choice(
+        own="results of transforms and formulas have the dtype of the arrays that are handed in",
+        float32="they are float32 whatever the arrays are, as of a product of bfloat16 matrices that is not rounded again",
+        float64="they are float64",
+    ),
 }
 
 
@@ -57,6 +64,7 @@ class Policy:
         sums: "any", "blocked", "online" or "pairwise".
         precision: "wide", "storage" or "sums"; matters for dtypes narrower than float32.
         accumulate: "own", "float32" or "float64": in what sums are added up.
+        result: "own", "float32" or "float64": the dtype of the results of a formula or another transform.
         stored: of a formula, the places (`refgrad.stored`) at which a program may round its numbers, each with the name of a
             format, as in ``{"p": "bfloat16"}``; kept as pairs.
     """
@@ -67,6 +75,7 @@ class Policy:
     sums: str = "any"
     precision: str = "wide"
     accumulate: str = "own"
+    result: str = "own"
     stored: Any = ()
 
     def __post_init__(self) -> None:
@@ -118,6 +127,17 @@ class Policy:
         found = {n: v for n, v in asdict(self).items() if v != getattr(Policy(), n)}
         return found | ({"stored": dict(self.stored)} if self.stored else {})
 
+    def results_in(self, dtype: np.dtype) -> np.dtype:
+        """The dtype of results.
+
+        Args:
+            dtype: that of the arrays that were handed in.
+
+        Returns:
+            The same, or the one that the policy names.
+        """
+        return dtype if self.result == "own" else np.dtype(self.result)
+
     def checked(self, rule: Any) -> Policy:
         """The same policy, for a rule.
 
@@ -128,8 +148,11 @@ class Policy:
             The policy.
 
         Raises:
-            ArgumentError: it names a place that the rule does not have.
+            ArgumentError: it names a place that the rule does not have, or a dtype of results of another kind of rule.
         """
+        if self.result != "own" and getattr(rule, "kind", "") != "transform":
+            legal = "own: of formulas and other transforms alone are results in another dtype"
+            raise bad_argument(f"Policy.result for {rule}", self.result, legal)
         known = rule.stored_places() if self.stored and hasattr(rule, "stored_places") else frozenset()
         for place, _ in self.stored:
             if place not in known:

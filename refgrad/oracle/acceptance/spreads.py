@@ -38,7 +38,7 @@ def judge_spread(rule: Any, arrays: Arrays, seen: Mapping[str, np.ndarray], poli
     Returns:
         Each result; where runs are NaN and others are not, nothing is decided.
     """
-    dtype = arrays[rule.primary].dtype
+    dtype = policy.results_in(arrays[rule.primary].dtype)
     found = spreads(rule, arrays)
     judged = {n: compared(found[n][0], seen[n], dtype, policy) for n in seen}
     for name, (_, mixed) in found.items():

@@ -161,10 +161,11 @@ def _errors(
     rule: Any, body: Callable[..., Any], arrays: Arrays, seen: Mapping[str, Any], policy: Policy
 ) -> dict[str, Errors] | None:
     """The errors of each result."""
-    stored = arrays[rule.primary].dtype
+    given = arrays[rule.primary].dtype
+    stored = policy.results_in(given)
     narrow = dtypes.format_of(stored).unit_roundoff
-    computed = dtypes.format_of(dtypes.working(stored)).unit_roundoff
-    unit = computed if policy.precision == "wide" else narrow
+    computed = dtypes.format_of(dtypes.working(given)).unit_roundoff
+    unit = computed if policy.precision == "wide" else dtypes.format_of(given).unit_roundoff
     places = {place: dtypes.format_of(as_dtype(form, "stored")).unit_roundoff for place, form in policy.stored}
     wide = [a.copy() if whole_numbers(a) else a.astype(np.float64) for a in arrays.values()]
     try:

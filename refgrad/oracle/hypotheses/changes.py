@@ -210,8 +210,11 @@ def named(rule: Rule) -> Iterator[Change]:
             yield Change(f"{field_}_{change.name}", change.sentence, "field", values)
 
 
-#: values of a policy's fields under which less is right than under the usual ones, so that they explain nothing
-NARROWING = frozenset({("sums", "blocked"), ("accumulate", "float32"), ("accumulate", "float64")})
+#: values of a policy's fields under which less is right than under the usual ones, so that they explain nothing, or which the
+#: fault itself names
+NARROWING = frozenset(
+    {("sums", "blocked"), *itertools.product(("accumulate", "result"), ("float32", "float64")), ("result", "own")}
+)
 
 
 def policies(policy: Policy) -> Iterator[Change]:

@@ -62,8 +62,9 @@ LONG_ENOUGH = 1024
 WIDER = (np.dtype(np.float32), np.dtype(np.float64))
 #: of so many elements one is no number: one of all, and some of each group
 EVERY = (MOST, 5)
-#: what elements become, and of arrays of how many elements; those that all kinds have come last
-SIGNS_AND_SIZES = ((NEGATIVE, MOST), (VALUES, FEW), (NEGATIVE, FEW), (VALUES, MOST))
+#: what elements become, and of arrays of how many elements, which are what it costs: the other sign shows in few as in many;
+#: those that all kinds have come last
+SIGNS_AND_SIZES = ((VALUES, FEW), (NEGATIVE, FEW), (VALUES, MOST))
 
 
 class TransformKind(Stateless):
@@ -151,12 +152,14 @@ class TransformKind(Stateless):
         arrays = sorted(_floats(rule), key=lambda each: each == rule.primary)
         if cases is None:
             return
+        driven: list[Arrays] = []
         for name, (values, most) in product(VALUES, SIGNS_AND_SIZES):
-            for array, how_many in product(
-                filter(partial(self.is_driven, rule), arrays), EVERY if name in values else ()
-            ):
-                made = not_finite(cases, array, partial(self._takes, rule), how_many, values, most)
-                yield from _settled(rule, name, made.get(name))
+            changes = {name: values[name]} if name in values else {}
+            for array, how_many in product(filter(partial(self.is_driven, rule), arrays), EVERY if changes else ()):
+                found = not_finite(cases, array, partial(self._takes, rule), how_many, changes, most).get(name)
+                if found is not None and not any(_alike(found.arrays[0], each) for each in driven):
+                    driven.append(found.arrays[0])
+                    yield from _settled(rule, name, found)
 
     def is_driven(self, rule: Transform, array: str) -> bool:
         """True of an array that is tried with NaN and infinities: every one."""
@@ -304,11 +307,16 @@ class TransformKind(Stateless):
         return LAWS
 
 
-def _settled(rule: Transform, name: str, cases: Cases | None) -> Iterator[Situation]:
+def _alike(arrays: Arrays, others: Arrays) -> bool:
+    """True if all arrays are the same: of few elements there may be no other than of many."""
+    return all(a.shape == others[n].shape and a.tobytes() == others[n].tobytes() for n, a in arrays.items())
+
+
+def _settled(rule: Transform, name: str, cases: Cases) -> Iterator[Situation]:
     """A situation of what is not finite, if programs settle it in one way, or in ways that can be followed."""
-    if cases is not None and defined(rule, cases.arrays[0], Policy()):
+    if defined(rule, cases.arrays[0], Policy()):
         yield Situation(name, cases, rule)
-    elif cases is not None and opened(rule, cases.arrays[0], Policy()):
+    elif opened(rule, cases.arrays[0], Policy()):
         yield Situation(name, replace(cases, nan_open=True), rule)
 
 

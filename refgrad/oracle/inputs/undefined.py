@@ -229,9 +229,12 @@ def not_finite(
         takes: whether the rule takes the arrays of a case.
         every: one of so many elements is changed; by default one alone.
         values: what elements become, by the name of the situation.
-        most: how many elements the array has at most.
+        most: how many elements the array has at most, if any array has as few.
     """
-    few = [a for a in cases.arrays if a[primary].ndim and 4 < a[primary].size <= most and a[primary].dtype.kind == "f"]
+    known = [
+        a for a in cases.arrays if a[primary].ndim and 4 < a[primary].size <= MOST and a[primary].dtype.kind == "f"
+    ]
+    few = [a for a in known if a[primary].size <= most] or known
     if not few:
         return {}
     arrays = max(few, key=lambda a: (a[primary].ndim == 2, a[primary].size))

@@ -22,7 +22,15 @@ from refgrad.optimizers.transform import Transform
 from refgrad.oracle.acceptance.judgement import INSIDE, OUTSIDE, Judged, met
 from refgrad.oracle.inputs.cases import Cases
 from refgrad.oracle.inputs.extremes import by_columns, extremes, large
-from refgrad.oracle.inputs.undefined import FEW, MOST, infinite_gradients, nan_gradients, of_every_nan, undefined_inputs
+from refgrad.oracle.inputs.undefined import (
+    FEW,
+    MOST,
+    infinite_gradients,
+    nan_gradients,
+    not_finite,
+    of_every_nan,
+    undefined_inputs,
+)
 from refgrad.quantizers import MX, NF4, NVFP4, Q8_0, Affine, Blockwise, Cast, TernGrad, TopK
 from refgrad.rule import rules
 from refgrad.sparsity import RigL
@@ -197,12 +205,22 @@ def test_a_second_array_of_extremes_has_few_elements() -> None:
     )
 
 
-@pytest.mark.parametrize("most", [MOST, FEW])
-def test_infinities_of_both_signs_are_driven_in_arrays_of_many_and_of_few_elements(most: int) -> None:
+@pytest.mark.parametrize(("most", "ends"), [(MOST, {np.inf}), (FEW, {np.inf, -np.inf})])
+def test_infinities_are_driven_in_arrays_of_many_and_of_few_elements_and_of_both_signs_in_few(
+    most: int, ends: set[float]
+) -> None:
     asked = Driven(None, frozenset(), np.dtype("f4"), 0)
     found = [e.cases.arrays[0]["opacity"] for e in kind_of(OpacityReset()).situations(OpacityReset(), asked)]
-    ends = [a[np.isinf(a)].min() for a in found if np.isinf(a).any() and (a.size <= FEW) == (most == FEW)]
-    assert set(ends) == {np.inf, -np.inf}
+    infinite = [a for a in found if np.isinf(a).any() and (a.size <= FEW) == (most == FEW)]
+    assert {a[np.isinf(a)].min() for a in infinite} == ends
+    assert len({(a.shape, a.tobytes()) for a in infinite}) == len(infinite)
+
+
+def test_where_no_array_has_few_elements_one_of_more_is_driven() -> None:
+    """An axis may be a multiple of 1024 alone."""
+    cases = Cases.of(x=np.arange(200.0).reshape(2, 100))
+    found = not_finite(cases, "x", lambda arrays: True, values={"infinities": -np.inf}, most=FEW)
+    assert np.isneginf(found["infinities"].arrays[0]["x"]).sum() == 1
 
 
 def test_arrays_that_are_not_contiguous_hold_the_same_numbers() -> None:

@@ -34,23 +34,21 @@ def named(result: Any) -> Results:
     return named_results(result)
 
 
-def ways(
-    rule: Transform, arrays: Arrays, policy: Policy, met: list[Explorer] | None = None
-) -> list[dict[str, Bounded]] | None:
+def ways(rule: Transform, arrays: Arrays, policy: Policy, until_nan: bool = False) -> list[dict[str, Bounded]] | None:
     """The acceptance sets of a transform's results, on each way through its open choices; None of too many, or of none.
 
     Args:
         rule: the transform.
         arrays: what it is handed.
         policy: what counts as correct.
-        met: is filled with the explorers of all ways, if it is given.
+        until_nan: whether none is found, and no more ways are gone, as soon as NaN decides on one of them.
 
     Raises:
         TraceError: the body uses an operation without a bound.
     """
     found: list[dict[str, Bounded]] = []
     for body in bodies(rule):
-        each = _ways_of(body, arrays, model_for(policy, arrays[rule.primary].dtype), met)
+        each = _ways_of(body, arrays, model_for(policy, arrays[rule.primary].dtype), until_nan)
         if each is None:
             return None
         found += each
@@ -58,7 +56,7 @@ def ways(
 
 
 def _ways_of(
-    body: Callable[..., Any], arrays: Arrays, model: Model, met: list[Explorer] | None
+    body: Callable[..., Any], arrays: Arrays, model: Model, until_nan: bool
 ) -> list[dict[str, Bounded]] | None:
     """Those of one body."""
     pending: list[tuple[bool, ...]] = [()]
@@ -66,8 +64,6 @@ def _ways_of(
     while pending:
         forced = pending.pop()
         explorer = Explorer(forced)
-        if met is not None:
-            met.append(explorer)
         given = _given(arrays, model, explorer)
         like = next(a for a in given if isinstance(a, Ranged))
         try:
@@ -79,6 +75,8 @@ def _ways_of(
             pending += [(*forced, False), (*forced, True)]
         else:
             found.append({n: like.lift(r) for n, r in results.items()})
+        if until_nan and explorer.met_nan:
+            return None
         if len(found) + len(pending) > MOST_WAYS:
             return None
     return found
@@ -142,8 +140,7 @@ def opened(rule: Transform, arrays: Arrays, policy: Policy) -> bool:
         arrays: what it is handed.
         policy: what counts as correct.
     """
-    met: list[Explorer] = []
-    return ways(rule, arrays, policy.opened(), met) is not None and not any(each.met_nan for each in met)
+    return ways(rule, arrays, policy.opened(), until_nan=True) is not None
 
 
 def judge_body(rule: Transform, arrays: Arrays, seen: Results, policy: Policy) -> dict[str, Judged] | None:

@@ -18,6 +18,7 @@ SEPARATORS = (
     r"(?= [+-] )",
     r"(?= \\(?:,|cdot) )|(?<! )(?=\\(?:,|cdot))",
     r"(?<=, )",
+    r"(?<=\()",
 )
 #: names of what stands in lines of its own, and the part of a line beyond which it does; before braces that hold no mathematics
 NAMES, WIDE = "uvwzUVWZ", 0.4

@@ -235,7 +235,7 @@ class _Measured:
                 self.next()
                 inside = self.rest("\\end")
                 self.next()
-                return inside + 1.5
+                return inside + 2.5
         return SIGNS.get(token, LETTER if len(token) == 1 else COMMAND)
 
     def next(self) -> float:

@@ -19,8 +19,8 @@ from tests.surveys.test_page import browser as browser
 
 ROOT = Path(__file__).parents[3]
 #: what is built by Sphinx here
-PART = ("rule/AdamW.md", "rule/NF4.md", "schema.md", "output.md")
-FEW = ("AdamW", "NF4", "ClippedSTE", "Magnitude", "Krum")
+PART = ("rule/AdamW.md", "rule/MoMo.md", "rule/NF4.md", "schema.md", "output.md")
+FEW = ("AdamW", "MoMo", "NF4", "ClippedSTE", "Magnitude", "Krum")
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +160,19 @@ def test_what_is_built_fits_the_screen_and_sets_its_mathematics(
     context.close()
     assert said == []
     assert [url for url in loaded if not url.startswith(("file:", "data:"))] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["AdamW", "MoMo", "NF4"])
+def test_no_formula_is_wider_than_a_phone(html: Path, browser: Any, name: str) -> None:
+    page = browser.new_page(viewport=PHONE)
+    page.goto((html / "rule" / f"{name}.html").as_uri())
+    page.wait_for_selector("mjx-container svg")
+    page.evaluate("MathJax.startup.promise.then(() => 1)")
+    wider = (
+        "[...document.querySelectorAll('mjx-container[display=true]')].map(each => each.scrollWidth - each.clientWidth)"
+    )
+    widths = page.evaluate(wider)
+    page.close()
+    assert widths
+    assert max(widths) <= 1

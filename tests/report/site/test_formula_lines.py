@@ -35,8 +35,8 @@ def test_a_product_goes_on_with_its_sign() -> None:
 
 
 def test_brackets_are_opened_where_nothing_else_helps_and_keep_their_height() -> None:
-    lines = broken(r"x &= \left(\frac{a}{b} + c + d + \left(e + f\right) + g\right)", widest=7.0)
-    assert lines[0] == r"x &= \biggl(\frac{a}{b} + c"
+    lines = broken(r"x &= \left(\frac{a}{b} + c + d + \left(e + f\right) + g\right)", widest=8.0)
+    assert lines[0] == r"x &= \biggl(\frac{a}{b} + c + d"
     assert lines[-1].endswith(r"+ g\biggr)")
     assert r"\left(e + f\right)" in "".join(lines)
 
@@ -63,3 +63,37 @@ def test_cases_are_as_wide_as_the_widest() -> None:
 def test_long_numbers_and_operations_of_many_operands_have_lines_of_their_own(rule: ScheduleFreeAdamW | Muon) -> None:
     lines = section(rule).partition("```")[2].partition("```")[0].splitlines()
     assert max(width(line.partition("&")[2]) for line in lines) <= WIDEST
+
+
+def test_cases_that_are_too_wide_are_said_one_after_another() -> None:
+    lines = block([r"x &= \begin{cases}\frac{a + b}{c} + d + e & f > g \\ h & \text{otherwise}\end{cases}"], widest=9.0)
+    assert " ".join(line.removeprefix(GOES_ON) for line in lines) == (
+        r"x &= \frac{a + b}{c} + d + e \text{ if }f > g,\text{ else }h"
+    )
+
+
+def test_a_wide_numerator_is_named_and_said_below() -> None:
+    lines = block([r"x &= \frac{a + b + c + d + e + f + g + h}{2}"], widest=12.0)
+    assert lines[:2] == [r"x &= \frac{u_{1}}{2}", r"&\quad \text{where }u_{1} = a + b + c"]
+    assert all(width(line.partition("&")[2]) <= 12.0 for line in lines)
+
+
+def test_a_name_is_none_of_the_formula() -> None:
+    lines = block([r"u &= \frac{a + b + c + d + e + f + g + h}{v}"], widest=9.0)
+    assert lines[0] == r"u &= \frac{w_{1}}{v}"
+
+
+def test_a_set_is_broken_at_what_it_says_of_its_elements() -> None:
+    lines = block([r"x &= \left\{\operatorname{mean}\left(a\right) : a \in \left(b, c, d\right)\right\}"], widest=7.0)
+    assert lines[0].startswith(r"x &= \{")
+    assert lines[1].startswith(GOES_ON + r"\in ")
+
+
+def test_nothing_that_can_be_named_stays_as_it_is() -> None:
+    row = r"x &= \operatorname{a\_name\_without\_end}"
+    assert block([row], widest=2.0) == [row]
+
+
+def test_cases_without_a_last_one_keep_their_conditions() -> None:
+    row = r"x &= \begin{cases}a + b + c + d & e \\ f & g\end{cases}"
+    assert block([row], widest=5.0) == [row]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -125,9 +126,8 @@ def html(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         text = re.sub(r"\[([^\]]*)\]\((?!https?:|#|/?schema|/?output)[^)]*\)", r"\1", text)
         (small / name).write_text(text, encoding="utf-8")
     (small / "index.md").write_text(f"# A part\n{staging.toctree(PART)}", encoding="utf-8")
-    for name in ("conf.py", "site/refgrad.css", "site/filters.js"):
-        (small / name).parent.mkdir(exist_ok=True)
-        (small / name).write_bytes((sources / name).read_bytes())
+    shutil.copy(sources / "conf.py", small)
+    shutil.copytree(sources / "site", small / "site")
     assert build.main(["-W", "--keep-going", "-q", "-b", "html", str(small), str(built)]) == 0
     return built
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import refgrad
-from refgrad.examples import formulas
+from refgrad.examples import formulas, kernels
 from refgrad.examples.kernels import COMPILED, ROWS
 from refgrad.surveys.cell import CONFORMS
 from refgrad.surveys.implementations import Implementation
@@ -66,6 +66,6 @@ def test_a_row_that_is_no_implementation_is_an_error() -> None:
         refgrad.survey(table=f"{__name__}:PAIRS", jobs=1)
 
 
-def test_the_row_that_does_not_conform_says_why() -> None:
-    (row,) = (row for row in ROWS if not row.explained)
-    assert "which loses what the mean swamps" in row.note
+def test_rows_that_do_not_conform_say_why() -> None:
+    said = {row.name: row.note for row in ROWS if not row.explained}
+    assert said == {"flax_layernorm": kernels.ONE_PASS, "torch_attention": kernels.HIDDEN_NAN}

@@ -29,7 +29,7 @@ def test_every_row_is_about_a_situation_and_says_why() -> None:
         ("Magnitude", Fault("default", "behaviour", "rounding=floor where a number is off its default"), "", False),
         ("Q4_K", Fault("value", "NaN", "NaN is turned into 0"), "", True),
         ("Affine", Fault("value", "NaN", "NaN is turned into 0"), "", False),
-        ("TrimmedMean", Fault("value", "NaN", "NaN is turned into 0"), "", True),
+        ("TrimmedMean", Fault("value", "NaN", "NaN is turned into 0"), "", False),
         ("TrimmedMean", Fault("value", "infinity", "an infinity is turned into the largest number"), "", False),
         ("Krum", Fault("part", "rare", "one element in 1009 of result is wrong"), "", True),
         ("ZeroNaNs", Fault("part", "rare", "one element in 1009 of result is wrong"), "", False),

@@ -39,9 +39,16 @@ class Record:
         return self.state.get(name) if isinstance(self.state, Mapping) else None
 
 
-def value(*args: Any) -> Any:
-    """What stands for an object that is made from one value: that value."""
-    return args[0] if len(args) == 1 else args
+class _Value:
+    """What stands for an object that is made from one value: that value. It has no fields, so that no file can set any."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: Any) -> Any:
+        return args[0] if len(args) == 1 else args
+
+
+value = _Value()
 
 
 #: what a name leads to: from its module and its own name; None if it is refused

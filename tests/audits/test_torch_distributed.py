@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import refgrad
-from refgrad.audits import formats
+from refgrad.audits import formats, inert_pickle
 from refgrad.audits.stored import RecordError
 from refgrad.optimizers import AdamW
 from tests.audits.steps import Step
@@ -231,3 +231,14 @@ def test_a_step_in_a_folder(tmp_path):
     assert found.tensors == wholes.tensors
     assert found.tensors[0].first["p"].place == 3 * 9 + 4
     shutil.rmtree(tmp_path / "after")
+
+
+@pytest.mark.parametrize(
+    "fields", [b"}X\x01\x00\x00\x00aK\x01s", b"(N}X\x01\x00\x00\x00aK\x01st"], ids=["a dict", "slots"]
+)
+@pytest.mark.parametrize("stands", [inert_pickle.value, inert_pickle.Record], ids=["value", "record"])
+def test_no_pickle_sets_fields_of_what_its_names_lead_to(stands: Any, fields: bytes) -> None:
+    data = b"\x80\x02csome\nname\n" + fields + b"b."
+    with pytest.raises(RecordError, match="no table, or one that was cut"):
+        inert_pickle.read("state.pkl", data, lambda module, name: stands, "table")
+    assert not hasattr(stands, "a")
